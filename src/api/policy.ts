@@ -1,0 +1,142 @@
+// Calico NetworkPolicy, GlobalNetworkPolicy and Tier (spec 01, 1.2; defaults spec 02, 2.2).
+import { type Static, Type } from 'typebox';
+import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
+import { Rule } from './rule.ts';
+
+const PolicyType = Type.Enum(['Ingress', 'Egress']);
+export type PolicyType = Static<typeof PolicyType>;
+
+const policyFields = {
+  tier: Type.Optional(Type.String()),
+  order: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
+  selector: Type.Optional(Type.String()),
+  serviceAccountSelector: Type.Optional(Type.String()),
+  types: Type.Optional(Type.Array(PolicyType)),
+  ingress: Type.Optional(Type.Array(Rule)),
+  egress: Type.Optional(Type.Array(Rule)),
+  performanceHints: Type.Optional(Type.Array(Type.Enum(['AssumeNeededOnEveryNode']))),
+};
+
+export const NetworkPolicySpec = Type.Object(policyFields);
+export type NetworkPolicySpec = Static<typeof NetworkPolicySpec>;
+
+export const GlobalNetworkPolicySpec = Type.Object({
+  ...policyFields,
+  namespaceSelector: Type.Optional(Type.String()),
+  doNotTrack: Type.Optional(Type.Boolean()),
+  preDNAT: Type.Optional(Type.Boolean()),
+  applyOnForward: Type.Optional(Type.Boolean()),
+});
+export type GlobalNetworkPolicySpec = Static<typeof GlobalNetworkPolicySpec>;
+
+export const TierSpec = Type.Object({
+  order: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
+  defaultAction: Type.Optional(Type.Enum(['Deny', 'Pass'])),
+});
+export type TierSpec = Static<typeof TierSpec>;
+
+export interface NetworkPolicy extends Resource {
+  readonly kind: 'NetworkPolicy';
+  readonly spec: NetworkPolicySpec;
+}
+
+export interface GlobalNetworkPolicy extends Resource {
+  readonly kind: 'GlobalNetworkPolicy';
+  readonly spec: GlobalNetworkPolicySpec;
+}
+
+export interface Tier extends Resource {
+  readonly kind: 'Tier';
+  readonly spec: TierSpec;
+}
+
+/** Tier order of the built-in tiers (spec 01, 1.3). */
+export const BUILT_IN_TIERS: readonly Tier[] = [
+  tier('kube-admin', 1_000, 'Pass'),
+  tier('default', 1_000_000, 'Deny'),
+  tier('kube-baseline', 10_000_000, 'Pass'),
+];
+
+function tier(name: string, order: number, defaultAction: 'Deny' | 'Pass'): Tier {
+  return {
+    apiVersion: 'projectcalico.org/v3',
+    kind: 'Tier',
+    metadata: { name },
+    spec: { order, defaultAction },
+  };
+}
+
+/** Types as upstream defaults them: by the rules present, Ingress where there are none. */
+export function defaultTypes(spec: NetworkPolicySpec): PolicyType[] {
+  if (spec.types && spec.types.length > 0) return [...spec.types];
+  const egress = spec.egress !== undefined && spec.egress.length > 0;
+  const ingress = spec.ingress !== undefined && spec.ingress.length > 0;
+  if (egress) return ingress ? ['Ingress', 'Egress'] : ['Egress'];
+  return ['Ingress'];
+}
+
+function policyDefaults(resource: Resource): Resource {
+  const policy = resource as NetworkPolicy;
+  const tierName = policy.spec.tier ?? 'default';
+  return {
+    ...policy,
+    metadata: {
+      ...policy.metadata,
+      labels: { ...policy.metadata.labels, 'projectcalico.org/tier': tierName },
+    },
+    spec: { ...policy.spec, tier: tierName, types: defaultTypes(policy.spec) },
+  } as Resource;
+}
+
+const policyColumns = [
+  { name: 'Tier', type: 'string', path: '.spec.tier', priority: 0 },
+  { name: 'Order', type: 'number', path: '.spec.order', priority: 0 },
+] as const;
+
+const calico = { group: 'projectcalico.org', version: 'v3', hasStatus: false } as const;
+
+export const networkPolicyKind: KindDefinition = {
+  ...calico,
+  kind: 'NetworkPolicy',
+  plural: 'networkpolicies',
+  singular: 'networkpolicy',
+  shortNames: ['cnp', 'caliconetworkpolicy', 'caliconetworkpolicies'],
+  namespaced: true,
+  schema: Type.Object({ metadata: ObjectMeta, spec: NetworkPolicySpec }),
+  columns: policyColumns,
+  defaults: policyDefaults,
+};
+
+export const globalNetworkPolicyKind: KindDefinition = {
+  ...calico,
+  kind: 'GlobalNetworkPolicy',
+  plural: 'globalnetworkpolicies',
+  singular: 'globalnetworkpolicy',
+  shortNames: ['gnp', 'cgnp', 'calicoglobalnetworkpolicies'],
+  namespaced: false,
+  schema: Type.Object({ metadata: ObjectMeta, spec: GlobalNetworkPolicySpec }),
+  columns: policyColumns,
+  defaults: policyDefaults,
+};
+
+export const tierKind: KindDefinition = {
+  ...calico,
+  kind: 'Tier',
+  plural: 'tiers',
+  singular: 'tier',
+  shortNames: [],
+  namespaced: false,
+  hasStatus: true,
+  schema: Type.Object({ metadata: ObjectMeta, spec: TierSpec }),
+  columns: [
+    { name: 'Order', type: 'number', path: '.spec.order', priority: 0 },
+    { name: 'DefaultAction', type: 'string', path: '.spec.defaultAction', priority: 0 },
+  ],
+  defaults: (resource) => {
+    const it = resource as Tier;
+    return {
+      ...it,
+      spec: { ...it.spec, defaultAction: it.spec.defaultAction ?? 'Deny' },
+    } as Resource;
+  },
+};

@@ -1,0 +1,19 @@
+// The door of lib: general things that know neither Calico nor Linux.
+export {
+  type Address,
+  type Family,
+  type Prefix,
+  FAMILIES,
+  addressBytes,
+  addressFromBytes,
+  familyBits,
+  formatAddress,
+  formatPrefix,
+  hostPrefix,
+  maskPrefix,
+  parseAddress,
+  parsePrefix,
+  prefixContains,
+} from './address.ts';
+export { DeltaTracker } from './delta-tracker.ts';
+export { type Json, isObject, jsonEqual } from './json.ts';
