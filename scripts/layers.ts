@@ -1,0 +1,43 @@
+// Who may import whom: the layer table of ARCHITECTURE.md as data.
+
+/** For each layer, the doors it may import. `#x` allows the whole door, `#x/y` that file alone. */
+export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  lib: [],
+  linux: ['#lib'],
+  selector: ['#lib'],
+  api: ['#lib', '#selector'],
+  policy: ['#lib', '#selector', '#api'],
+  datastore: ['#lib', '#selector', '#api'],
+  ipam: ['#lib', '#api', '#datastore/client'],
+  calc: ['#lib', '#selector', '#api', '#datastore/syncer'],
+  dataplane: ['#lib', '#linux', '#calc/dataplane-update'],
+  flows: ['#lib', '#selector', '#api', '#datastore/syncer'],
+  cni: ['#lib', '#linux', '#api', '#datastore/client', '#ipam'],
+  apiserver: ['#lib', '#selector', '#api', '#policy', '#datastore', '#flows'],
+  lab: ['#lib', '#linux', '#api', '#datastore/client'],
+  cli: [
+    '#lib',
+    '#selector',
+    '#api',
+    '#policy',
+    '#datastore',
+    '#datastore/client',
+    '#flows',
+    '#lab',
+  ],
+};
+
+/** Layers without clock, timers, promises, randomness or `node:` imports. */
+export const PURE: readonly string[] = ['lib', 'selector', 'api', 'policy', 'calc', 'flows'];
+
+/** Each third-party package, and the layers that may import it. */
+export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
+  koffi: ['linux'],
+  typebox: ['api'],
+  yaml: ['api', 'cli'],
+  undici: ['datastore'],
+  fastify: ['apiserver'],
+  '@peculiar/x509': ['apiserver'],
+  pino: ['cmd'],
+  commander: ['cli', 'cmd'],
+};
