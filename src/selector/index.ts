@@ -1,0 +1,16 @@
+// The door of selector: Calico's selector language.
+export {
+  type LabelRestriction,
+  type LabelRestrictions,
+  labelRestrictions,
+} from './label-restrictions.ts';
+export {
+  parseSelector,
+  prefixLabels,
+  type Selector,
+  selectorId,
+  selectorOf,
+} from './parse-selector.ts';
+export { SelectorError } from './selector-error.ts';
+export { type Labels, type SelectorNode } from './selector-tree.ts';
+export { type Token, tokenize } from './tokens.ts';

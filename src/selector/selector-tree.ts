@@ -1,0 +1,130 @@
+// The tree of a selector: its nodes, canonical text, evaluation and label renaming.
+import { compareCodePoints } from '#lib';
+
+/** An object's labels. Only own properties count. */
+export type Labels = Readonly<Record<string, string>>;
+
+export type SelectorNode =
+  | { readonly kind: 'all' | 'global' }
+  | { readonly kind: 'has'; readonly label: string }
+  | {
+      readonly kind: 'equals' | 'notEquals' | 'contains' | 'startsWith' | 'endsWith';
+      readonly label: string;
+      readonly value: string;
+    }
+  /** `values` are sorted by code point and distinct. */
+  | { readonly kind: 'in' | 'notIn'; readonly label: string; readonly values: readonly string[] }
+  /** Never directly around another `not`. */
+  | { readonly kind: 'not'; readonly operand: SelectorNode }
+  /** At least two operands. */
+  | { readonly kind: 'and' | 'or'; readonly operands: readonly SelectorNode[] };
+
+const COMPARISON = {
+  equals: '==',
+  notEquals: '!=',
+  contains: 'contains',
+  startsWith: 'starts with',
+  endsWith: 'ends with',
+  in: 'in',
+  notIn: 'not in',
+} as const;
+
+/** The values of a set literal as the tree holds them. */
+export function valueSet(values: readonly string[]): readonly string[] {
+  return [...new Set(values)].sort(compareCodePoints);
+}
+
+/** Negates; twice is not at all, so that a tree and its text stand for each other. */
+export function negate(node: SelectorNode): SelectorNode {
+  return node.kind === 'not' ? node.operand : { kind: 'not', operand: node };
+}
+
+/** Canonical text; parsing it gives the same tree. */
+export function printNode(node: SelectorNode): string {
+  switch (node.kind) {
+    case 'all':
+      return 'all()';
+    case 'global':
+      return 'global()';
+    case 'has':
+      return `has(${node.label})`;
+    case 'in':
+    case 'notIn':
+      return `${node.label} ${COMPARISON[node.kind]} {${node.values.map(quote).join(', ')}}`;
+    case 'not':
+      return `!${printNode(node.operand)}`;
+    case 'and':
+      return `(${node.operands.map(printNode).join(' && ')})`;
+    case 'or':
+      return `(${node.operands.map(printNode).join(' || ')})`;
+    default:
+      return `${node.label} ${COMPARISON[node.kind]} ${quote(node.value)}`;
+  }
+}
+
+/** The language has no escapes: a value holds at most one kind of quote. */
+function quote(value: string): string {
+  return value.includes('"') ? `'${value}'` : `"${value}"`;
+}
+
+/** Whether the labels satisfy the tree; `!=` and `not in` also hold where the label is absent. */
+export function evaluateNode(node: SelectorNode, labels: Labels): boolean {
+  switch (node.kind) {
+    case 'all':
+    case 'global':
+      return true;
+    case 'not':
+      return !evaluateNode(node.operand, labels);
+    case 'and':
+      return node.operands.every((operand) => evaluateNode(operand, labels));
+    case 'or':
+      return node.operands.some((operand) => evaluateNode(operand, labels));
+    default:
+      return evaluateLabel(node, labelValue(labels, node.label));
+  }
+}
+
+function labelValue(labels: Labels, label: string): string | undefined {
+  return Object.hasOwn(labels, label) ? labels[label] : undefined;
+}
+
+type LabelNode = Extract<SelectorNode, { label: string }>;
+
+function evaluateLabel(node: LabelNode, value: string | undefined): boolean {
+  if (node.kind === 'notEquals') return value !== node.value;
+  if (node.kind === 'notIn') return value === undefined || !node.values.includes(value);
+  if (value === undefined) return false;
+  switch (node.kind) {
+    case 'has':
+      return true;
+    case 'equals':
+      return value === node.value;
+    case 'in':
+      return node.values.includes(value);
+    case 'contains':
+      return value.includes(node.value);
+    case 'startsWith':
+      return value.startsWith(node.value);
+    case 'endsWith':
+      return value.endsWith(node.value);
+  }
+}
+
+/** The tree with every label renamed. */
+export function renameLabels(node: SelectorNode, rename: (label: string) => string): SelectorNode {
+  switch (node.kind) {
+    case 'all':
+    case 'global':
+      return node;
+    case 'not':
+      return { kind: 'not', operand: renameLabels(node.operand, rename) };
+    case 'and':
+    case 'or':
+      return {
+        kind: node.kind,
+        operands: node.operands.map((operand) => renameLabels(operand, rename)),
+      };
+    default:
+      return { ...node, label: rename(node.label) };
+  }
+}
