@@ -13,6 +13,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   dataplane: ['#lib', '#linux', '#calc/dataplane-update'],
   flows: ['#lib', '#selector', '#api', '#datastore/syncer'],
   cni: ['#lib', '#linux', '#api', '#datastore/client', '#ipam'],
+  agent: ['#lib', '#linux', '#calc/dataplane-update', '#datastore/syncer', '#flows'],
   apiserver: ['#lib', '#selector', '#api', '#policy', '#datastore', '#flows'],
   lab: ['#lib', '#linux', '#api', '#datastore/client'],
   cli: [

@@ -1,0 +1,105 @@
+// The loop's promises: nothing before in-sync, coalescing, retry from the kernel, honest waiters.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
+import { ApplyLoop, type ApplyReport } from './apply-loop.ts';
+
+const endpoint: LocalEndpoint = {
+  id: 'shop/cart',
+  interfaceName: 'cali1',
+  addresses: ['10.0.0.1/32'],
+  ingress: [],
+  egress: [],
+  profiles: [],
+};
+
+function stateWith(endpoints: readonly LocalEndpoint[]): DataplaneState {
+  return {
+    ipSets: new Map(),
+    policies: new Map(),
+    endpoints: new Map(endpoints.map((one) => [one.id, one])),
+    routes: [],
+    blackholes: [],
+    endpointToHostAction: 'Accept',
+  };
+}
+
+function world(reports: ApplyReport[] = []) {
+  const calls: string[] = [];
+  const it = { state: stateWith([]), calls };
+  const loop = new ApplyLoop({
+    calculation: { onUpdates: () => calls.push('update'), state: () => it.state },
+    enforcer: {
+      apply: () => {
+        calls.push('apply');
+        return reports.shift() ?? { writes: 0, errors: [] };
+      },
+      resync: () => calls.push('resync'),
+    },
+    onApplied: () => {},
+  });
+  return { ...it, loop, set: (state: DataplaneState) => (it.state = state) };
+}
+
+test('nothing is applied before in-sync, whatever arrives', async (t) => {
+  const { loop, calls } = world();
+  t.after(() => loop.stop());
+  loop.onUpdates([]);
+  loop.onStatus('resync');
+  await sleep(30);
+  assert.deepEqual(calls, ['update']);
+  loop.onStatus('in-sync');
+  await sleep(30);
+  assert.deepEqual(calls, ['update', 'apply']);
+  assert.equal(loop.ready, true);
+});
+
+test('a burst of updates is one apply', async (t) => {
+  const { loop, calls } = world();
+  t.after(() => loop.stop());
+  loop.onStatus('in-sync');
+  await sleep(20);
+  for (let n = 0; n < 100; n++) loop.onUpdates([]);
+  await sleep(50);
+  assert.equal(calls.filter((call) => call === 'apply').length, 2);
+});
+
+test('a failed apply is tried again, from what the kernel holds', async (t) => {
+  const { loop, calls } = world([{ writes: 0, errors: [{ what: 'chain', message: 'no' }] }]);
+  t.after(() => loop.stop());
+  loop.onStatus('in-sync');
+  await sleep(20);
+  assert.equal(loop.ready, false);
+  await sleep(200);
+  assert.deepEqual(calls, ['apply', 'resync', 'apply']);
+  assert.equal(loop.ready, true);
+});
+
+test('a waiter is told only when an apply holds its endpoint', async (t) => {
+  const { loop, set } = world();
+  t.after(() => loop.stop());
+  loop.onStatus('in-sync');
+  await sleep(20);
+  let told = false;
+  const signal = AbortSignal.timeout(5_000);
+  const waiting = loop
+    .waitEnforced({ id: 'shop/cart', interfaceName: 'cali1', addresses: ['10.0.0.1'] }, signal)
+    .then(() => (told = true));
+  await sleep(30);
+  assert.equal(told, false);
+  set(stateWith([endpoint]));
+  loop.onUpdates([]);
+  await waiting;
+  assert.equal(told, true);
+});
+
+test('a waiter gives up with the reason of its signal', async (t) => {
+  const { loop } = world();
+  t.after(() => loop.stop());
+  const wait = loop.waitEnforced(
+    { id: 'a/b', interfaceName: 'c', addresses: [] },
+    AbortSignal.timeout(20),
+  );
+  await assert.rejects(wait, { name: 'TimeoutError' });
+});

@@ -1,0 +1,154 @@
+// The node agent's loop: updates in, one desired state, the kernel made equal to it, waiters told.
+import type { DataplaneState } from '#calc/dataplane-update';
+import type { SyncerUpdate } from '#datastore/syncer';
+
+/** What the loop needs of the calculation. */
+export interface Calculation {
+  onUpdates(updates: readonly SyncerUpdate[]): void;
+  state(): DataplaneState;
+}
+
+export interface ApplyReport {
+  readonly writes: number;
+  readonly errors: readonly { readonly what: string; readonly message: string }[];
+}
+
+/** What the loop needs of the dataplane. */
+export interface Enforcer {
+  apply(state: DataplaneState): ApplyReport;
+  resync(): void;
+}
+
+/** A workload whose policy, addresses and routes somebody waits for. */
+export interface AwaitedEndpoint {
+  readonly id: string;
+  readonly interfaceName: string;
+  readonly addresses: readonly string[];
+}
+
+export interface ApplyLoopOptions {
+  readonly calculation: Calculation;
+  readonly enforcer: Enforcer;
+  /** Told after each apply. */
+  readonly onApplied: (state: DataplaneState, report: ApplyReport) => void;
+  readonly resyncIntervalMs?: number;
+}
+
+interface Waiter {
+  readonly endpoint: AwaitedEndpoint;
+  readonly resolve: () => void;
+}
+
+/** Changes that arrive within this time share one apply. */
+const COALESCE_MS = 5;
+const BACKOFF_MS = { first: 100, most: 10_000 } as const;
+const RESYNC_INTERVAL_MS = 90_000;
+
+/**
+ * Nothing is written to the kernel before the first in-sync: a half-read cluster would look like
+ * one in which most things were deleted. After that the loop always works towards the newest state;
+ * a failed apply is tried again with back-off, each time from what the kernel really holds.
+ */
+export class ApplyLoop {
+  readonly #options: ApplyLoopOptions;
+  readonly #waiters = new Set<Waiter>();
+  #inSync = false;
+  #applied = false;
+  #failures = 0;
+  #resyncDue = false;
+  #timer: NodeJS.Timeout | undefined;
+  #timerAt = 0;
+  readonly #resyncTimer: NodeJS.Timeout;
+
+  constructor(options: ApplyLoopOptions) {
+    this.#options = options;
+    this.#resyncTimer = setInterval(() => {
+      this.#resyncDue = true;
+      this.#schedule(0);
+    }, options.resyncIntervalMs ?? RESYNC_INTERVAL_MS);
+    this.#resyncTimer.unref();
+  }
+
+  /** In sync once, and the last apply left nothing undone. */
+  get ready(): boolean {
+    return this.#applied && this.#failures === 0;
+  }
+
+  onUpdates(updates: readonly SyncerUpdate[]): void {
+    this.#options.calculation.onUpdates(updates);
+    this.#schedule(COALESCE_MS);
+  }
+
+  onStatus(status: 'waiting' | 'resync' | 'in-sync'): void {
+    if (status !== 'in-sync' || this.#inSync) return;
+    this.#inSync = true;
+    this.#schedule(0);
+  }
+
+  /**
+   * Resolves when an apply that began after this call left the endpoint in the kernel as given:
+   * its chains, its dispatch and its routes. Rejects with the signal's reason.
+   */
+  async waitEnforced(endpoint: AwaitedEndpoint, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiter: Waiter = { endpoint, resolve };
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    this.#waiters.add(waiter);
+    this.#schedule(0);
+    try {
+      await promise;
+    } finally {
+      this.#waiters.delete(waiter);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  stop(): void {
+    clearInterval(this.#resyncTimer);
+    clearTimeout(this.#timer);
+  }
+
+  #schedule(delayMs: number): void {
+    if (!this.#inSync) return;
+    const at = Date.now() + delayMs;
+    if (this.#timer && this.#timerAt <= at) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
+    this.#timer = setTimeout(() => this.#apply(), delayMs);
+  }
+
+  #apply(): void {
+    this.#timer = undefined;
+    const { calculation, enforcer, onApplied } = this.#options;
+    const waiters = [...this.#waiters];
+    if (this.#resyncDue) enforcer.resync();
+    this.#resyncDue = false;
+    const state = calculation.state();
+    const report = enforcer.apply(state);
+    this.#applied = true;
+    this.#failures = report.errors.length === 0 ? 0 : this.#failures + 1;
+    if (this.#failures > 0) {
+      this.#resyncDue = true;
+      this.#schedule(Math.min(BACKOFF_MS.first * 2 ** (this.#failures - 1), BACKOFF_MS.most));
+    } else {
+      for (const waiter of waiters) if (holds(state, waiter.endpoint)) waiter.resolve();
+    }
+    onApplied(state, report);
+  }
+}
+
+function holds(state: DataplaneState, awaited: AwaitedEndpoint): boolean {
+  const endpoint = state.endpoints.get(awaited.id);
+  return (
+    endpoint !== undefined &&
+    endpoint.interfaceName === awaited.interfaceName &&
+    awaited.addresses.every((address) => endpoint.addresses.some((own) => sameHost(own, address)))
+  );
+}
+
+/** `10.0.0.1/32` and `10.0.0.1` are the same host. */
+function sameHost(own: string, awaited: string): boolean {
+  return own.split('/')[0] === awaited.split('/')[0];
+}

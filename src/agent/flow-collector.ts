@@ -1,0 +1,80 @@
+// Reads the kernel's policy log and connection events, and turns them into flow records.
+import type { ConnectionTracker, Directory, Flow, RuleHit } from '#flows';
+import {
+  type ConntrackEvent,
+  type ConntrackSocket,
+  type LogPacket,
+  type LogReader,
+  parsePacket,
+  type Poller,
+} from '#linux';
+
+export interface FlowCollectorOptions {
+  /** Open readers of the policy log, one for each group. */
+  readonly logs: readonly LogReader[];
+  readonly conntrack: ConntrackSocket;
+  readonly poller: Poller;
+  readonly tracker: ConnectionTracker;
+  readonly directory: Directory;
+  /** What a log prefix stands for; undefined for prefixes that are not ours. */
+  readonly hitOf: (prefix: string) => RuleHit | undefined;
+  readonly onFlows: (flows: readonly Flow[]) => void;
+  readonly intervalMs?: number;
+}
+
+const INTERVAL_MS = 1_000;
+/** Every so many intervals the live connections' counters are read, so that long ones show. */
+const DUMP_EVERY = 5;
+
+export class FlowCollector {
+  readonly #options: FlowCollectorOptions;
+  readonly #timer: NodeJS.Timeout;
+  #ticks = 0;
+
+  constructor(options: FlowCollectorOptions) {
+    this.#options = options;
+    const { poller, logs, conntrack } = options;
+    for (const log of logs) poller.onReadable(log.fd, () => this.#readLog(log));
+    poller.onReadable(conntrack.fd, () => this.#readConntrack());
+    this.#timer = setInterval(() => this.#tick(), options.intervalMs ?? INTERVAL_MS);
+  }
+
+  /** Events that the kernel or the tracker had to give up. */
+  get lost(): number {
+    const { logs, conntrack, tracker } = this.#options;
+    return logs.reduce((sum, log) => sum + log.lost, conntrack.lost) + tracker.dropped;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #readLog(log: LogReader): void {
+    for (const packet of log.read()) this.#onPacket(packet);
+  }
+
+  #onPacket(packet: LogPacket): void {
+    const hit = this.#options.hitOf(packet.prefix);
+    const tuple = hit && parsePacket(packet.payload);
+    if (hit && tuple) this.#options.tracker.onRuleHit(hit, tuple, Date.now());
+  }
+
+  #readConntrack(): void {
+    for (const event of this.#options.conntrack.events()) this.#onConnection(event);
+  }
+
+  #onConnection(event: ConntrackEvent): void {
+    this.#options.tracker.onConntrack(event, Date.now());
+  }
+
+  #tick(): void {
+    const { conntrack, tracker, onFlows } = this.#options;
+    for (const log of this.#options.logs) this.#readLog(log);
+    this.#readConntrack();
+    if (this.#ticks++ % DUMP_EVERY === 0) {
+      for (const entry of conntrack.dump()) this.#onConnection({ ...entry, type: 'update' });
+    }
+    const flows = tracker.drain(Date.now());
+    if (flows.length > 0) onFlows(flows);
+  }
+}
