@@ -1,0 +1,25 @@
+// The door of linux: the kernel interfaces that Tortie speaks itself, without external programs.
+export { ERRNO, SystemError, errnoName } from './libc.ts';
+export {
+  type Attribute,
+  AttributeMap,
+  AttributeWriter,
+  parseAttributeList,
+  parseAttributes,
+} from './netlink/attribute.ts';
+export {
+  MESSAGE_FLAG,
+  NetlinkError,
+  type NetlinkMessage,
+  type NetlinkRequest,
+} from './netlink/message.ts';
+export { NETLINK_PROTOCOL, NetlinkSocket, type NetlinkSocketOptions } from './netlink/socket.ts';
+export {
+  createNamespace,
+  currentNamespace,
+  deleteNamespace,
+  listenInNamespace,
+  openNamespace,
+  withNamespace,
+  writeSysctlInNamespace,
+} from './namespace.ts';

@@ -1,0 +1,97 @@
+// Calls of the C library that Node.js does not offer, through koffi, with errno as the answer.
+
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi';
+
+const SIGNATURES = {
+  bind: 'int bind(int, const void *, uint32_t)',
+  close: 'int close(int)',
+  getsockname: 'int getsockname(int, void *, void *)',
+  listen: 'int listen(int, int)',
+  mount: 'int mount(const char *, const char *, const char *, unsigned long, const void *)',
+  poll: 'int poll(void *, unsigned long, int)',
+  recvfrom: 'intptr_t recvfrom(int, void *, uintptr_t, int, void *, void *)',
+  sendto: 'intptr_t sendto(int, const void *, uintptr_t, int, const void *, uint32_t)',
+  setns: 'int setns(int, int)',
+  setsockopt: 'int setsockopt(int, int, int, const void *, uint32_t)',
+  socket: 'int socket(int, int, int)',
+  umount2: 'int umount2(const char *, int)',
+  unshare: 'int unshare(int)',
+} as const;
+
+type CallName = keyof typeof SIGNATURES;
+type Argument = number | string | Uint8Array | null;
+type NativeCall = KoffiFunc<(...args: Argument[]) => unknown>;
+
+const bound = new Map<CallName, NativeCall>();
+let program: LibraryHandle | undefined;
+
+function bindCall(name: CallName): NativeCall {
+  program ??= koffi.load(null);
+  const call: NativeCall = program.func(SIGNATURES[name]);
+  bound.set(name, call);
+  return call;
+}
+
+/**
+ * Calls a function of the C library on this thread. The answer is its result, or minus errno when
+ * it returned -1. Byte arrays are passed by address and are not kept after the call.
+ */
+export function libc(name: CallName, ...args: Argument[]): number {
+  const call = bound.get(name) ?? bindCall(name);
+  const result = Number(call(...args));
+  return result === -1 ? -koffi.errno() : result;
+}
+
+/** As `libc`, but throws a SystemError that starts with `action` when the call fails. */
+export function libcOrThrow(action: string, name: CallName, ...args: Argument[]): number {
+  const result = libc(name, ...args);
+  if (result < 0) throw new SystemError(action, -result);
+  return result;
+}
+
+/** A failed call of the kernel: `code` is the name (`EEXIST`), `errno` the positive number. */
+export class SystemError extends Error {
+  readonly errno: number;
+  readonly code: string;
+
+  constructor(action: string, errno: number, detail?: string) {
+    super(`${action}: ${describeErrno(errno)}${detail ? ` (${detail})` : ''}`);
+    this.name = 'SystemError';
+    this.errno = errno;
+    this.code = errnoName(errno);
+  }
+}
+
+const ERRNO_NAMES = new Map<number, string>(
+  Object.entries(constants.errno)
+    .map(([name, value]): [number, string] => [value, name])
+    .toReversed(),
+);
+ERRNO_NAMES.set(524, 'ENOTSUPP');
+
+/** `EEXIST` for 17; `E<number>` when it has no name. */
+export function errnoName(errno: number): string {
+  return ERRNO_NAMES.get(errno) ?? `E${errno}`;
+}
+
+function describeErrno(errno: number): string {
+  const text = getSystemErrorMap().get(-errno)?.[1];
+  return text ? `${errnoName(errno)}, ${text}` : errnoName(errno);
+}
+
+/** errno values that callers tell apart. */
+export const ERRNO = {
+  ENOENT: 2,
+  EINTR: 4,
+  EAGAIN: 11,
+  EBUSY: 16,
+  EEXIST: 17,
+  EINVAL: 22,
+  ENOBUFS: 105,
+  ETIMEDOUT: 110,
+} as const;
+
+/** Whether this machine stores the low byte first; the kernel's own integers have its order. */
+export const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
