@@ -1,4 +1,18 @@
 // The door of api: every resource kind with its schema, type, defaults and checks.
+export * from './agent-status.ts';
+export { type ConvertedPolicy, kubernetesPolicyToCalico } from './conversion/kubernetes-policy.ts';
+export { namespaceProfileName, namespaceToProfile } from './conversion/namespace-profile.ts';
+export {
+  isFinishedPod,
+  podInterfaceName,
+  podProblems,
+  podToWorkloadEndpoint,
+} from './conversion/pod-endpoint.ts';
+export {
+  serviceAccountProfileName,
+  serviceAccountToProfile,
+} from './conversion/service-account-profile.ts';
+export { simplifyPorts } from './conversion/simplify-ports.ts';
 export * from './felix-configuration.ts';
 export * from './host-endpoint.ts';
 export * from './ip-pool.ts';
@@ -8,3 +22,4 @@ export * from './kubernetes.ts';
 export * from './network-set.ts';
 export * from './policy.ts';
 export * from './rule.ts';
+export * from './workload-endpoint.ts';

@@ -1,4 +1,5 @@
 // The table of every resource kind, and how to find one.
+import { agentStatusKind } from './agent-status.ts';
 import { felixConfigurationKind } from './felix-configuration.ts';
 import { hostEndpointKind, profileKind } from './host-endpoint.ts';
 import { ipamBlockKind, ipPoolKind } from './ip-pool.ts';
@@ -14,6 +15,7 @@ import {
 } from './kubernetes.ts';
 import { globalNetworkSetKind, networkSetKind } from './network-set.ts';
 import { globalNetworkPolicyKind, networkPolicyKind, tierKind } from './policy.ts';
+import { workloadEndpointKind } from './workload-endpoint.ts';
 
 export const KINDS: readonly KindDefinition[] = [
   namespaceKind,
@@ -33,9 +35,15 @@ export const KINDS: readonly KindDefinition[] = [
   ipPoolKind,
   ipamBlockKind,
   felixConfigurationKind,
+  agentStatusKind,
 ];
 
-const byKind = new Map(KINDS.map((kind) => [`${apiVersionOf(kind)} ${kind.kind}`, kind]));
+/** Kinds that the API knows but does not store: their objects follow from others. */
+export const DERIVED_KINDS: readonly KindDefinition[] = [workloadEndpointKind];
+
+const byKind = new Map(
+  [...KINDS, ...DERIVED_KINDS].map((kind) => [`${apiVersionOf(kind)} ${kind.kind}`, kind]),
+);
 
 /** The definition of `apiVersion` and `kind` as a manifest writes them. */
 export function kindOf(apiVersion: string, kind: string): KindDefinition | undefined {

@@ -211,6 +211,14 @@ export interface KubernetesNetworkPolicy extends Resource {
   readonly spec: Static<typeof KubernetesNetworkPolicySpec>;
 }
 
+type PolicyTypes = readonly ('Ingress' | 'Egress')[];
+
+/** The directions that a Kubernetes policy isolates; where it does not say, Egress only with egress rules. */
+export function kubernetesPolicyTypes(spec: KubernetesNetworkPolicy['spec']): PolicyTypes {
+  if (spec.policyTypes && spec.policyTypes.length > 0) return spec.policyTypes;
+  return spec.egress && spec.egress.length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
+}
+
 const core = { group: '', version: 'v1' } as const;
 const anySpec = Type.Optional(Anything);
 
@@ -319,10 +327,7 @@ export const kubernetesNetworkPolicyKind: KindDefinition = {
   columns: [{ name: 'Pod-Selector', type: 'string', path: '.spec.podSelector', priority: 0 }],
   defaults: (resource) => {
     const policy = resource as KubernetesNetworkPolicy;
-    const types = policy.spec.policyTypes ?? [
-      'Ingress' as const,
-      ...(policy.spec.egress ? (['Egress'] as const) : []),
-    ];
-    return { ...policy, spec: { ...policy.spec, policyTypes: types } } as Resource;
+    const policyTypes = [...kubernetesPolicyTypes(policy.spec)];
+    return { ...policy, spec: { ...policy.spec, policyTypes } } as Resource;
   },
 };

@@ -5,19 +5,39 @@ import { compareCodePoints } from '#lib';
 export type Labels = Readonly<Record<string, string>>;
 
 export type SelectorNode =
-  | { readonly kind: 'all' | 'global' }
+  | { readonly kind: 'all' }
+  | { readonly kind: 'global' }
   | { readonly kind: 'has'; readonly label: string }
-  | {
-      readonly kind: 'equals' | 'notEquals' | 'contains' | 'startsWith' | 'endsWith';
-      readonly label: string;
-      readonly value: string;
-    }
-  /** `values` are sorted by code point and distinct. */
-  | { readonly kind: 'in' | 'notIn'; readonly label: string; readonly values: readonly string[] }
+  | Comparison<'equals'>
+  | Comparison<'notEquals'>
+  | Comparison<'contains'>
+  | Comparison<'startsWith'>
+  | Comparison<'endsWith'>
+  | Membership<'in'>
+  | Membership<'notIn'>
   /** Never directly around another `not`. */
   | { readonly kind: 'not'; readonly operand: SelectorNode }
-  /** At least two operands. */
-  | { readonly kind: 'and' | 'or'; readonly operands: readonly SelectorNode[] };
+  | Combination<'and'>
+  | Combination<'or'>;
+
+interface Comparison<Kind extends string> {
+  readonly kind: Kind;
+  readonly label: string;
+  readonly value: string;
+}
+
+interface Membership<Kind extends string> {
+  readonly kind: Kind;
+  readonly label: string;
+  /** Sorted by code point and distinct. */
+  readonly values: readonly string[];
+}
+
+interface Combination<Kind extends string> {
+  readonly kind: Kind;
+  /** At least two. */
+  readonly operands: readonly SelectorNode[];
+}
 
 const COMPARISON = {
   equals: '==',

@@ -1,0 +1,42 @@
+// AgentStatus: what one node's agent enforces right now; named after the node, written by the agent alone.
+import { type Static, Type } from 'typebox';
+import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
+
+export const AgentStatusStatus = Type.Object(
+  {
+    /** Whether the newest known state is what the kernel holds. */
+    ready: Type.Optional(Type.Boolean()),
+    endpointCount: Type.Optional(Type.Integer({ minimum: 0 })),
+    policyCount: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** Writes to the kernel since the agent started. */
+    kernelWrites: Type.Optional(Type.Integer({ minimum: 0 })),
+    /** RFC 3339. */
+    lastAppliedTime: Type.Optional(Type.String()),
+  },
+  { additionalProperties: true },
+);
+export type AgentStatusStatus = Static<typeof AgentStatusStatus>;
+
+export interface AgentStatus extends Resource {
+  readonly kind: 'AgentStatus';
+  readonly status?: AgentStatusStatus;
+}
+
+export const agentStatusKind: KindDefinition = {
+  group: 'tortie.dev',
+  version: 'v1',
+  kind: 'AgentStatus',
+  plural: 'agentstatuses',
+  singular: 'agentstatus',
+  shortNames: ['as'],
+  namespaced: false,
+  hasStatus: true,
+  schema: Type.Object({ metadata: ObjectMeta, status: Type.Optional(AgentStatusStatus) }),
+  columns: [
+    { name: 'Ready', type: 'boolean', path: '.status.ready', priority: 0 },
+    { name: 'Endpoints', type: 'integer', path: '.status.endpointCount', priority: 0 },
+    { name: 'Policies', type: 'integer', path: '.status.policyCount', priority: 0 },
+    { name: 'KernelWrites', type: 'integer', path: '.status.kernelWrites', priority: 0 },
+    { name: 'Applied', type: 'date', path: '.status.lastAppliedTime', priority: 0 },
+  ],
+};
