@@ -23,3 +23,18 @@ export {
   withNamespace,
   writeSysctlInNamespace,
 } from './namespace.ts';
+export { type Link, type VethOptions } from './netlink/link-message.ts';
+export {
+  type AddressOptions,
+  type LinkAddress,
+  type Neighbour,
+  type Scope,
+} from './netlink/address-message.ts';
+export {
+  type NextHop,
+  ROUTE_PROTOCOL,
+  ROUTE_TABLE,
+  type Route,
+  type RouteType,
+} from './netlink/route-message.ts';
+export { RouteSocket } from './netlink/route.ts';

@@ -1,8 +1,9 @@
 // Calls of the C library that Node.js does not offer, through koffi, with errno as the answer.
 
+import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
-import koffi, { type KoffiFunc, type LibraryHandle } from 'koffi';
+import type { KoffiFunc, LibraryHandle } from 'koffi';
 
 const SIGNATURES = {
   bind: 'int bind(int, const void *, uint32_t)',
@@ -24,10 +25,15 @@ type CallName = keyof typeof SIGNATURES;
 type Argument = number | string | Uint8Array | null;
 type NativeCall = KoffiFunc<(...args: Argument[]) => unknown>;
 
+/** koffi is loaded at the first call: commands that never touch the kernel start without it. */
+const loadKoffi = (): typeof import('koffi') => createRequire(import.meta.url)('koffi');
+
+let koffi: ReturnType<typeof loadKoffi> | undefined;
 const bound = new Map<CallName, NativeCall>();
 let program: LibraryHandle | undefined;
 
 function bindCall(name: CallName): NativeCall {
+  koffi ??= loadKoffi();
   program ??= koffi.load(null);
   const call: NativeCall = program.func(SIGNATURES[name]);
   bound.set(name, call);
@@ -41,7 +47,7 @@ function bindCall(name: CallName): NativeCall {
 export function libc(name: CallName, ...args: Argument[]): number {
   const call = bound.get(name) ?? bindCall(name);
   const result = Number(call(...args));
-  return result === -1 ? -koffi.errno() : result;
+  return result === -1 && koffi ? -koffi.errno() : result;
 }
 
 /** As `libc`, but throws a SystemError that starts with `action` when the call fails. */

@@ -26,6 +26,7 @@ const NETLINK_ADD_MEMBERSHIP = 1;
 const NETLINK_NO_ENOBUFS = 5;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
+const NETLINK_GET_STRICT_CHK = 12;
 const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const POLLIN = 1;
@@ -48,6 +49,8 @@ export interface NetlinkSocketOptions {
   readonly sendBufferBytes?: number;
   /** Do not report overruns of the receive buffer: for senders that number their messages. */
   readonly nonFatalOverrun?: boolean;
+  /** Let the kernel check dump requests strictly, and so filter them (rtnetlink). */
+  readonly strictDumps?: boolean;
 }
 
 /** An open netlink socket. Everything is synchronous and blocks no longer than ten seconds. */
@@ -66,6 +69,7 @@ export class NetlinkSocket {
     this.#setOption(SOL_NETLINK, NETLINK_CAP_ACK, 1);
     this.#setOption(SOL_NETLINK, NETLINK_EXT_ACK, 1);
     if (options.nonFatalOverrun) this.#setOption(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1);
+    if (options.strictDumps) this.#setOption(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
     libcOrThrow('cannot bind a netlink socket', 'bind', fd, kernelAddress(), 12);
     for (const group of options.groups ?? []) {
       this.#setOption(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group);

@@ -1,0 +1,146 @@
+// Network namespaces against the kernel: making, entering, leaving and deleting them.
+
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { closeSync, existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import test from 'node:test';
+import { promisify } from 'node:util';
+import {
+  NetlinkSocket,
+  NETLINK_PROTOCOL,
+  RouteSocket,
+  SystemError,
+  createNamespace,
+  currentNamespace,
+  deleteNamespace,
+  listenInNamespace,
+  openNamespace,
+  withNamespace,
+  writeSysctlInNamespace,
+} from '#linux';
+import { makeNamespace, run } from './linux-namespaces.ts';
+
+const here = () => readlinkSync('/proc/thread-self/ns/net');
+const namespaceMounts = (path: string) =>
+  readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(` ${path} `)).length;
+
+void test('a namespace is made where asked, and deleting it leaves nothing', () => {
+  const path = `/run/netns/tortie-t-${process.pid}-life`;
+  const before = here();
+  createNamespace(path);
+  try {
+    assert.equal(here(), before, 'the thread is back');
+    assert.equal(namespaceMounts(path), 1);
+    assert.throws(() => createNamespace(path), { code: 'EEXIST' });
+    assert.equal(namespaceMounts(path), 1, 'the failed attempt left the first alone');
+  } finally {
+    deleteNamespace(path);
+  }
+  assert.equal(existsSync(path), false);
+  assert.equal(namespaceMounts(path), 0);
+  deleteNamespace(path);
+});
+
+void test('work runs inside the namespace and returns, also when it throws or is not synchronous', (t) => {
+  const { fd } = makeNamespace(t);
+  const before = here();
+  const inside = withNamespace(fd, here);
+  assert.notEqual(inside, before);
+  assert.equal(here(), before);
+  const boom = () => withNamespace(fd, () => assert.fail('boom'));
+  assert.throws(boom, /boom/);
+  assert.equal(here(), before);
+  assert.throws(() => withNamespace(fd, () => Promise.resolve(1)), /must be synchronous/);
+  assert.equal(here(), before);
+  const own = currentNamespace();
+  assert.equal(
+    withNamespace(fd, () => withNamespace(own, here)),
+    before,
+    'nesting works',
+  );
+  closeSync(own);
+});
+
+void test('a descriptor that is no namespace is refused with a clear text', () => {
+  assert.throws(
+    () => withNamespace(1, here),
+    (error: unknown) =>
+      error instanceof SystemError &&
+      /cannot enter the network namespace.*EINVAL/.test(error.message),
+  );
+  assert.throws(() => openNamespace('/run/netns/tortie-t-absent'), { code: 'ENOENT' });
+});
+
+void test('the thread pool stays outside, though the first use of it comes after a namespace', async (t) => {
+  const { fd } = makeNamespace(t);
+  const inside = withNamespace(fd, () => readFileSync('/proc/thread-self/net/dev', 'utf8'));
+  const pool = await readFile('/proc/thread-self/net/dev', 'utf8');
+  assert.equal(inside.split('\n').length, 4, 'loopback only');
+  assert.equal(
+    pool.split('\n').length,
+    readFileSync('/proc/thread-self/net/dev', 'utf8').split('\n').length,
+  );
+});
+
+void test('sysctls are written in the namespace and nowhere else', (t) => {
+  const { fd } = makeNamespace(t);
+  const read = () => readFileSync('/proc/sys/net/ipv4/ip_default_ttl', 'utf8').trim();
+  const before = read();
+  writeSysctlInNamespace(fd, 'net/ipv4/ip_default_ttl', 77);
+  assert.equal(withNamespace(fd, read), '77');
+  assert.equal(read(), before);
+  for (const path of ['kernel/panic', 'net/../kernel/panic', 'net//x', 'net/./x']) {
+    assert.throws(() => writeSysctlInNamespace(fd, path, 0), RangeError);
+  }
+});
+
+for (const address of ['127.0.0.1', '::1']) {
+  void test(`a server listens on ${address} of another namespace`, async (t) => {
+    const { fd, path } = makeNamespace(t);
+    const listener = listenInNamespace(fd, address, 0);
+    const server = createServer((socket) => socket.end('hello'));
+    t.after(() => server.close());
+    server.listen({ fd: listener });
+    await once(server, 'listening');
+    const bound = server.address();
+    assert.ok(bound && typeof bound === 'object');
+    const script = `exec 3<>/dev/tcp/${address}/${bound.port}; cat <&3`;
+    const client = await promisify(execFile)('nsenter', [`--net=${path}`, 'bash', '-c', script]);
+    assert.equal(client.stdout, 'hello');
+  });
+}
+
+void test('a child process inherits a listening socket', async (t) => {
+  const namespace = makeNamespace(t);
+  const listener = listenInNamespace(namespace.fd, '127.0.0.1', 4567);
+  t.after(() => closeSync(listener));
+  const script =
+    "require('net').createServer((s) => s.end('child')).listen({ fd: 3 }, () => console.log('up'))";
+  const child = spawn(process.execPath, ['-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit', listener],
+  });
+  t.after(() => child.kill('SIGKILL'));
+  assert.ok(child.stdout);
+  await once(child.stdout, 'data');
+  const answer = run(namespace, 'bash', '-c', 'exec 3<>/dev/tcp/127.0.0.1/4567; cat <&3');
+  assert.equal(answer, 'child');
+});
+
+void test('sockets stay in the namespace in which they were opened', (t) => {
+  const { fd } = makeNamespace(t);
+  const outside = RouteSocket.open();
+  t.after(() => outside.close());
+  const name = `tt${process.pid % 100000}`;
+  const inside = RouteSocket.open({ namespace: fd });
+  t.after(() => inside.close());
+  inside.createBridge(name);
+  assert.ok(inside.link(name));
+  assert.equal(outside.link(name), undefined);
+  assert.throws(() => NetlinkSocket.open(99), /protocol 99/);
+  assert.equal(NETLINK_PROTOCOL.ROUTE, 0);
+});
