@@ -38,3 +38,17 @@ export {
   type RouteType,
 } from './netlink/route-message.ts';
 export { RouteSocket } from './netlink/route.ts';
+export { type LogPacket, LogReader, type LogReaderOptions } from './netlink/log.ts';
+export {
+  CONNTRACK_STATUS,
+  type ConntrackCounter,
+  type ConntrackEntry,
+  type ConntrackEvent,
+  type ConntrackEventType,
+  type ConntrackOptions,
+  ConntrackSocket,
+  type ConntrackTuple,
+  enableConntrackAccounting,
+} from './netlink/conntrack.ts';
+export { type PacketTuple, parsePacket } from './packet.ts';
+export { Poller } from './poll.ts';
