@@ -1,0 +1,43 @@
+// The door of policy: may this packet pass, and why. The reference that every data plane is judged by.
+export { evaluate } from './evaluate.ts';
+export {
+  type Direction,
+  type Explanation,
+  formatPolicyRef,
+  type Half,
+  type Outcome,
+  type PolicyRef,
+  type Step,
+  type Verdict,
+} from './explanation.ts';
+export { formatExplanation } from './format-explanation.ts';
+export { type HostPolicy, type HostRoute, walkHostEgress, walkHostIngress } from './host-stages.ts';
+export {
+  EPHEMERAL_PORT,
+  type End,
+  type Packet,
+  type Party,
+  protocolName,
+  type Traffic,
+} from './packet.ts';
+export { parseParty, PartyError } from './party.ts';
+export {
+  type AddressSet,
+  ANYTHING,
+  type MatchEntity,
+  type MatchRule,
+  mismatches,
+  type PortSet,
+} from './rule-match.ts';
+export {
+  type Decision,
+  type TraceStep,
+  type Walk,
+  type WalkPolicy,
+  type WalkProfile,
+  walkProfiles,
+  type WalkTier,
+  walkTiers,
+} from './tier-walk.ts';
+export { buildWorld, type World } from './world.ts';
+export { WorldError, type WorldProblem } from './world-problem.ts';

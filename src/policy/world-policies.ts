@@ -1,0 +1,258 @@
+// Policies and tiers of the world in evaluation order, and which of them apply to an endpoint.
+import { BUILT_IN_TIERS, defaultTypes, kubernetesPolicyToCalico } from '#api';
+import type { GlobalNetworkPolicy, KubernetesNetworkPolicy, NetworkPolicy, Tier } from '#api';
+import { compareCodePoints } from '#lib';
+import { type Direction, formatPolicyRef, type PolicyRef } from './explanation.ts';
+import type { MatchRule } from './rule-match.ts';
+import { compileRules } from './rule-compilation.ts';
+import { type LabelCondition, labelDifferences, policySelection } from './scoped-selector.ts';
+import type { WalkPolicy, WalkTier } from './tier-walk.ts';
+import type { AddressBook, LabelledObject } from './world-objects.ts';
+import { namespaceOf, type ResourcesByKind } from './world-resources.ts';
+import type { WorldProblem } from './world-problem.ts';
+
+/** Where in a packet's way a policy stands. Workloads know only `normal`. */
+export type Stage = 'untracked' | 'preDnat' | 'forward' | 'normal';
+
+interface WorldPolicy {
+  readonly ref: PolicyRef;
+  readonly tier: string;
+  /** Infinity where none is given. */
+  readonly order: number;
+  readonly stages: readonly Stage[];
+  readonly directions: readonly Direction[];
+  readonly selection: readonly LabelCondition[];
+  readonly staged: boolean;
+  readonly ingress: readonly MatchRule[];
+  readonly egress: readonly MatchRule[];
+}
+
+interface WorldTier {
+  readonly name: string;
+  readonly defaultAction: 'Deny' | 'Pass';
+  readonly policies: readonly WorldPolicy[];
+}
+
+/** Every tier and policy, compiled and sorted. */
+export class PolicyTable {
+  readonly #tiers: readonly WorldTier[];
+
+  constructor(
+    resources: ResourcesByKind,
+    book: AddressBook,
+    report: (problem: WorldProblem) => void,
+  ) {
+    const policies = compilePolicies(resources, book, report);
+    this.#tiers = sortTiers(resources['projectcalico.org Tier'], policies);
+  }
+
+  /** What applies to the endpoint in one direction and stage; the rest with the reason why not. */
+  tiersFor(endpoint: LabelledObject, direction: Direction, stage: Stage): WalkTier[] {
+    return this.#tiers.map(({ name, defaultAction, policies }) => ({
+      name,
+      defaultAction,
+      policies: policies
+        .filter((policy) => policy.stages.includes(stage))
+        .map((policy) => walkPolicy(policy, endpoint, direction)),
+    }));
+  }
+}
+
+function walkPolicy(
+  policy: WorldPolicy,
+  endpoint: LabelledObject,
+  direction: Direction,
+): WalkPolicy {
+  const { ref } = policy;
+  const rules = policy[direction];
+  const reason = exclusion(policy, endpoint, direction);
+  if (reason !== undefined) return { ref, rules, excluded: { outcome: 'not-selected', reason } };
+  if (policy.staged) {
+    const staged = `${formatPolicyRef(ref)} is staged: it is reported and never enforced`;
+    return { ref, rules, excluded: { outcome: 'staged', reason: staged } };
+  }
+  return { ref, rules };
+}
+
+function exclusion(
+  policy: WorldPolicy,
+  endpoint: LabelledObject,
+  direction: Direction,
+): string | undefined {
+  const failing = policy.selection.find(({ selector }) => !selector.evaluate(endpoint.labels));
+  if (failing) {
+    const lacks = labelDifferences(failing.selector.tree, endpoint.labels);
+    const detail = lacks.length === 0 ? '' : ` (${lacks.join(', ')})`;
+    return `${endpoint.name} is not ${failing.text}${detail}`;
+  }
+  if (!policy.directions.includes(direction)) return `its types do not include ${direction}`;
+  return undefined;
+}
+
+/** By order, none last; ties by name. A tier that a policy names and nobody made comes last and denies. */
+function sortTiers(given: readonly Tier[], policies: readonly WorldPolicy[]): WorldTier[] {
+  const known = new Map([...BUILT_IN_TIERS, ...given].map((tier) => [tier.metadata.name, tier]));
+  const tiers = [...known.values()].map((tier) => ({
+    name: tier.metadata.name,
+    order: tier.spec?.order ?? Infinity,
+    defaultAction: tier.spec?.defaultAction ?? ('Deny' as const),
+  }));
+  tiers.sort((a, b) => compareOrders(a.order, b.order) || compareCodePoints(a.name, b.name));
+  const names = new Set(policies.map((policy) => policy.tier).filter((name) => !known.has(name)));
+  const missing = [...names].sort(compareCodePoints);
+  return [...tiers, ...missing.map((name) => ({ name, defaultAction: 'Deny' as const }))].map(
+    ({ name, defaultAction }) => ({
+      name,
+      defaultAction,
+      policies: policies.filter((policy) => policy.tier === name).sort(comparePolicies),
+    }),
+  );
+}
+
+function comparePolicies(a: WorldPolicy, b: WorldPolicy): number {
+  return compareOrders(a.order, b.order) || compareCodePoints(tieKey(a.ref), tieKey(b.ref));
+}
+
+/** Compared as a whole, so that `a-b` sorts before `a` (spec 02, 2.5). */
+function tieKey(ref: PolicyRef): string {
+  return `${ref.name}/${ref.namespace ?? ''}/${ref.kind}`;
+}
+
+function compareOrders(a: number, b: number): number {
+  return a === b ? 0 : a < b ? -1 : 1;
+}
+
+/** One policy as it was written, with where its rules come from. */
+interface PolicySource {
+  readonly ref: PolicyRef;
+  readonly spec: GlobalNetworkPolicy['spec'];
+  readonly staged: boolean;
+  /** Index that the author gave to each compiled rule; absent where they are the same. */
+  readonly indexes?: { readonly ingress: readonly number[]; readonly egress: readonly number[] };
+}
+
+function compilePolicies(
+  resources: ResourcesByKind,
+  book: AddressBook,
+  report: (problem: WorldProblem) => void,
+): WorldPolicy[] {
+  return policySources(resources, report).flatMap((source) => {
+    const policy = compilePolicy(source, book, report);
+    return policy ? [policy] : [];
+  });
+}
+
+function policySources(
+  resources: ResourcesByKind,
+  report: (problem: WorldProblem) => void,
+): PolicySource[] {
+  const calico = (kind: PolicyRef['kind'], policies: readonly NetworkPolicy[], staged: boolean) =>
+    policies.map((policy) => ({ ref: namespaced(kind, policy), spec: policy.spec, staged }));
+  const global = (
+    kind: PolicyRef['kind'],
+    policies: readonly GlobalNetworkPolicy[],
+    staged: boolean,
+  ) =>
+    policies.map(({ metadata: { name }, spec }) => ({
+      ref: { kind, namespace: null, name },
+      spec,
+      staged,
+    }));
+  const kubernetes = (
+    kind: PolicyRef['kind'],
+    policies: readonly KubernetesNetworkPolicy[],
+    staged: boolean,
+  ) => policies.map((policy) => kubernetesSource(namespaced(kind, policy), policy, staged, report));
+  return [
+    ...calico('NetworkPolicy', resources['projectcalico.org NetworkPolicy'], false),
+    ...global('GlobalNetworkPolicy', resources['projectcalico.org GlobalNetworkPolicy'], false),
+    ...kubernetes('KubernetesNetworkPolicy', resources['networking.k8s.io NetworkPolicy'], false),
+    ...calico('StagedNetworkPolicy', resources['projectcalico.org StagedNetworkPolicy'], true),
+    ...global(
+      'StagedGlobalNetworkPolicy',
+      resources['projectcalico.org StagedGlobalNetworkPolicy'],
+      true,
+    ),
+    ...kubernetes(
+      'StagedKubernetesNetworkPolicy',
+      resources['projectcalico.org StagedKubernetesNetworkPolicy'],
+      true,
+    ),
+  ];
+}
+
+function namespaced(
+  kind: PolicyRef['kind'],
+  policy: NetworkPolicy | KubernetesNetworkPolicy,
+): PolicyRef {
+  return { kind, namespace: namespaceOf(policy), name: policy.metadata.name };
+}
+
+/**
+ * One rule of a Kubernetes policy becomes several; each keeps the index of the rule it came from. A rule that
+ * cannot be converted is left out (fail closed), which is a problem to report and no reason to stop.
+ */
+function kubernetesSource(
+  ref: PolicyRef,
+  policy: KubernetesNetworkPolicy,
+  staged: boolean,
+  report: (problem: WorldProblem) => void,
+): PolicySource {
+  const written = { ...policy, spec: policy.spec ?? {} };
+  const { policy: converted, problems } = kubernetesPolicyToCalico(written);
+  for (const { path, message } of problems) {
+    report({ resource: formatPolicyRef(ref), path, message, fatal: false });
+  }
+  const indexesOf = (direction: Direction) =>
+    (written.spec[direction] ?? []).flatMap((rule, index) => {
+      const single = { ...written, spec: { ...written.spec, [direction]: [rule] } };
+      const count = kubernetesPolicyToCalico(single).policy.spec[direction]?.length ?? 0;
+      return Array.from({ length: count }, () => index);
+    });
+  const indexes = { ingress: indexesOf('ingress'), egress: indexesOf('egress') };
+  return { ref, spec: converted.spec, staged, indexes };
+}
+
+function compilePolicy(
+  source: PolicySource,
+  book: AddressBook,
+  report: (problem: WorldProblem) => void,
+): WorldPolicy | undefined {
+  const { ref, staged, indexes } = source;
+  const spec = source.spec ?? {};
+  const resource = formatPolicyRef(ref);
+  const fatal = (path: string, message: string) => {
+    report({ resource, path, message, fatal: true });
+  };
+  const namespace = ref.namespace ?? undefined;
+  const compile = (direction: Direction) =>
+    compileRules(spec[direction] ?? [], `spec.${direction}`, {
+      book,
+      namespace,
+      report: fatal,
+    }).map((rule) => ({ ...rule, index: indexes?.[direction][rule.index] ?? rule.index }));
+  let selection: LabelCondition[];
+  try {
+    selection = policySelection(spec, namespace);
+  } catch (error) {
+    fatal('spec', error instanceof Error ? error.message : String(error));
+    return undefined;
+  }
+  return {
+    ref,
+    tier: spec.tier ?? 'default',
+    order: spec.order ?? Infinity,
+    stages: stagesOf(spec),
+    directions: defaultTypes(spec).map((type) => (type === 'Ingress' ? 'ingress' : 'egress')),
+    selection,
+    staged,
+    ingress: compile('ingress'),
+    egress: compile('egress'),
+  };
+}
+
+function stagesOf(spec: GlobalNetworkPolicy['spec']): Stage[] {
+  if (spec.doNotTrack) return ['untracked'];
+  if (spec.preDNAT) return ['preDnat'];
+  return spec.applyOnForward ? ['normal', 'forward'] : ['normal'];
+}

@@ -1,0 +1,101 @@
+// The agent's parameters that change what a packet gets: FelixConfiguration, cluster-wide and per node.
+import type { FelixConfiguration } from '#api';
+import { isObject, type Prefix, parsePrefix, prefixContains } from '#lib';
+import type { Direction } from './explanation.ts';
+import { PROTOCOL_NUMBERS, type Traffic } from './packet.ts';
+import { protocolNumber } from './world-objects.ts';
+
+interface FailsafePort {
+  readonly protocol: number;
+  readonly port: number;
+  /** Of the remote end; absent is any. */
+  readonly net?: Prefix;
+}
+
+export interface HostSettings {
+  readonly endpointToHostAction: 'Drop' | 'Return' | 'Accept';
+  readonly allowVxlanFromWorkloads: boolean;
+  readonly allowIpipFromWorkloads: boolean;
+  readonly vxlanPort: number;
+  readonly failsafeInbound: readonly FailsafePort[];
+  readonly failsafeOutbound: readonly FailsafePort[];
+}
+
+const { tcp, udp } = PROTOCOL_NUMBERS;
+const CONTROL_PLANE = [179, 2379, 2380, 5473, 6443, 6666, 6667].map((port) => ({
+  protocol: tcp,
+  port,
+}));
+/** Spec 10: failsafe inbound and outbound. */
+const FAILSAFE_INBOUND: readonly FailsafePort[] = [
+  { protocol: tcp, port: 22 },
+  { protocol: udp, port: 68 },
+  ...CONTROL_PLANE,
+];
+const FAILSAFE_OUTBOUND: readonly FailsafePort[] = [
+  { protocol: udp, port: 53 },
+  { protocol: udp, port: 67 },
+  ...CONTROL_PLANE,
+];
+
+/**
+ * The settings of one node: FelixConfiguration `node.<name>` over `default`. Where neither sets
+ * `defaultEndpointToHostAction` it is Accept: upstream's agent alone would drop, but Calico's operator and
+ * manifests set Accept, and so nobody meets the other.
+ */
+export function hostSettings(
+  configurations: readonly FelixConfiguration[],
+  node: string | undefined,
+): HostSettings {
+  const specs = [`node.${node ?? ''}`, 'default'].flatMap((name) =>
+    configurations.filter((it) => it.metadata.name === name).map((it) => it.spec),
+  );
+  const get = (field: string): unknown =>
+    specs
+      .map((spec) => new Map<string, unknown>(Object.entries(spec ?? {})).get(field))
+      .find(given);
+  const action = get('defaultEndpointToHostAction');
+  const vxlanPort = get('vxlanPort');
+  return {
+    endpointToHostAction: action === 'Drop' || action === 'Return' ? action : 'Accept',
+    allowVxlanFromWorkloads: get('allowVXLANPacketsFromWorkloads') === true,
+    allowIpipFromWorkloads: get('allowIPIPPacketsFromWorkloads') === true,
+    vxlanPort: typeof vxlanPort === 'number' ? vxlanPort : 4789,
+    failsafeInbound: failsafePorts(get('failsafeInboundHostPorts')) ?? FAILSAFE_INBOUND,
+    failsafeOutbound: failsafePorts(get('failsafeOutboundHostPorts')) ?? FAILSAFE_OUTBOUND,
+  };
+}
+
+function given(value: unknown): boolean {
+  return value !== undefined && value !== null;
+}
+
+/** Undefined where not configured; an empty list switches failsafe ports off. */
+function failsafePorts(value: unknown): FailsafePort[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  return value.flatMap((item: unknown) => {
+    if (!isObject(item) || typeof item['port'] !== 'number') return [];
+    const named = item['protocol'] ?? 'tcp';
+    const protocol =
+      typeof named === 'string' || typeof named === 'number' ? protocolNumber(named) : undefined;
+    const net = typeof item['net'] === 'string' ? parsePrefix(item['net']) : undefined;
+    if (protocol === undefined) return [];
+    return [{ protocol, port: item['port'], ...(net ? { net } : {}) }];
+  });
+}
+
+/** Whether a failsafe port of the host allows the packet, whatever policy says. */
+export function isFailsafe(
+  settings: HostSettings,
+  direction: Direction,
+  traffic: Traffic,
+): boolean {
+  const ports = direction === 'ingress' ? settings.failsafeInbound : settings.failsafeOutbound;
+  const remote = direction === 'ingress' ? traffic.source : traffic.destination;
+  return ports.some(
+    ({ protocol, port, net }) =>
+      protocol === traffic.protocol &&
+      port === traffic.destination.port &&
+      (net === undefined || prefixContains(net, remote.address)),
+  );
+}
