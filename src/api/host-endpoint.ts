@@ -1,20 +1,24 @@
 // HostEndpoint and Profile (spec 01, 1.2; spec 10).
 import { type Static, Type } from 'typebox';
-import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
+import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
+import { fault, memberPath, quoted } from './problem.ts';
 import { Protocol, Rule } from './rule.ts';
+import { ruleProblems } from './rule-check.ts';
+import { formatProblem, isLabelKey } from './formats.ts';
 
 export const EndpointPort = Type.Object({
-  name: Type.String(),
+  name: Type.String({ format: 'port-name', minLength: 1 }),
   protocol: Protocol,
-  port: Type.Integer(),
+  port: Type.Integer({ minimum: 1, maximum: 65535 }),
 });
 export type EndpointPort = Static<typeof EndpointPort>;
 
 export const HostEndpointSpec = Type.Object({
-  node: Type.Optional(Type.String()),
-  interfaceName: Type.Optional(Type.String()),
-  expectedIPs: Type.Optional(Type.Array(Type.String())),
-  profiles: Type.Optional(Type.Array(Type.String())),
+  node: Type.Optional(Type.String({ format: 'subdomain' })),
+  /** An interface of the node, or `*` for all of them. */
+  interfaceName: Type.Optional(Type.String({ pattern: '^(\\*|[a-zA-Z0-9_.-]{1,15})$' })),
+  expectedIPs: Type.Optional(Type.Array(Type.String({ format: 'address' }))),
+  profiles: Type.Optional(Type.Array(Type.String({ format: 'subdomain' }))),
   ports: Type.Optional(Type.Array(EndpointPort)),
 });
 
@@ -52,7 +56,18 @@ export const hostEndpointKind: KindDefinition = {
     { name: 'Node', type: 'string', path: '.spec.node', priority: 0 },
     { name: 'Interface', type: 'string', path: '.spec.interfaceName', priority: 0 },
   ],
+  check: (resource) => hostEndpointProblems(resource as HostEndpoint),
 };
+
+function hostEndpointProblems({ spec }: HostEndpoint): Problem[] {
+  const problems: Problem[] = [];
+  if (!spec.node)
+    problems.push(fault('spec.node', 'is required: the node whose interface this is'));
+  if (!spec.interfaceName && (spec.expectedIPs ?? []).length === 0) {
+    problems.push(fault('spec', 'needs interfaceName or expectedIPs'));
+  }
+  return problems;
+}
 
 export const profileKind: KindDefinition = {
   ...calico,
@@ -62,4 +77,22 @@ export const profileKind: KindDefinition = {
   shortNames: [],
   schema: Type.Object({ metadata: ObjectMeta, spec: ProfileSpec }),
   columns: [],
+  check: (resource) => profileProblems(resource as Profile),
 };
+
+function profileProblems({ spec }: Profile): Problem[] {
+  const rules = (['ingress', 'egress'] as const).flatMap((direction) =>
+    (spec[direction] ?? []).flatMap((rule, index) =>
+      ruleProblems(rule, { path: `spec.${direction}[${index}]`, direction, namespaced: false }),
+    ),
+  );
+  const labels = Object.entries(spec.labelsToApply ?? {}).flatMap(([key, value]) => {
+    const path = memberPath('spec.labelsToApply', key);
+    const valueProblem = formatProblem('label-value', value);
+    return [
+      ...(isLabelKey(key) ? [] : [fault(path, `${quoted(key)} is no label key`)]),
+      ...(valueProblem === undefined ? [] : [fault(path, valueProblem)]),
+    ];
+  });
+  return [...rules, ...labels];
+}

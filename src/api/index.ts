@@ -1,6 +1,10 @@
 // The door of api: every resource kind with its schema, type, defaults and checks.
 export * from './agent-status.ts';
-export { type ConvertedPolicy, kubernetesPolicyToCalico } from './conversion/kubernetes-policy.ts';
+export {
+  type ConvertedPolicy,
+  kubernetesPolicyToCalico,
+  kubernetesPolicyTypes,
+} from './conversion/kubernetes-policy.ts';
 export { namespaceProfileName, namespaceToProfile } from './conversion/namespace-profile.ts';
 export {
   isFinishedPod,
@@ -19,7 +23,15 @@ export * from './ip-pool.ts';
 export * from './kind.ts';
 export * from './kinds.ts';
 export * from './kubernetes.ts';
+export * from './kubernetes-network-policy.ts';
 export * from './network-set.ts';
 export * from './policy.ts';
 export * from './rule.ts';
 export * from './workload-endpoint.ts';
+export {
+  loadManifests,
+  type ManifestProblem,
+  type Manifests,
+} from './load-manifests.ts';
+export { type OpenApiSchema, openApiSchema } from './open-api.ts';
+export { type ValidatedResource, validateResource } from './validate-resource.ts';

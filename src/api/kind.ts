@@ -57,6 +57,8 @@ export interface KindDefinition {
   /** The whole object but for apiVersion and kind. */
   readonly schema: TSchema;
   readonly columns: readonly Column[];
+  /** What is wrong with a name; absent where any DNS subdomain will do. */
+  readonly nameProblem?: (name: string) => string | undefined;
   /** Fills defaults in on a write; must be idempotent and leave its argument alone. */
   readonly defaults?: (resource: Resource) => Resource;
   /** Rules that a schema cannot say. Runs on what the schema accepted, after defaults. */

@@ -6,13 +6,13 @@ import { ipamBlockKind, ipPoolKind } from './ip-pool.ts';
 import { apiVersionOf, type KindDefinition } from './kind.ts';
 import {
   endpointSliceKind,
-  kubernetesNetworkPolicyKind,
   namespaceKind,
   nodeKind,
   podKind,
   serviceAccountKind,
   serviceKind,
 } from './kubernetes.ts';
+import { kubernetesNetworkPolicyKind } from './kubernetes-network-policy.ts';
 import { globalNetworkSetKind, networkSetKind } from './network-set.ts';
 import { globalNetworkPolicyKind, networkPolicyKind, tierKind } from './policy.ts';
 import { workloadEndpointKind } from './workload-endpoint.ts';

@@ -154,71 +154,6 @@ export interface ServiceAccount extends Resource {
   readonly kind: 'ServiceAccount';
 }
 
-const LabelSelector = Type.Object({
-  matchLabels: Type.Optional(Type.Record(Type.String(), Type.String())),
-  matchExpressions: Type.Optional(
-    Type.Array(
-      Type.Object({
-        key: Type.String(),
-        operator: Type.Enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-        values: Type.Optional(Type.Array(Type.String())),
-      }),
-    ),
-  ),
-});
-export type LabelSelector = Static<typeof LabelSelector>;
-
-const PolicyPeer = Type.Object({
-  podSelector: Type.Optional(LabelSelector),
-  namespaceSelector: Type.Optional(LabelSelector),
-  ipBlock: Type.Optional(
-    Type.Object({ cidr: Type.String(), except: Type.Optional(Type.Array(Type.String())) }),
-  ),
-});
-export type PolicyPeer = Static<typeof PolicyPeer>;
-
-const PolicyPort = Type.Object({
-  protocol: Type.Optional(Type.String()),
-  port: Type.Optional(Type.Union([Type.Integer(), Type.String()])),
-  endPort: Type.Optional(Type.Integer()),
-});
-export type PolicyPort = Static<typeof PolicyPort>;
-
-export const KubernetesNetworkPolicySpec = Type.Object({
-  podSelector: Type.Optional(LabelSelector),
-  policyTypes: Type.Optional(Type.Array(Type.Enum(['Ingress', 'Egress']))),
-  ingress: Type.Optional(
-    Type.Array(
-      Type.Object({
-        from: Type.Optional(Type.Array(PolicyPeer)),
-        ports: Type.Optional(Type.Array(PolicyPort)),
-      }),
-    ),
-  ),
-  egress: Type.Optional(
-    Type.Array(
-      Type.Object({
-        to: Type.Optional(Type.Array(PolicyPeer)),
-        ports: Type.Optional(Type.Array(PolicyPort)),
-      }),
-    ),
-  ),
-});
-
-/** networking.k8s.io/v1 NetworkPolicy. */
-export interface KubernetesNetworkPolicy extends Resource {
-  readonly kind: 'NetworkPolicy';
-  readonly spec: Static<typeof KubernetesNetworkPolicySpec>;
-}
-
-type PolicyTypes = readonly ('Ingress' | 'Egress')[];
-
-/** The directions that a Kubernetes policy isolates; where it does not say, Egress only with egress rules. */
-export function kubernetesPolicyTypes(spec: KubernetesNetworkPolicy['spec']): PolicyTypes {
-  if (spec.policyTypes && spec.policyTypes.length > 0) return spec.policyTypes;
-  return spec.egress && spec.egress.length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
-}
-
 const core = { group: '', version: 'v1' } as const;
 const anySpec = Type.Optional(Anything);
 
@@ -312,22 +247,4 @@ export const serviceAccountKind: KindDefinition = {
   hasStatus: false,
   schema: Type.Object({ metadata: ObjectMeta }, open),
   columns: [],
-};
-
-export const kubernetesNetworkPolicyKind: KindDefinition = {
-  group: 'networking.k8s.io',
-  version: 'v1',
-  kind: 'NetworkPolicy',
-  plural: 'networkpolicies',
-  singular: 'networkpolicy',
-  shortNames: ['netpol'],
-  namespaced: true,
-  hasStatus: false,
-  schema: Type.Object({ metadata: ObjectMeta, spec: KubernetesNetworkPolicySpec, status: anySpec }),
-  columns: [{ name: 'Pod-Selector', type: 'string', path: '.spec.podSelector', priority: 0 }],
-  defaults: (resource) => {
-    const policy = resource as KubernetesNetworkPolicy;
-    const policyTypes = [...kubernetesPolicyTypes(policy.spec)];
-    return { ...policy, spec: { ...policy.spec, policyTypes } } as Resource;
-  },
 };

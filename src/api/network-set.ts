@@ -1,13 +1,24 @@
-// NetworkSet and GlobalNetworkSet: labelled prefixes that selectors match (spec 01, 1.2).
+// NetworkSet and GlobalNetworkSet: named lists of networks that rules select by label (spec 01, 1.2).
 import { type Static, Type } from 'typebox';
-import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
+import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
+import { fault, memberPath } from './problem.ts';
 
-export const NetworkSetSpec = Type.Object({ nets: Type.Optional(Type.Array(Type.String())) });
+export const NetworkSetSpec = Type.Object({
+  /** CIDRs or addresses; host bits may be set. */
+  nets: Type.Optional(Type.Array(Type.String({ format: 'network' }))),
+});
 export type NetworkSetSpec = Static<typeof NetworkSetSpec>;
 
 export interface NetworkSet extends Resource {
   readonly kind: 'NetworkSet' | 'GlobalNetworkSet';
   readonly spec?: NetworkSetSpec;
+}
+
+const RESERVED_LABEL = 'projectcalico.org/namespace';
+
+function reservedLabelProblems({ metadata }: Resource): Problem[] {
+  if (!Object.hasOwn(metadata.labels ?? {}, RESERVED_LABEL)) return [];
+  return [fault(memberPath('metadata.labels', RESERVED_LABEL), 'is reserved; remove the label')];
 }
 
 const shared = {
@@ -16,6 +27,7 @@ const shared = {
   hasStatus: false,
   schema: Type.Object({ metadata: ObjectMeta, spec: Type.Optional(NetworkSetSpec) }),
   columns: [],
+  check: reservedLabelProblems,
 } as const;
 
 export const networkSetKind: KindDefinition = {

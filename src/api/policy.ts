@@ -1,32 +1,47 @@
 // Calico NetworkPolicy, GlobalNetworkPolicy and Tier (spec 01, 1.2; defaults spec 02, 2.2).
 import { type Static, Type } from 'typebox';
-import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
-import { Rule } from './rule.ts';
+import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
+import {
+  globalPolicyNameProblem,
+  hostPolicyProblems,
+  policyNameProblem,
+  policyProblems,
+  tierNameProblem,
+} from './policy-check.ts';
+import { fault } from './problem.ts';
+import { Rule, SelectorText } from './rule.ts';
+
+const RULES_MAX = 1024;
 
 const PolicyType = Type.Enum(['Ingress', 'Egress']);
 export type PolicyType = Static<typeof PolicyType>;
 
-const policyFields = {
-  tier: Type.Optional(Type.String()),
+export const policyFields = {
+  /** Empty means `default`. */
+  tier: Type.Optional(Type.String({ pattern: '^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$' })),
   order: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
-  selector: Type.Optional(Type.String()),
-  serviceAccountSelector: Type.Optional(Type.String()),
-  types: Type.Optional(Type.Array(PolicyType)),
-  ingress: Type.Optional(Type.Array(Rule)),
-  egress: Type.Optional(Type.Array(Rule)),
-  performanceHints: Type.Optional(Type.Array(Type.Enum(['AssumeNeededOnEveryNode']))),
+  selector: Type.Optional(SelectorText),
+  serviceAccountSelector: Type.Optional(SelectorText),
+  types: Type.Optional(Type.Array(PolicyType, { uniqueItems: true })),
+  ingress: Type.Optional(Type.Array(Rule, { maxItems: RULES_MAX })),
+  egress: Type.Optional(Type.Array(Rule, { maxItems: RULES_MAX })),
+  performanceHints: Type.Optional(
+    Type.Array(Type.Enum(['AssumeNeededOnEveryNode']), { uniqueItems: true }),
+  ),
 };
 
 export const NetworkPolicySpec = Type.Object(policyFields);
 export type NetworkPolicySpec = Static<typeof NetworkPolicySpec>;
 
-export const GlobalNetworkPolicySpec = Type.Object({
+export const globalPolicyFields = {
   ...policyFields,
-  namespaceSelector: Type.Optional(Type.String()),
+  namespaceSelector: Type.Optional(SelectorText),
   doNotTrack: Type.Optional(Type.Boolean()),
   preDNAT: Type.Optional(Type.Boolean()),
   applyOnForward: Type.Optional(Type.Boolean()),
-});
+};
+
+export const GlobalNetworkPolicySpec = Type.Object(globalPolicyFields);
 export type GlobalNetworkPolicySpec = Static<typeof GlobalNetworkPolicySpec>;
 
 export const TierSpec = Type.Object({
@@ -75,9 +90,10 @@ export function defaultTypes(spec: NetworkPolicySpec): PolicyType[] {
   return ['Ingress'];
 }
 
-function policyDefaults(resource: Resource): Resource {
+/** The tier, as field and as label, and the types. */
+export function policyDefaults(resource: Resource): Resource {
   const policy = resource as NetworkPolicy;
-  const tierName = policy.spec.tier ?? 'default';
+  const tierName = policy.spec.tier || 'default';
   return {
     ...policy,
     metadata: {
@@ -88,7 +104,7 @@ function policyDefaults(resource: Resource): Resource {
   } as Resource;
 }
 
-const policyColumns = [
+export const policyColumns = [
   { name: 'Tier', type: 'string', path: '.spec.tier', priority: 0 },
   { name: 'Order', type: 'number', path: '.spec.order', priority: 0 },
 ] as const;
@@ -104,7 +120,9 @@ export const networkPolicyKind: KindDefinition = {
   namespaced: true,
   schema: Type.Object({ metadata: ObjectMeta, spec: NetworkPolicySpec }),
   columns: policyColumns,
+  nameProblem: policyNameProblem,
   defaults: policyDefaults,
+  check: (resource) => policyProblems(resource as NetworkPolicy, true),
 };
 
 export const globalNetworkPolicyKind: KindDefinition = {
@@ -116,7 +134,12 @@ export const globalNetworkPolicyKind: KindDefinition = {
   namespaced: false,
   schema: Type.Object({ metadata: ObjectMeta, spec: GlobalNetworkPolicySpec }),
   columns: policyColumns,
+  nameProblem: globalPolicyNameProblem,
   defaults: policyDefaults,
+  check: (resource) => {
+    const policy = resource as GlobalNetworkPolicy;
+    return [...policyProblems(policy, false), ...hostPolicyProblems(policy.spec)];
+  },
 };
 
 export const tierKind: KindDefinition = {
@@ -127,16 +150,39 @@ export const tierKind: KindDefinition = {
   shortNames: [],
   namespaced: false,
   hasStatus: true,
-  schema: Type.Object({ metadata: ObjectMeta, spec: TierSpec }),
+  schema: Type.Object({
+    metadata: ObjectMeta,
+    spec: TierSpec,
+    status: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  }),
   columns: [
     { name: 'Order', type: 'number', path: '.spec.order', priority: 0 },
     { name: 'DefaultAction', type: 'string', path: '.spec.defaultAction', priority: 0 },
   ],
+  nameProblem: tierNameProblem,
   defaults: (resource) => {
     const it = resource as Tier;
-    return {
-      ...it,
-      spec: { ...it.spec, defaultAction: it.spec.defaultAction ?? 'Deny' },
-    } as Resource;
+    const spec = { defaultAction: 'Deny', ...builtInTier(it)?.spec, ...it.spec };
+    return { ...it, spec } as Resource;
   },
+  check: (resource) => builtInTierProblems(resource as Tier),
 };
+
+function builtInTier({ metadata }: Tier): Tier | undefined {
+  return BUILT_IN_TIERS.find((builtIn) => builtIn.metadata.name === metadata.name);
+}
+
+function builtInTierProblems(it: Tier): Problem[] {
+  const builtIn = builtInTier(it);
+  if (!builtIn) return [];
+  return (['order', 'defaultAction'] as const).flatMap((field) =>
+    it.spec[field] === builtIn.spec[field]
+      ? []
+      : [
+          fault(
+            `spec.${field}`,
+            `is ${String(it.spec[field])}, but tier "${it.metadata.name}" is built in with ${String(builtIn.spec[field])}`,
+          ),
+        ],
+  );
+}

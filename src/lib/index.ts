@@ -19,3 +19,4 @@ export { compareCodePoints } from './code-points.ts';
 export { DeltaTracker } from './delta-tracker.ts';
 export { type Json, isObject, jsonEqual } from './json.ts';
 export { base64Url, sha1Hex, sha224 } from './secure-hash.ts';
+export { closestName } from './suggestion.ts';

@@ -13,5 +13,10 @@ export function corpusMissing(folder: string): string | false {
 
 /** A corpus file's rows. The caller states their type, as the corpus' README does. */
 export function readCorpus<Row>(path: string): Row[] {
-  return JSON.parse(readFileSync(join(root, path), 'utf8')) as Row[];
+  return readCorpusFile<Row[]>(path);
+}
+
+/** A corpus file as one JSON value of the stated type. */
+export function readCorpusFile<Content>(path: string): Content {
+  return JSON.parse(readFileSync(join(root, path), 'utf8')) as Content;
 }

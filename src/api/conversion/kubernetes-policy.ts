@@ -1,9 +1,13 @@
 // A Kubernetes NetworkPolicy as the Calico NetworkPolicy that means the same (spec 02, 2.2).
 import { compareCodePoints, formatPrefix, maskPrefix, parsePrefix } from '#lib';
 import type { Problem } from '../kind.ts';
-import type { KubernetesNetworkPolicy, PolicyPeer, PolicyPort } from '../kubernetes.ts';
-import { kubernetesPolicyTypes } from '../kubernetes.ts';
+import type {
+  KubernetesNetworkPolicy,
+  PolicyPeer,
+  PolicyPort,
+} from '../kubernetes-network-policy.ts';
 import type { NetworkPolicy } from '../policy.ts';
+import { fault } from '../problem.ts';
 import type { EntityRule, Port, Rule } from '../rule.ts';
 import { KUBERNETES_PODS, namespaceSelectorText, podSelectorText } from './label-selector.ts';
 import { portOf, simplifyPorts } from './simplify-ports.ts';
@@ -11,6 +15,7 @@ import { portOf, simplifyPorts } from './simplify-ports.ts';
 const ORDER = 1000;
 const NAMED_PORT = /^(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*$/;
 const NAMED_PORT_MAX = 15;
+const PEERS = { egress: 'to', ingress: 'from' } as const;
 const PROTOCOLS = ['TCP', 'UDP', 'SCTP'];
 
 export interface ConvertedPolicy {
@@ -51,6 +56,14 @@ export function kubernetesPolicyToCalico(source: KubernetesNetworkPolicy): Conve
   return { policy, problems };
 }
 
+type PolicyTypes = readonly ('Ingress' | 'Egress')[];
+
+/** The directions that a Kubernetes policy isolates; where it does not say, Egress only with egress rules. */
+export function kubernetesPolicyTypes(spec: KubernetesNetworkPolicy['spec']): PolicyTypes {
+  if (spec.policyTypes && spec.policyTypes.length > 0) return spec.policyTypes;
+  return spec.egress && spec.egress.length > 0 ? ['Ingress', 'Egress'] : ['Ingress'];
+}
+
 function orderedTypes(source: KubernetesNetworkPolicy): ('Ingress' | 'Egress')[] {
   const types = kubernetesPolicyTypes(source.spec);
   return (['Ingress', 'Egress'] as const).filter((type) => types.includes(type));
@@ -65,7 +78,7 @@ interface SourceRule {
 function convertRule(rule: SourceRule, index: number, problems: Problem[]): Rule[] {
   const path = `spec.${rule.direction}[${index}]`;
   const found: Problem[] = [];
-  const peersPath = `${path}.${rule.direction === 'ingress' ? 'from' : 'to'}`;
+  const peersPath = `${path}.${PEERS[rule.direction]}`;
   const entities = (rule.peers ?? []).map((peer, item) =>
     convertPeer(peer, `${peersPath}[${item}]`, found),
   );
@@ -97,13 +110,13 @@ function convertPeer(peer: PolicyPeer, path: string, problems: Problem[]): Entit
   if (ipBlock) {
     if (podSelector || namespaceSelector) {
       problems.push(
-        error(path, 'ipBlock excludes podSelector and namespaceSelector; split the peer'),
+        fault(path, 'ipBlock excludes podSelector and namespaceSelector; split the peer'),
       );
     }
     return convertBlock(ipBlock, `${path}.ipBlock`, problems);
   }
   if (!podSelector && !namespaceSelector) {
-    problems.push(error(path, 'an empty peer; give podSelector, namespaceSelector or ipBlock'));
+    problems.push(fault(path, 'an empty peer; give podSelector, namespaceSelector or ipBlock'));
     return {};
   }
   const pods = podSelectorText(podSelector, `${path}.podSelector`);
@@ -130,7 +143,7 @@ function maskedCidr(cidr: string, path: string, problems: Problem[]): string {
   const prefix = cidr.includes('/') ? parsePrefix(cidr) : undefined;
   if (!prefix) {
     const example = cidr.includes(':') ? '2001:db8::/64' : '10.0.0.0/8';
-    problems.push(error(path, `${JSON.stringify(cidr)} is no CIDR; write it like ${example}`));
+    problems.push(fault(path, `${JSON.stringify(cidr)} is no CIDR; write it like ${example}`));
     return cidr;
   }
   return formatPrefix(maskPrefix(prefix));
@@ -164,16 +177,16 @@ function portProblems(port: PolicyPort, protocol: string, path: string): Problem
   const problems: Problem[] = [];
   if (!PROTOCOLS.includes(protocol)) {
     problems.push(
-      error(`${path}.protocol`, `${JSON.stringify(protocol)} is none of ${PROTOCOLS.join(', ')}`),
+      fault(`${path}.protocol`, `${JSON.stringify(protocol)} is none of ${PROTOCOLS.join(', ')}`),
     );
   }
   if (port.port !== undefined) problems.push(...numberOrName(port.port, `${path}.port`));
   if (port.endPort === undefined) return problems;
   if (typeof port.port !== 'number') {
-    problems.push(error(`${path}.endPort`, 'endPort needs a port that is a number'));
+    problems.push(fault(`${path}.endPort`, 'endPort needs a port that is a number'));
   } else if (!isPort(port.endPort) || port.endPort < port.port) {
     problems.push(
-      error(`${path}.endPort`, `${port.endPort} is no port from ${port.port} to 65535`),
+      fault(`${path}.endPort`, `${port.endPort} is no port from ${port.port} to 65535`),
     );
   }
   return problems;
@@ -181,11 +194,11 @@ function portProblems(port: PolicyPort, protocol: string, path: string): Problem
 
 function numberOrName(port: number | string, path: string): Problem[] {
   if (typeof port === 'number') {
-    return isPort(port) ? [] : [error(path, `${port} is no port; use 1 to 65535`)];
+    return isPort(port) ? [] : [fault(path, `${port} is no port; use 1 to 65535`)];
   }
   if (NAMED_PORT.test(port) && port.length <= NAMED_PORT_MAX) return [];
   return [
-    error(
+    fault(
       path,
       `${JSON.stringify(port)} is no port name; use at most ${NAMED_PORT_MAX} of a-z, 0-9 and "-", one a letter`,
     ),
@@ -194,8 +207,4 @@ function numberOrName(port: number | string, path: string): Problem[] {
 
 function isPort(value: number): boolean {
   return Number.isInteger(value) && value >= 1 && value <= 65535;
-}
-
-function error(path: string, message: string): Problem {
-  return { path, message, severity: 'error' };
 }

@@ -1,7 +1,8 @@
 // A Kubernetes label selector as text of Calico's selector language.
 import { compareCodePoints } from '#lib';
 import type { Problem } from '../kind.ts';
-import type { LabelSelector } from '../kubernetes.ts';
+import type { LabelSelector } from '../kubernetes-network-policy.ts';
+import { fault } from '../problem.ts';
 
 /** What every pod selector begins with: pods, and not other workloads or hosts. */
 export const KUBERNETES_PODS = "projectcalico.org/orchestrator == 'k8s'";
@@ -69,30 +70,26 @@ function expressionProblems({ key, operator, values = [] }: Expression, at: stri
   const problems = [...keyProblems(key, `${at}.key`), ...valueProblems(values, `${at}.values`)];
   const takesValues = operator === 'In' || operator === 'NotIn';
   if (takesValues && values.length === 0) {
-    problems.push(error(`${at}.values`, `${operator} needs at least one value`));
+    problems.push(fault(`${at}.values`, `${operator} needs at least one value`));
   }
   if (!takesValues && values.length > 0) {
-    problems.push(error(`${at}.values`, `${operator} takes no values; remove them`));
+    problems.push(fault(`${at}.values`, `${operator} takes no values; remove them`));
   }
   return problems;
 }
 
 function keyProblems(key: string, path: string): Problem[] {
   if (LABEL_KEY.test(key)) return [];
-  return [error(path, `${JSON.stringify(key)} is no label key; write name or prefix.example/name`)];
+  return [fault(path, `${JSON.stringify(key)} is no label key; write name or prefix.example/name`)];
 }
 
 function valueProblems(values: readonly string[], path: string): Problem[] {
   return values
     .filter((value) => !LABEL_VALUE.test(value))
     .map((value) =>
-      error(
+      fault(
         path,
         `${JSON.stringify(value)} is no label value; use at most 63 letters, digits, "-", "_" and "."`,
       ),
     );
-}
-
-function error(path: string, message: string): Problem {
-  return { path, message, severity: 'error' };
 }

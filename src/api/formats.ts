@@ -1,0 +1,96 @@
+// The formats that schemas give to texts: each says what is wrong with a text, or nothing.
+import { formatPrefix, maskPrefix, parseAddress, parsePrefix } from '#lib';
+import { parseSelector, SelectorError, type SelectorNode } from '#selector';
+import { quoted } from './problem.ts';
+
+type Format = (text: string) => string | undefined;
+
+const LABEL = '[a-z0-9]([-a-z0-9]*[a-z0-9])?';
+const SUBDOMAIN = new RegExp(`^${LABEL}(\\.${LABEL})*$`);
+const QUALIFIED_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
+const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
+const PORT_NAME = /^[A-Za-z0-9_.-]{1,128}$/;
+const SUBDOMAIN_MAX = 253;
+
+/** Problem of a text in a format; an unknown format is a mistake of ours. */
+export function formatProblem(format: string, text: string): string | undefined {
+  const check = FORMATS[format];
+  if (!check) throw new Error(`no format "${format}"`);
+  return check(text);
+}
+
+const FORMATS: Readonly<Record<string, Format>> = {
+  address: (text) => (parseAddress(text) ? undefined : `${quoted(text)} is no IP address`),
+  network: (text) => (parsePrefix(text) ? undefined : `${quoted(text)} is no CIDR or IP address`),
+  'masked-network': maskedNetwork,
+  port: portText,
+  'port-name': (text) => (isPortName(text) ? undefined : `${quoted(text)} is no port name`),
+  selector: (text) => selectorProblem(text, false),
+  'entity-namespace-selector': (text) => selectorProblem(text, true),
+  subdomain: (text) =>
+    isSubdomain(text)
+      ? undefined
+      : `${quoted(text)} is no name: use at most ${SUBDOMAIN_MAX} of a-z, 0-9, "-" and "."`,
+  'label-key': (text) => (isLabelKey(text) ? undefined : `${quoted(text)} is no label key`),
+  'label-value': (text) =>
+    LABEL_VALUE.test(text)
+      ? undefined
+      : `${quoted(text)} is no label value: use at most 63 letters, digits, "-", "_" and "."`,
+};
+
+/** RFC 1123 subdomain. */
+export function isSubdomain(text: string): boolean {
+  return text.length <= SUBDOMAIN_MAX && SUBDOMAIN.test(text);
+}
+
+/** Key of a label or annotation: a name, with a DNS prefix or without. */
+export function isLabelKey(text: string): boolean {
+  const slash = text.lastIndexOf('/');
+  if (!QUALIFIED_NAME.test(text.slice(slash + 1))) return false;
+  return slash < 0 || isSubdomain(text.slice(0, slash));
+}
+
+function isPortName(text: string): boolean {
+  return PORT_NAME.test(text) && !/^\d+$/.test(text);
+}
+
+function maskedNetwork(text: string): string | undefined {
+  const prefix = parsePrefix(text);
+  if (!prefix) return `${quoted(text)} is no CIDR or IP address`;
+  const masked = maskPrefix(prefix);
+  if (masked.bits === prefix.bits) return undefined;
+  return `${quoted(text)} has host bits set; write ${quoted(formatPrefix(masked))}`;
+}
+
+function portText(text: string): string | undefined {
+  const range = /^(\d+):(\d+)$/.exec(text);
+  if (!range) {
+    if (/^\d+$/.test(text)) return `${quoted(text)} is a text; write the port without quotes`;
+    return isPortName(text)
+      ? undefined
+      : `${quoted(text)} is no port: use a number, a range "first:last" or a port's name`;
+  }
+  const first = Number(range[1]);
+  const last = Number(range[2]);
+  if (first < 1 || last > 65535) return `${quoted(text)} is no port range within 1 to 65535`;
+  return first <= last
+    ? undefined
+    : `${quoted(text)} ends before it begins; write "${last}:${first}"`;
+}
+
+function selectorProblem(text: string, globalAlone: boolean): string | undefined {
+  try {
+    const { tree } = parseSelector(text);
+    if (!usesGlobal(tree) || (globalAlone && tree.kind === 'global')) return undefined;
+  } catch (error) {
+    if (error instanceof SelectorError) return error.message;
+    throw error;
+  }
+  return `${quoted(text)} uses global(), which may only be the whole namespaceSelector of a rule's source or destination`;
+}
+
+function usesGlobal(node: SelectorNode): boolean {
+  if (node.kind === 'not') return usesGlobal(node.operand);
+  if (node.kind === 'and' || node.kind === 'or') return node.operands.some(usesGlobal);
+  return node.kind === 'global';
+}

@@ -1,0 +1,85 @@
+// networking.k8s.io/v1 NetworkPolicy, and the label selectors that Kubernetes' policies are written with.
+import { type Static, Type } from 'typebox';
+import { kubernetesPolicyToCalico, kubernetesPolicyTypes } from './conversion/kubernetes-policy.ts';
+import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
+
+export const LabelSelector = Type.Object({
+  matchLabels: Type.Optional(Type.Record(Type.String(), Type.String())),
+  matchExpressions: Type.Optional(
+    Type.Array(
+      Type.Object({
+        key: Type.String(),
+        operator: Type.Enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+        values: Type.Optional(Type.Array(Type.String())),
+      }),
+    ),
+  ),
+});
+export type LabelSelector = Static<typeof LabelSelector>;
+
+const PolicyPeer = Type.Object({
+  podSelector: Type.Optional(LabelSelector),
+  namespaceSelector: Type.Optional(LabelSelector),
+  ipBlock: Type.Optional(
+    Type.Object({ cidr: Type.String(), except: Type.Optional(Type.Array(Type.String())) }),
+  ),
+});
+export type PolicyPeer = Static<typeof PolicyPeer>;
+
+const PolicyPort = Type.Object({
+  protocol: Type.Optional(Type.String()),
+  port: Type.Optional(Type.Union([Type.Integer(), Type.String()])),
+  endPort: Type.Optional(Type.Integer()),
+});
+export type PolicyPort = Static<typeof PolicyPort>;
+
+export const KubernetesNetworkPolicySpec = Type.Object({
+  podSelector: Type.Optional(LabelSelector),
+  policyTypes: Type.Optional(Type.Array(Type.Enum(['Ingress', 'Egress']))),
+  ingress: Type.Optional(
+    Type.Array(
+      Type.Object({
+        from: Type.Optional(Type.Array(PolicyPeer)),
+        ports: Type.Optional(Type.Array(PolicyPort)),
+      }),
+    ),
+  ),
+  egress: Type.Optional(
+    Type.Array(
+      Type.Object({
+        to: Type.Optional(Type.Array(PolicyPeer)),
+        ports: Type.Optional(Type.Array(PolicyPort)),
+      }),
+    ),
+  ),
+});
+
+/** networking.k8s.io/v1 NetworkPolicy. */
+export interface KubernetesNetworkPolicy extends Resource {
+  readonly kind: 'NetworkPolicy';
+  readonly spec: Static<typeof KubernetesNetworkPolicySpec>;
+}
+
+export const kubernetesNetworkPolicyKind: KindDefinition = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  kind: 'NetworkPolicy',
+  plural: 'networkpolicies',
+  singular: 'networkpolicy',
+  shortNames: ['netpol'],
+  namespaced: true,
+  hasStatus: false,
+  schema: Type.Object({
+    metadata: ObjectMeta,
+    spec: KubernetesNetworkPolicySpec,
+    status: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  }),
+  columns: [{ name: 'Pod-Selector', type: 'string', path: '.spec.podSelector', priority: 0 }],
+  defaults: (resource) => {
+    const policy = resource as KubernetesNetworkPolicy;
+    const policyTypes = [...kubernetesPolicyTypes(policy.spec)];
+    return { ...policy, spec: { ...policy.spec, policyTypes } } as Resource;
+  },
+  // What the conversion could not read is what Kubernetes refuses.
+  check: (resource) => kubernetesPolicyToCalico(resource as KubernetesNetworkPolicy).problems,
+};
