@@ -53,7 +53,7 @@ const systemClock: SyncerClock = {
 
 interface KindState {
   readonly kind: KindDefinition;
-  /** resourceVersion of each resource delivered, by key. */
+  /** uid and resourceVersion of each resource delivered, by key. */
   readonly known: Map<string, string>;
   /** Where to watch from; undefined: list first. */
   resourceVersion: string | undefined;
@@ -170,9 +170,10 @@ export class Syncer {
 
   #deliver(state: KindState, resource: Resource): void {
     const key = resourceKey(state.kind, resource.metadata);
-    const { resourceVersion = '' } = resource.metadata;
-    if (resourceVersion !== '' && state.known.get(key) === resourceVersion) return;
-    state.known.set(key, resourceVersion);
+    const { uid = '', resourceVersion = '' } = resource.metadata;
+    const version = `${uid} ${resourceVersion}`;
+    if (resourceVersion !== '' && state.known.get(key) === version) return;
+    state.known.set(key, version);
     this.#enqueue({ kind: state.kind, key, resource });
   }
 

@@ -1,0 +1,94 @@
+// The embedded store against the contract, and what only a file can do: survive.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { type TestContext, test } from 'node:test';
+import { openSqliteStore } from './sqlite-store.ts';
+import { storeContract } from './store.contract.ts';
+import type { Store, StoreEvent } from './store.ts';
+
+async function temporaryFile(context: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'tortie-store-'));
+  context.after(() => rm(folder, { recursive: true, force: true }));
+  return join(folder, 'store.db');
+}
+
+async function open(context: TestContext, options: { logEvents?: number } = {}): Promise<Store> {
+  const path = await temporaryFile(context);
+  const log = { events: options.logEvents ?? 1000, bytes: 1_000_000 };
+  const store = await openSqliteStore({ path, log });
+  context.after(() => store.close().catch(() => undefined));
+  return store;
+}
+
+storeContract('sqlite', open);
+
+const key = (name: string) => ({ kind: 'pods', namespace: 'shop', name });
+
+test('a reopened store has its values, its revision and its change log', async (context) => {
+  const path = await temporaryFile(context);
+  const log = { events: 5, bytes: 1_000_000 };
+  const first = await openSqliteStore({ path, log });
+  await first.write({ key: key('kept'), value: { n: 0 } });
+  await first.write({ key: key('gone'), value: { n: 0 } });
+  await first.write({ key: key('gone'), value: undefined });
+  for (let n = 0; n < 50; n++) await first.write({ key: key('busy'), value: { n } });
+  const { revision } = first;
+  await first.close();
+
+  const second = await openSqliteStore({ path, log });
+  context.after(() => second.close());
+  assert.equal(second.revision, revision);
+  const { items } = await second.list('pods');
+  assert.deepEqual(
+    items.map((item) => [item.key.name, item.value]),
+    [
+      ['busy', { n: 49 }],
+      ['kept', { n: 0 }],
+    ],
+  );
+  const seen: StoreEvent[] = [];
+  const onEvent = (event: StoreEvent): void => void seen.push(event);
+  await second.watch({ kind: 'pods', from: revision - 2, onEvent });
+  assert.deepEqual(
+    seen.map((event) => event.previous),
+    [{ n: 47 }, { n: 48 }],
+  );
+});
+
+test('compaction removes the rows that nothing needs', async (context) => {
+  const path = await temporaryFile(context);
+  const store = await openSqliteStore({ path, log: { events: 5, bytes: 1_000_000 } });
+  for (let n = 0; n < 100; n++) {
+    await store.write({ key: key('busy'), value: { n } });
+    await store.write({ key: key(`brief-${n}`), value: { n } });
+    await store.write({ key: key(`brief-${n}`), value: undefined });
+  }
+  await store.close();
+  const database = new DatabaseSync(path);
+  const count = database.prepare('SELECT count(*) AS n FROM history').get()?.['n'];
+  database.close();
+  assert.ok(typeof count === 'number' && count < 30, `rows are left: ${String(count)}`);
+});
+
+test('a second server on the same file is refused with the reason', async (context) => {
+  const path = await temporaryFile(context);
+  const store = await openSqliteStore({ path });
+  context.after(() => store.close());
+  await assert.rejects(openSqliteStore({ path }), /another server is using it/);
+});
+
+test('a file that is no database, or of a newer format, is refused by name', async (context) => {
+  const path = await temporaryFile(context);
+  await writeFile(path, 'this is not a database, not at all, whatever its name says'.repeat(20));
+  await assert.rejects(openSqliteStore({ path }), (error: Error) => error.message.includes(path));
+
+  const newer = await temporaryFile(context);
+  await (await openSqliteStore({ path: newer })).close();
+  const database = new DatabaseSync(newer);
+  database.exec("UPDATE meta SET value = 99 WHERE name = 'format'");
+  database.close();
+  await assert.rejects(openSqliteStore({ path: newer }), /format 99/);
+});

@@ -1,0 +1,218 @@
+// The embedded store: one SQLite file written by a worker thread, all of it cached in memory.
+import { Worker } from 'node:worker_threads';
+import type { FromWorker, Row, ToWorker, WorkerOptions } from './sqlite-messages.ts';
+import {
+  RevisionConflict,
+  type Store,
+  type StoredObject,
+  type StoredValue,
+  type StoreKey,
+  StoreUnavailable,
+  type StoreWatch,
+  type StoreWrite,
+} from './store.ts';
+import { type Compaction, type LogLimits, WatchCache } from './watch-cache.ts';
+
+export interface SqliteStoreOptions {
+  /** The database file; it is created, its folder is not. */
+  readonly path: string;
+  /** How much of the change log is kept for watches that resume. */
+  readonly log?: LogLimits;
+  /**
+   * The revision that a new store begins at, by default the time in milliseconds: a client that
+   * still holds a revision of an earlier store is then told to list again.
+   */
+  readonly firstRevision?: number;
+  /** The thread died: nothing can be written any more and the process should end. */
+  readonly onFatal?: (error: Error) => void;
+}
+
+interface Pending {
+  readonly row: Row;
+  readonly write: StoreWrite;
+  readonly resolve: (revision: number) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const DEFAULT_LOG: LogLimits = { events: 10_000, bytes: 64 * 1024 * 1024 };
+
+/** Opens or creates the store; rejects with an Error that names the file and what is wrong. */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
+  const store = new SqliteStore(options);
+  await store.opened;
+  return store;
+}
+
+/**
+ * Writes are checked against the newest accepted state, collected while a transaction is under way,
+ * and committed together in the next one. They become visible only when they are durable.
+ */
+class SqliteStore implements Store {
+  readonly opened: Promise<void>;
+  readonly #path: string;
+  readonly #worker: Worker;
+  readonly #exited: Promise<unknown>;
+  readonly #onFatal: ((error: Error) => void) | undefined;
+  #cache: WatchCache;
+  /** The last write accepted for a key and not yet durable. */
+  readonly #heads = new Map<string, Row>();
+  #nextRevision = 0;
+  #queue: Pending[] = [];
+  #committing: Pending[] = [];
+  #compaction: Compaction | undefined;
+  #settled: (() => void) | undefined;
+  #closed: Error | undefined;
+
+  constructor(options: SqliteStoreOptions) {
+    const { path, log = DEFAULT_LOG, firstRevision = Date.now(), onFatal } = options;
+    this.#path = path;
+    this.#onFatal = onFatal;
+    this.#cache = new WatchCache(log, 0);
+    const workerData: WorkerOptions = { path, firstRevision };
+    this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), { workerData });
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.opened = promise;
+    this.#exited = new Promise((resolve) => this.#worker.once('exit', resolve));
+    const onLoad = (message: FromWorker): void => {
+      if (message.type === 'opened') this.#cache = new WatchCache(log, message.compacted);
+      else if (message.type === 'rows') this.#load(message.rows);
+      else if (message.type === 'failed') {
+        this.#closed = this.#failure('open', message.message);
+        reject(this.#closed);
+      }
+      if (message.type !== 'loaded') return;
+      this.#nextRevision = this.#cache.revision + 1;
+      this.#worker.off('message', onLoad).on('message', (answer) => this.#onAnswer(answer));
+      resolve();
+    };
+    this.#worker.on('message', onLoad);
+    const onDeath = (error: Error): void => {
+      reject(error);
+      this.#die(error);
+    };
+    this.#worker.on('error', (error) => onDeath(this.#failure('use', String(error))));
+    this.#worker.on('exit', () => onDeath(this.#failure('use', 'its thread ended')));
+  }
+
+  get revision(): number {
+    return this.#cache.revision;
+  }
+
+  async get(key: StoreKey): Promise<StoredValue | undefined> {
+    return this.#cache.get(key);
+  }
+
+  async list(kind: string, namespace?: string) {
+    return { items: this.#cache.list(kind, namespace), revision: this.#cache.revision };
+  }
+
+  async watch(watch: StoreWatch): Promise<() => void> {
+    return this.#cache.watch(watch);
+  }
+
+  async write(write: StoreWrite): Promise<number> {
+    if (this.#closed) throw this.#closed;
+    const { key, value, expected } = write;
+    const actual = this.#currentRevision(key);
+    if (expected !== undefined && expected !== actual) {
+      throw new RevisionConflict(key, expected, actual);
+    }
+    if (value === undefined && actual === 0) return this.#cache.revision;
+    const revision = this.#nextRevision++;
+    const row = { ...key, revision, value: value === undefined ? null : JSON.stringify(value) };
+    this.#heads.set(idOf(key), row);
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    this.#queue.push({ row, write, resolve, reject });
+    this.#commitNext();
+    return promise;
+  }
+
+  async close(): Promise<void> {
+    this.#closed ??= new StoreUnavailable('the store is closed');
+    while (this.#committing.length > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#settled = resolve;
+      await promise;
+    }
+    this.#send({ type: 'close' });
+    await this.#exited;
+  }
+
+  /** With what is queued counted as done; 0: there is no such key. */
+  #currentRevision(key: StoreKey): number {
+    const head = this.#heads.get(idOf(key));
+    if (head) return head.value === null ? 0 : head.revision;
+    return this.#cache.get(key)?.revision ?? 0;
+  }
+
+  #load(rows: readonly Row[]): void {
+    for (const { revision, kind, namespace, name, value } of rows) {
+      const stored = value === null ? undefined : (JSON.parse(value) as StoredObject);
+      this.#cache.apply({ key: { kind, namespace, name }, value: stored }, revision, sizeOf(value));
+    }
+  }
+
+  #commitNext(): void {
+    if (this.#committing.length > 0 || this.#queue.length === 0) return;
+    this.#committing = this.#queue;
+    this.#queue = [];
+    const rows = this.#committing.map((pending) => pending.row);
+    this.#send({ type: 'commit', commit: { rows, compaction: this.#compaction } });
+  }
+
+  #send(message: ToWorker): void {
+    this.#worker.postMessage(message);
+  }
+
+  #onAnswer(message: FromWorker): void {
+    if (message.type === 'committed') this.#onCommitted();
+    else if (message.type === 'failed') this.#onFailed(this.#failure('write', message.message));
+    this.#commitNext();
+    if (this.#committing.length === 0) this.#settled?.();
+  }
+
+  #onCommitted(): void {
+    const done = this.#committing;
+    this.#committing = [];
+    this.#compaction = undefined;
+    for (const { row, write, resolve } of done) {
+      this.#cache.apply(write, row.revision, sizeOf(row.value));
+      // A later write of the same key may be queued: then its head stays.
+      if (this.#heads.get(idOf(row)) === row) this.#heads.delete(idOf(row));
+      resolve(row.revision);
+    }
+    this.#compaction = this.#cache.trim();
+  }
+
+  /** What is queued was checked against what has just failed, so that it all fails together. */
+  #onFailed(error: Error): void {
+    const failed = [...this.#committing, ...this.#queue];
+    this.#committing = [];
+    this.#queue = [];
+    this.#heads.clear();
+    this.#nextRevision = this.#cache.revision + 1;
+    for (const { reject } of failed) reject(error);
+  }
+
+  #die(error: Error): void {
+    const expected = this.#closed !== undefined;
+    this.#closed ??= error;
+    this.#onFailed(error);
+    this.#settled?.();
+    if (!expected) this.#onFatal?.(error);
+  }
+
+  #failure(action: string, message: string): StoreUnavailable {
+    const locked = /database is locked/.test(message);
+    const reason = locked ? 'another server is using it; stop that one first' : message;
+    return new StoreUnavailable(`cannot ${action} the store "${this.#path}": ${reason}`);
+  }
+}
+
+function idOf(key: StoreKey): string {
+  return `${key.kind}\0${key.namespace}\0${key.name}`;
+}
+
+function sizeOf(text: string | null): number {
+  return text?.length ?? 0;
+}

@@ -1,0 +1,164 @@
+// The store's contents and recent changes in memory, and the index of who watches which of them.
+import {
+  RevisionTooOld,
+  type StoredObject,
+  type StoredValue,
+  type StoreEvent,
+  type StoreKey,
+  type StoreWatch,
+} from './store.ts';
+
+export interface LogLimits {
+  /** At least 1. The log may grow to twice this before it is trimmed. */
+  readonly events: number;
+  /** Of JSON text, likewise. */
+  readonly bytes: number;
+}
+
+/** Rows that nothing needs any more, and the oldest revision that a watch may still start from. */
+export interface Compaction {
+  readonly revision: number;
+  readonly dropped: readonly number[];
+}
+
+interface LogEntry extends StoreEvent {
+  readonly previousRevision: number;
+  readonly size: number;
+}
+
+type Namespaces = Map<string, Map<string, StoredValue>>;
+type Watchers = Map<string, Set<StoreWatch>>;
+
+const EVERY_NAMESPACE = '*';
+
+export class WatchCache {
+  readonly #kinds = new Map<string, Namespaces>();
+  readonly #watchers = new Map<string, Watchers>();
+  readonly #limits: LogLimits;
+  #log: LogEntry[] = [];
+  #logBytes = 0;
+  #compacted: number;
+  #revision: number;
+
+  /** `compacted`: every change up to it is folded into the values that `load` brings. */
+  constructor(limits: LogLimits, compacted: number) {
+    this.#limits = limits;
+    this.#compacted = compacted;
+    this.#revision = compacted;
+  }
+
+  get revision(): number {
+    return this.#revision;
+  }
+
+  get(key: StoreKey): StoredValue | undefined {
+    return this.#kinds.get(key.kind)?.get(key.namespace)?.get(key.name);
+  }
+
+  list(kind: string, namespace?: string): StoredValue[] {
+    const namespaces = this.#kinds.get(kind);
+    if (!namespaces) return [];
+    const names = namespace === undefined ? [...namespaces.keys()].sort() : [namespace];
+    return names.flatMap((name) =>
+      [...(namespaces.get(name)?.values() ?? [])].sort((a, b) => compare(a.key.name, b.key.name)),
+    );
+  }
+
+  /** Takes one durable write in: a value (undefined deletes), and the size of its JSON text. */
+  apply(write: { key: StoreKey; value: StoredObject | undefined }, revision: number, size: number) {
+    const { key, value } = write;
+    const before = this.get(key);
+    this.#store(key, value, revision);
+    this.#revision = revision;
+    if (revision <= this.#compacted) return;
+    const previousRevision = before?.revision ?? 0;
+    const event = { key, revision, value, previous: before?.value, previousRevision, size };
+    this.#log.push(event);
+    this.#logBytes += size;
+    this.#notify(event);
+  }
+
+  watch(watch: StoreWatch): () => void {
+    if (watch.from < this.#compacted || watch.from > this.#revision) {
+      throw new RevisionTooOld(watch.from, this.#compacted);
+    }
+    for (let index = this.#firstAfter(watch.from); index < this.#log.length; index++) {
+      const event = this.#log[index];
+      if (event && matches(watch, event)) watch.onEvent(event);
+    }
+    const watchers = this.#watchers.get(watch.kind) ?? new Map<string, Set<StoreWatch>>();
+    this.#watchers.set(watch.kind, watchers);
+    const name = watch.namespace ?? EVERY_NAMESPACE;
+    const set = watchers.get(name) ?? new Set();
+    watchers.set(name, set);
+    set.add(watch);
+    return () => {
+      set.delete(watch);
+      if (set.size === 0 && watchers.get(name) === set) watchers.delete(name);
+    };
+  }
+
+  /** Forgets the oldest changes once the log is twice over its limits; undefined: nothing to do. */
+  trim(): Compaction | undefined {
+    const { events, bytes } = this.#limits;
+    if (this.#log.length <= events * 2 && this.#logBytes <= bytes * 2) return undefined;
+    let count = 0;
+    let size = this.#logBytes;
+    while (count < this.#log.length - 1 && (this.#log.length - count > events || size > bytes)) {
+      size -= this.#log[count]?.size ?? 0;
+      count++;
+    }
+    const forgotten = this.#log.slice(0, count);
+    const last = forgotten.at(-1);
+    if (!last) return undefined;
+    this.#log = this.#log.slice(count);
+    this.#logBytes = size;
+    this.#compacted = last.revision;
+    return { revision: last.revision, dropped: forgotten.flatMap(supersededBy) };
+  }
+
+  #store(key: StoreKey, value: StoredObject | undefined, revision: number): void {
+    const namespaces = this.#kinds.get(key.kind) ?? new Map<string, Map<string, StoredValue>>();
+    this.#kinds.set(key.kind, namespaces);
+    const names = namespaces.get(key.namespace) ?? new Map<string, StoredValue>();
+    if (value === undefined) names.delete(key.name);
+    else names.set(key.name, { key, value, revision });
+    if (names.size === 0) namespaces.delete(key.namespace);
+    else namespaces.set(key.namespace, names);
+  }
+
+  #notify(event: StoreEvent): void {
+    const watchers = this.#watchers.get(event.key.kind);
+    for (const name of [event.key.namespace, EVERY_NAMESPACE]) {
+      for (const watch of watchers?.get(name) ?? []) watch.onEvent(event);
+    }
+  }
+
+  #firstAfter(revision: number): number {
+    let low = 0;
+    let high = this.#log.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#log[middle]?.revision ?? 0) > revision) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}
+
+function matches(watch: StoreWatch, event: StoreEvent): boolean {
+  if (event.key.kind !== watch.kind) return false;
+  return watch.namespace === undefined || event.key.namespace === watch.namespace;
+}
+
+/** The rows that a forgotten change made useless: the one it replaced, and a deletion's own. */
+function supersededBy(entry: LogEntry): number[] {
+  const rows = entry.previousRevision > 0 ? [entry.previousRevision] : [];
+  if (entry.value === undefined) rows.push(entry.revision);
+  return rows;
+}
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
