@@ -1,0 +1,227 @@
+// One connection as a node sees it: the policy trace of each end, and counts that are not reported yet.
+import type { Family } from '#lib';
+import type { PolicyHit } from './flow.ts';
+
+/** A policy decision that the kernel logged for one packet. */
+export interface RuleHit {
+  readonly action: 'Allow' | 'Deny' | 'Pass';
+  readonly direction: 'ingress' | 'egress';
+  /** Null where a profile decided. */
+  readonly tier: string | null;
+  /** Null for the default action of a tier, and where no profile decided. */
+  readonly policy: {
+    readonly kind: string;
+    readonly namespace: string | null;
+    readonly name: string;
+  } | null;
+  /** −1 for a default action. */
+  readonly rule: number;
+}
+
+/** The packet that a rule hit is about. */
+export interface HitPacket {
+  readonly family: Family;
+  readonly source: string;
+  readonly destination: string;
+  /** IP protocol number. */
+  readonly protocol: number;
+  readonly sourcePort?: number | undefined;
+  readonly destinationPort?: number | undefined;
+  readonly icmpType?: number | undefined;
+  /** Bytes of the whole IP packet. */
+  readonly length: number;
+}
+
+/** One direction of a connection as conntrack keeps it. */
+export interface ConnectionTuple {
+  readonly source: string;
+  readonly destination: string;
+  readonly protocol: number;
+  readonly sourcePort?: number | undefined;
+  readonly destinationPort?: number | undefined;
+  readonly icmpType?: number | undefined;
+}
+
+/** Since the connection began, one way. */
+export interface ConntrackCounter {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+export interface ConnectionEvent {
+  readonly type: 'new' | 'update' | 'destroy';
+  /** The kernel's number of the entry, the same for all its life. */
+  readonly id: number;
+  readonly original: ConnectionTuple;
+  /** Its source is whom the connection reaches after destination NAT. */
+  readonly reply: ConnectionTuple;
+  /** Absent where the kernel does not say. */
+  readonly counters?: { readonly original: ConntrackCounter; readonly reply: ConntrackCounter };
+  /** In lower case. */
+  readonly tcpState?: string;
+}
+
+export interface Counts {
+  packetsIn: number;
+  packetsOut: number;
+  bytesIn: number;
+  bytesOut: number;
+}
+
+export function noCounts(): Counts {
+  return { packetsIn: 0, packetsOut: 0, bytesIn: 0, bytesOut: 0 };
+}
+
+/** Steps of one trace; a trace that grows beyond is begun anew. */
+const TRACE_MAX = 64;
+
+/** What policy did at one end. */
+export class ConnectionHalf {
+  /** The trace of the last packet that was let through, and whether it is reported. */
+  allowTrace: readonly PolicyHit[] | undefined;
+  traceReported = false;
+  denyTrace: readonly PolicyHit[] = [];
+  deniedPackets = 0;
+  deniedBytes = 0;
+  #open: PolicyHit[] = [];
+
+  onHit(hit: PolicyHit, length: number): void {
+    // A tier appears once in a trace: a second time means that the end of the first was lost.
+    const again = this.#open.some((step) => step.tier === hit.tier);
+    if (again || this.#open.length >= TRACE_MAX) this.#open = [];
+    this.#open.push(hit);
+    if (hit.action === 'pass') return;
+    if (hit.action === 'deny') {
+      this.denyTrace = this.#open;
+      this.deniedPackets++;
+      this.deniedBytes += length;
+    } else {
+      if (!sameTrace(this.allowTrace, this.#open)) this.traceReported = false;
+      this.allowTrace = this.#open;
+    }
+    this.#open = [];
+  }
+}
+
+function sameTrace(a: readonly PolicyHit[] | undefined, b: readonly PolicyHit[]): boolean {
+  const sameStep = (step: PolicyHit, other: PolicyHit | undefined) =>
+    step.tier === other?.tier &&
+    step.kind === other.kind &&
+    step.namespace === other.namespace &&
+    step.name === other.name &&
+    step.rule === other.rule &&
+    step.action === other.action;
+  return a?.length === b.length && a.every((step, index) => sameStep(step, b[index]));
+}
+
+interface ConntrackEntry {
+  counts: Counts;
+  /** What it had counted when it was first heard of, not reported: it may belong to an earlier time. */
+  skipped: Counts;
+  /** TCP has ended; the kernel keeps the entry for a while. */
+  ended: boolean;
+}
+
+const TCP_ENDED: ReadonlySet<string> = new Set(['time_wait', 'close']);
+const COUNTERS = ['packetsIn', 'packetsOut', 'bytesIn', 'bytesOut'] as const;
+
+/** A connection with its conntrack entries; for ICMP there may be several at once. */
+export class Connection {
+  readonly tuple: ConnectionTuple;
+  readonly firstMs: number;
+  lastMs: number;
+  readonly halves: Partial<Record<'egress' | 'ingress', ConnectionHalf>> = {};
+  readonly #entries = new Map<number, ConntrackEntry>();
+  /** Whether any conntrack entry was seen: then packets did pass. */
+  confirmed = false;
+  pending = noCounts();
+  started = 0;
+  completed = 0;
+  reported = false;
+
+  constructor(tuple: ConnectionTuple, nowMs: number) {
+    this.tuple = tuple;
+    this.firstMs = nowMs;
+    this.lastMs = nowMs;
+  }
+
+  /** Conntrack entries, those of ended connections too. */
+  get entries(): number {
+    return this.#entries.size;
+  }
+
+  get live(): number {
+    return [...this.#entries.values()].filter((entry) => !entry.ended).length;
+  }
+
+  half(direction: 'egress' | 'ingress'): ConnectionHalf {
+    return (this.halves[direction] ??= new ConnectionHalf());
+  }
+
+  /** Takes the difference to what the entry said before. `whole`: nothing of it was ever counted. */
+  onEvent(event: ConnectionEvent, whole: boolean): void {
+    this.confirmed = true;
+    const entry = this.#entries.get(event.id) ?? firstHeard(event, whole);
+    if (event.type === 'new') {
+      this.started++;
+      addCounts(this.pending, entry.skipped);
+      entry.skipped = noCounts();
+    }
+    const counts = countsOf(event, entry.counts);
+    addCounts(this.pending, difference(entry.counts, counts));
+    entry.counts = counts;
+    if (hasEnded(event) && !entry.ended) this.completed++;
+    entry.ended ||= hasEnded(event);
+    if (event.type === 'destroy') this.#entries.delete(event.id);
+    else this.#entries.set(event.id, entry);
+  }
+
+  /** Whether an update repeats what is known. */
+  repeats(event: ConnectionEvent): boolean {
+    const entry = this.#entries.get(event.id);
+    if (!entry || event.type !== 'update' || entry.ended !== hasEnded(event)) return false;
+    const counts = countsOf(event, entry.counts);
+    return COUNTERS.every((field) => counts[field] === entry.counts[field]);
+  }
+}
+
+function firstHeard(event: ConnectionEvent, whole: boolean): ConntrackEntry {
+  if (whole) return { counts: noCounts(), skipped: noCounts(), ended: false };
+  const counts = countsOf(event, noCounts());
+  return { counts, skipped: { ...counts }, ended: hasEnded(event) };
+}
+
+function hasEnded({ type, tcpState }: ConnectionEvent): boolean {
+  return type === 'destroy' || (tcpState !== undefined && TCP_ENDED.has(tcpState));
+}
+
+function addCounts(sum: Counts, more: Counts): void {
+  for (const field of COUNTERS) sum[field] += more[field];
+}
+
+/** Counts that fall mean that the kernel began anew: then all of it is new. */
+function difference(before: Counts, now: Counts): Counts {
+  const counts = noCounts();
+  for (const field of COUNTERS) {
+    counts[field] = now[field] >= before[field] ? now[field] - before[field] : now[field];
+  }
+  return counts;
+}
+
+function countsOf({ counters }: ConnectionEvent, before: Counts): Counts {
+  if (!counters) return before;
+  const { original, reply } = counters;
+  return {
+    packetsOut: original.packets,
+    packetsIn: reply.packets,
+    bytesOut: original.bytes,
+    bytesIn: reply.bytes,
+  };
+}
+
+/** The 5-tuple as text; ICMP by its type. */
+export function connectionKey(tuple: ConnectionTuple): string {
+  const { protocol, source, destination, sourcePort, destinationPort, icmpType } = tuple;
+  const ports = `${sourcePort ?? ''}|${destinationPort ?? ''}|${icmpType ?? ''}`;
+  return `${protocol}|${source}|${destination}|${ports}`;
+}

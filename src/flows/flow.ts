@@ -1,0 +1,89 @@
+// The flow record: one connection as one report, with names, verdict, counts and the policy trace.
+
+/** `pub` and `pvt` are the names of addresses that belong to nothing known. */
+export interface FlowEnd {
+  readonly type: 'workload' | 'host' | 'network-set' | 'network';
+  /** Null for hosts, global network sets and networks. */
+  readonly namespace: string | null;
+  readonly name: string;
+  readonly address: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** One step of the way through policy. Log rules leave no step. */
+export interface PolicyHit {
+  readonly direction: 'egress' | 'ingress';
+  /** Null where a profile decided, or nothing did. */
+  readonly tier: string | null;
+  readonly kind: string | null;
+  readonly namespace: string | null;
+  readonly name: string | null;
+  /** As its author counts, from 0; −1 is the tier's default action. */
+  readonly rule: number;
+  readonly action: 'allow' | 'deny' | 'pass';
+}
+
+/** `out` is from source to destination, `in` is what came back. */
+export interface FlowCounts {
+  readonly in: number;
+  readonly out: number;
+}
+
+export interface FlowConnections {
+  readonly started: number;
+  readonly completed: number;
+  readonly live: number;
+}
+
+/**
+ * What one node says about one connection since its last report, or (`reporter` is `both`, or the record
+ * comes from a `FlowLog`) what is known of it altogether. Times are milliseconds since the epoch.
+ */
+export interface Flow {
+  readonly startTime: number;
+  readonly endTime: number;
+  /** `src`: the source's egress policy; `dst`: the destination's ingress policy; `both`: two reports joined. */
+  readonly reporter: 'src' | 'dst' | 'both';
+  /** The node that reports; of a joined record, the source's. */
+  readonly node: string;
+  /** Only in a joined record. */
+  readonly destinationNode?: string;
+  readonly source: FlowEnd;
+  readonly destination: FlowEnd;
+  /** `tcp`, `udp`, `icmp`, `icmpv6`, `sctp`, `udplite`, or a number as text. */
+  readonly protocol: string;
+  readonly sourcePort?: number;
+  readonly port?: number;
+  readonly icmpType?: number;
+  readonly verdict: 'allow' | 'deny';
+  readonly packets: FlowCounts;
+  readonly bytes: FlowCounts;
+  readonly connections: FlowConnections;
+  readonly policies: readonly PolicyHit[];
+}
+
+const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([
+  [1, 'icmp'],
+  [6, 'tcp'],
+  [17, 'udp'],
+  [58, 'icmpv6'],
+  [132, 'sctp'],
+  [136, 'udplite'],
+]);
+
+/** The name of an IANA protocol number, or the number as text. */
+export function flowProtocol(protocol: number): string {
+  return PROTOCOL_NAMES.get(protocol) ?? String(protocol);
+}
+
+/** What all reports of one connection share. */
+export function flowKey(flow: Flow): string {
+  const { source, destination } = flow;
+  const ports = [flow.sourcePort ?? '', flow.port ?? '', flow.icmpType ?? ''].join('|');
+  return `${flow.protocol}|${source.address}|${destination.address}|${ports}`;
+}
+
+/** The step that decided one end; undefined where that end has not reported. */
+export function decidingHit(flow: Flow, direction: PolicyHit['direction']): PolicyHit | undefined {
+  return flow.policies.findLast((hit) => hit.direction === direction && hit.action !== 'pass');
+}
