@@ -38,7 +38,7 @@ export function parseParty(world: World, text: string): Party {
   const service = world.services.get(addressKey(address));
   if (service !== undefined) {
     throw new PartyError(
-      `Cannot judge ${text}: it is the address of service ${service}, and policy sees the pods behind it; name one of those pods`,
+      `Cannot judge ${text}: it is the address of service ${service}; name one of the pods behind it, which policy sees`,
     );
   }
   return party;
@@ -103,12 +103,13 @@ const NEAR_SHOWN = 5;
 function unknown(kind: 'pod' | 'node', name: string, known: readonly string[]): PartyError {
   const near = nearNames(name, known);
   const plural = `${kind}s`;
+  const rest = known.length > NEAR_SHOWN ? ' …' : '';
   const hint =
     known.length === 0
       ? `there are no ${plural}`
       : near.length > 0
         ? `did you mean ${near.join(', ')}?`
-        : `the ${plural} are ${[...known].sort().slice(0, NEAR_SHOWN).join(', ')}${known.length > NEAR_SHOWN ? ' …' : ''}`;
+        : `the ${plural} are ${[...known].sort().slice(0, NEAR_SHOWN).join(', ')}${rest}`;
   return new PartyError(`Cannot find ${kind} ${JSON.stringify(name)}: ${hint}`);
 }
 

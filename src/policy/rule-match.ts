@@ -172,7 +172,8 @@ function netMismatches(
     const text = `${side} address ${formatAddress(end.address)} is in ${formatPrefix(excluding)}, which is excluded`;
     found.push({ field: 'nets', side, text });
   } else if (!entity.notNets.some((prefix) => prefix.family === family)) {
-    const text = `the ${side} networks it excludes, ${netsText(entity.notNets)}, are not IPv${family}, so it is no rule for IPv${family}`;
+    const excluded = `the ${side} networks it excludes, ${netsText(entity.notNets)}, are not IPv${family}`;
+    const text = `${excluded}, so it is no rule for IPv${family}`;
     found.push({ field: 'nets', side, text });
   }
 }

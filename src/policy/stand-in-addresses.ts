@@ -3,7 +3,7 @@ import { type Address, type Family, familyBits, type Prefix } from '#lib';
 import { addressKey } from './world-objects.ts';
 
 /** Reserved for the future (RFC 1112, class E): no rule that people write means it but `0.0.0.0/0`. */
-const RESERVED: Prefix = { family: 4, bits: 240n << 24n, length: 4 };
+const RESERVED: Prefix = { family: 4, bits: 240n << 24n, length: 16 };
 
 /**
  * Hands out addresses that nobody has: from the end of the given pools, one family each, and where they are

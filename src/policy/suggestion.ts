@@ -23,8 +23,9 @@ export function suggestChange(trace: Trace, direction: Direction): string[] {
   const lines = [];
   if (nearest) {
     const { policy, miss } = nearest;
+    const rule = `rule ${miss.rule.index} of ${formatPolicyRef(policy)}`;
     lines.push(
-      `The nearest rule that allows is rule ${miss.rule.index} of ${formatPolicyRef(policy)}; it would match if not: ${failedText(miss.failed)}.`,
+      `The nearest rule that allows is ${rule}; it would match but for this: ${failedText(miss.failed)}.`,
     );
   }
   return [...lines, ...addRule(trace, direction, half, nearest)];
@@ -69,7 +70,7 @@ function ruleText(trace: Trace, direction: Direction, policy: PolicyRef | undefi
   const port = isIcmp(traffic.protocol) ? undefined : traffic.destination.port;
   const namespace = policy?.namespace ?? undefined;
   if (policy?.kind === 'KubernetesNetworkPolicy') {
-    const list = direction === 'ingress' ? 'from' : 'to';
+    const list = direction === 'egress' ? 'to' : 'from';
     const ports =
       port === undefined
         ? []
@@ -152,8 +153,7 @@ export function assumptions(trace: Trace): string[] {
       (place.type === 'workload' && place.workload.assumed) ||
       (place.type === 'host' && place.host.assumed);
     if (!assumed) return [];
-    return [
-      `${placeName(place)} has no address yet: ${formatAddress(end.address)} stands in, so rules about networks may judge it otherwise later.`,
-    ];
+    const standIn = `${placeName(place)} has no address yet: ${formatAddress(end.address)} stands in`;
+    return [`${standIn}, so rules about networks may judge it otherwise later.`];
   });
 }

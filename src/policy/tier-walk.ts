@@ -91,7 +91,8 @@ function walkTier(tier: WalkTier, walk: Walk): Decision {
     }
     return UNDECIDED;
   }
-  const because = `${applied === 1 ? 'the one policy' : `${applied} policies`} of tier ${tier.name} that applied did not decide`;
+  const count = applied === 1 ? 'the one policy' : `the ${applied} policies`;
+  const because = `${count} of tier ${tier.name} that applied did not decide`;
   if (tier.defaultAction === 'Pass') {
     note(walk, tier.name, 'default-pass', `${because}: the tier's default action is Pass`);
     return UNDECIDED;

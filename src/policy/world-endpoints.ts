@@ -99,6 +99,7 @@ export interface Pods {
 /** Finished pods are no endpoints: their addresses may be somebody else's by now. */
 export function readPods(
   resources: ResourcesByKind,
+  hosts: ReadonlyMap<string, Host>,
   profiles: ReadonlyMap<string, Profile>,
   report: Report,
 ): Pods {
@@ -115,7 +116,8 @@ export function readPods(
     }
   }
   const known = endpoints.flatMap(({ endpoint }) => networkAddresses(endpoint));
-  const standIns = new StandInAddresses(poolPrefixes(resources), known);
+  const ofHosts = [...hosts.values()].flatMap((host) => host.addresses);
+  const standIns = new StandInAddresses(poolPrefixes(resources), [...known, ...ofHosts]);
   const workloads = endpoints.map(({ pod, endpoint }) => {
     const addresses = networkAddresses(endpoint);
     const assumed = addresses.length === 0;
@@ -193,10 +195,10 @@ export function readHosts(resources: ResourcesByKind): Map<string, Host> {
   }
   const standIns = new StandInAddresses([], []);
   const names = [...addresses.keys()].sort();
-  return new Map(names.map((name) => [name, host(name, addresses.get(name) ?? [], standIns)]));
+  return new Map(names.map((name) => [name, readHost(name, addresses.get(name) ?? [], standIns)]));
 }
 
-function host(name: string, texts: readonly string[], standIns: StandInAddresses): Host {
+function readHost(name: string, texts: readonly string[], standIns: StandInAddresses): Host {
   const addresses = texts.flatMap((text) => {
     const slash = text.indexOf('/');
     return parseAddress(slash < 0 ? text : text.slice(0, slash)) ?? [];

@@ -44,8 +44,8 @@ export function buildWorld(resources: Iterable<Resource>): World {
   const problems: WorldProblem[] = [];
   const report = (problem: WorldProblem) => void problems.push(problem);
   const profiles = readProfiles(table);
-  const { workloads, hostNetworked } = readPods(table, profiles, report);
   const hosts = readHosts(table);
+  const { workloads, hostNetworked } = readPods(table, hosts, profiles, report);
   const hostEndpoints = readHostEndpoints(table, profiles);
   const book = new AddressBook();
   for (const workload of workloads.values()) book.addOwner(workload, workload.addresses);
