@@ -86,7 +86,8 @@ function selectorProblem(text: string, globalAlone: boolean): string | undefined
     if (error instanceof SelectorError) return error.message;
     throw error;
   }
-  return `${quoted(text)} uses global(), which may only be the whole namespaceSelector of a rule's source or destination`;
+  const place = "the whole namespaceSelector of a rule's source or destination";
+  return `${quoted(text)} uses global(), which may only be ${place}`;
 }
 
 function usesGlobal(node: SelectorNode): boolean {

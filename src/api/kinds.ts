@@ -1,5 +1,6 @@
 // The table of every resource kind, and how to find one.
 import { agentStatusKind } from './agent-status.ts';
+import { clusterNetworkPolicyKind } from './cluster-network-policy.ts';
 import { felixConfigurationKind } from './felix-configuration.ts';
 import { hostEndpointKind, profileKind } from './host-endpoint.ts';
 import { ipamBlockKind, ipPoolKind } from './ip-pool.ts';
@@ -25,6 +26,7 @@ export const KINDS: readonly KindDefinition[] = [
   serviceAccountKind,
   endpointSliceKind,
   kubernetesNetworkPolicyKind,
+  clusterNetworkPolicyKind,
   tierKind,
   networkPolicyKind,
   globalNetworkPolicyKind,

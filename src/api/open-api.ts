@@ -26,6 +26,8 @@ export function openApiSchema(kind: KindDefinition): OpenApiSchema {
 const COPIED = [
   'description',
   'required',
+  'minProperties',
+  'maxProperties',
   'minItems',
   'maxItems',
   'minimum',

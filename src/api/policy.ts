@@ -175,14 +175,11 @@ function builtInTier({ metadata }: Tier): Tier | undefined {
 function builtInTierProblems(it: Tier): Problem[] {
   const builtIn = builtInTier(it);
   if (!builtIn) return [];
-  return (['order', 'defaultAction'] as const).flatMap((field) =>
-    it.spec[field] === builtIn.spec[field]
-      ? []
-      : [
-          fault(
-            `spec.${field}`,
-            `is ${String(it.spec[field])}, but tier "${it.metadata.name}" is built in with ${String(builtIn.spec[field])}`,
-          ),
-        ],
-  );
+  return (['order', 'defaultAction'] as const).flatMap((field) => {
+    const own = it.spec[field];
+    const fixed = builtIn.spec[field];
+    if (own === fixed) return [];
+    const message = `is ${String(own)}, but tier "${it.metadata.name}" is built in with ${String(fixed)}`;
+    return [fault(`spec.${field}`, message)];
+  });
 }

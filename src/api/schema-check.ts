@@ -1,4 +1,4 @@
-// Checks a value against a kind's schema: all problems at once, each with its field path. Interpreted, no generated code.
+// Checks a value against a kind's schema and tells all problems at once; interpreted, without generated code.
 import { closestName, isObject, jsonEqual } from '#lib';
 import type { Problem } from './kind.ts';
 import { formatProblem } from './formats.ts';
@@ -13,6 +13,8 @@ export interface JsonSchema {
   readonly additionalProperties?: boolean | JsonSchema;
   readonly patternProperties?: Readonly<Record<string, JsonSchema>>;
   readonly propertyNames?: JsonSchema;
+  readonly minProperties?: number;
+  readonly maxProperties?: number;
   readonly items?: JsonSchema;
   readonly minItems?: number;
   readonly maxItems?: number;
@@ -141,6 +143,11 @@ class SchemaCheck {
         name,
         member ? this.value(member, value, at) : this.#extra(schema, name, value, at),
       ]);
+    }
+    const { minProperties = 0, maxProperties = Infinity } = schema;
+    if (members.length < minProperties || members.length > maxProperties) {
+      const many = minProperties === maxProperties ? 'exactly one' : 'some';
+      this.#report(path, `needs ${many} of ${Object.keys(properties).join(', ')}`);
     }
     return Object.fromEntries(members);
   }

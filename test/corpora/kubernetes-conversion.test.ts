@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  type ClusterNetworkPolicy,
+  clusterPolicyToCalico,
   type KubernetesNetworkPolicy,
   kubernetesPolicyToCalico,
   type Namespace,
@@ -57,6 +59,13 @@ each('K8sNetworkPolicyToCalico', 32, 32, (row) => {
   const { policy, problems } = kubernetesPolicyToCalico(row.input as KubernetesNetworkPolicy);
   assert.deepEqual(policy, row.output, `${row.id} ${row.test}`);
   assert.equal(problems.length > 0, row.error ?? false, row.id);
+});
+
+each('K8sClusterNetworkPolicyToCalico', 27, 27, (row) => {
+  const { policy, problems } = clusterPolicyToCalico(row.input as ClusterNetworkPolicy);
+  assert.deepEqual(policy, row.output, `${row.id} ${row.test}`);
+  // Upstream tells no error where it drops the policy as a whole.
+  assert.equal(problems.length > 0, row.error ?? row.output === undefined, row.id);
 });
 
 each('NamespaceToProfile', 7, 7, (row) => {
