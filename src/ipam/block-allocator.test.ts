@@ -168,19 +168,38 @@ void test('[IP4] what a lost race had left behind is given back too', async () =
   const store = storeWith(v4, pool('tiny6', 'fd00::/128', { blockSize: 128 }));
   const rival = new BlockAllocator({ client: store, nodeName: 'b' });
   const allocator = new BlockAllocator({ client: store, nodeName: 'a' });
-  const create = store.create.bind(store);
-  let isFirst = true;
-  store.create = async (kind, resource) => {
-    if (isFirst && resource.metadata.name.startsWith('fd00')) {
-      isFirst = false;
-      await rival.assign({ ...owner('rival'), families: [6] });
-    }
-    return create(kind, resource);
-  };
+  loseFirstCreate(store, 'fd00', () => rival.assign({ ...owner('rival'), families: [6] }));
   await assert.rejects(allocator.assign({ ...owner('h'), families: [4, 6] }), IpamError);
   assert.deepEqual(await allocator.allocationsOf('h'), []);
   assert.equal(store.blocks().length, 2);
 });
+
+void test('[IP4] an address held before a request that fails is kept', async () => {
+  const store = storeWith(v4, pool('tiny6', 'fd00::/128', { blockSize: 128 }));
+  const rival = new BlockAllocator({ client: store, nodeName: 'b' });
+  const allocator = new BlockAllocator({ client: store, nodeName: 'a' });
+  const [held] = await allocator.assign({ ...owner('h'), families: [4] });
+  loseFirstCreate(store, 'fd00', () => rival.assign({ ...owner('rival'), families: [6] }));
+  await assert.rejects(allocator.assign({ ...owner('h'), families: [4, 6] }), IpamError);
+  const kept = await allocator.allocationsOf('h');
+  assert.deepEqual(
+    kept.map(({ address }) => address),
+    [held],
+  );
+});
+
+/** Lets a rival act just before the first block of that name is made. */
+function loseFirstCreate(store: MemoryStore, start: string, rival: () => Promise<unknown>): void {
+  const create = store.create.bind(store);
+  let isFirst = true;
+  store.create = async (kind, resource) => {
+    if (isFirst && resource.metadata.name.startsWith(start)) {
+      isFirst = false;
+      await rival();
+    }
+    return create(kind, resource);
+  };
+}
 
 void test('[IP7] nodes own separate blocks, and a full one is followed by another', async () => {
   const store = storeWith(pool('p', '10.2.0.0/28', { blockSize: 30 }));
@@ -228,13 +247,13 @@ void test('[IP7] [IP8] disabled, manual, tunnel-only and unselecting pools are f
   );
   const allocator = new BlockAllocator({ client: store, nodeName: 'a' });
   await assert.rejects(allocator.assign(owner('h')), /no enabled IPPool selects node "a"/);
-  await assert.rejects(allocator.assign({ ...owner('h'), pools: ['disabled'] }), IpamError);
+  await assert.rejects(allocator.assign({ ...owner('h'), pools: { 4: ['disabled'] } }), IpamError);
   assert.match(
-    (await allocator.assign({ ...owner('m'), pools: ['manual'] }))[0] ?? '',
+    (await allocator.assign({ ...owner('m'), pools: { 4: ['manual'] } }))[0] ?? '',
     /^10\.11\./,
   );
   assert.match(
-    (await allocator.assign({ ...owner('r'), pools: ['10.13.0.0/24'] }))[0] ?? '',
+    (await allocator.assign({ ...owner('r'), pools: { 4: ['10.13.0.0/24'] } }))[0] ?? '',
     /^10\.13\./,
   );
   const selecting = new BlockAllocator({
@@ -376,6 +395,12 @@ async function interleave(steps: readonly Step[], seed: number): Promise<void> {
       inUse.set(address, handle);
       const held = store.blocks().flatMap((block) => allocationsIn(block));
       assert.equal(held.find((each) => each.address === address)?.handle, handle);
+    }
+    for (const block of store.blocks()) {
+      const strangers = allocationsIn(block).filter(
+        (each) => block.spec.affinity !== `host:${each.handle.split('-')[0]}`,
+      );
+      assert.deepEqual(strangers, []);
     }
     const all = [...inUse].filter(([, user]) => user === handle).map(([address]) => address);
     if (addresses.length > 0) assert.deepEqual(all.toSorted(), addresses.toSorted());

@@ -7,4 +7,4 @@ export {
   IpamError,
 } from './block-allocator.ts';
 export type { AssignRequest } from './plan.ts';
-export type { PoolSelects } from './pools.ts';
+export type { NamedPools, PoolSelects } from './pools.ts';

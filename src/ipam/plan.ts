@@ -10,6 +10,7 @@ import {
   releaseHandle,
 } from './block.ts';
 import {
+  type NamedPools,
   type PoolRange,
   type PoolSelects,
   eligiblePools,
@@ -20,8 +21,8 @@ import {
 export interface AssignRequest extends Owner {
   /** One address of each; absent: of each family that some eligible pool has. */
   readonly families?: readonly Family[] | undefined;
-  /** Names or exact prefixes of the pools to use; absent: those that select node and namespace. */
-  readonly pools?: readonly string[] | undefined;
+  /** The pools to use for a family; absent: those that select node and namespace. */
+  readonly pools?: NamedPools | undefined;
 }
 
 export type Operation =
@@ -124,7 +125,8 @@ function refusal(failure: string): Outcome {
 }
 
 function shortage(family: Family, pools: readonly PoolRange[], request: AssignRequest): string {
-  const wanted = request.pools ? ` among "${request.pools.join(', ')}"` : '';
+  const named = request.pools?.[family];
+  const wanted = named ? ` among "${named.join(', ')}"` : '';
   const reason =
     pools.length === 0
       ? `no enabled IPPool${wanted} has IPv${family} addresses; create or enable one`

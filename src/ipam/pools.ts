@@ -27,9 +27,11 @@ export const selectsEverything: PoolSelects = (pool) =>
     (selector) => selector === undefined || selector === '' || selector === 'all()',
   );
 
+/** Names or exact prefixes, by family; pools named here are used whatever they select (spec 05). */
+export type NamedPools = { readonly [F in Family]?: readonly string[] };
+
 export interface PoolQuery {
-  /** Names or exact prefixes; pools named here are used whatever they select (spec 05). */
-  readonly pools: readonly string[] | undefined;
+  readonly pools: NamedPools | undefined;
   readonly attributes: Readonly<Record<string, string>>;
   readonly poolSelects: PoolSelects;
 }
@@ -39,11 +41,13 @@ export function eligiblePools(pools: readonly IPPool[], query: PoolQuery): PoolR
   const ranges: PoolRange[] = [];
   for (const pool of pools.toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1))) {
     if (pool.spec.disabled || pool.metadata.deletionTimestamp !== undefined) continue;
-    const chosen = query.pools
-      ? query.pools.includes(pool.metadata.name) || query.pools.includes(pool.spec.cidr)
+    const range = poolRange(pool);
+    if (!range) continue;
+    const named = query.pools?.[range.prefix.family];
+    const chosen = named
+      ? named.includes(pool.metadata.name) || named.includes(pool.spec.cidr)
       : isAutomatic(pool) && query.poolSelects(pool, query.attributes);
-    const range = chosen ? poolRange(pool) : undefined;
-    if (range) ranges.push(range);
+    if (chosen) ranges.push(range);
   }
   return ranges;
 }
