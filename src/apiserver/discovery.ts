@@ -1,0 +1,82 @@
+// Discovery: which groups, versions and resources there are, as kubectl asks for them.
+import type { KindDefinition } from '#api';
+
+type Json = Record<string, unknown>;
+
+/** `tiers`, `networkpolicies` ... of one group and version. */
+const VERBS = [
+  'create',
+  'delete',
+  'deletecollection',
+  'get',
+  'list',
+  'patch',
+  'update',
+  'watch',
+] as const;
+
+/** `/api`. */
+export function coreVersions(host: string): Json {
+  return {
+    kind: 'APIVersions',
+    apiVersion: 'v1',
+    versions: ['v1'],
+    serverAddressByClientCIDRs: [{ clientCIDR: '0.0.0.0/0', serverAddress: host }],
+  };
+}
+
+/** `/apis`: the groups in the order in which a bare plural is looked for. */
+export function groupList(kinds: readonly KindDefinition[]): Json {
+  const groups = new Set(kinds.map((kind) => kind.group).filter((group) => group !== ''));
+  return {
+    kind: 'APIGroupList',
+    apiVersion: 'v1',
+    groups: [...groups].map((group) => groupEntry(kinds, group)),
+  };
+}
+
+/** `/apis/<group>`; undefined where there is none. */
+export function groupDocument(kinds: readonly KindDefinition[], group: string): Json | undefined {
+  if (!kinds.some((kind) => kind.group === group)) return undefined;
+  return { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(kinds, group) };
+}
+
+function groupEntry(kinds: readonly KindDefinition[], group: string): Json {
+  const versions = new Set(
+    kinds.filter((kind) => kind.group === group).map((kind) => kind.version),
+  );
+  const entries = [...versions].map((version) => ({
+    groupVersion: `${group}/${version}`,
+    version,
+  }));
+  return { name: group, versions: entries, preferredVersion: entries[0] };
+}
+
+/** `/api/v1` or `/apis/<group>/<version>`; undefined where there is none. */
+export function resourceList(
+  kinds: readonly KindDefinition[],
+  group: string,
+  version: string,
+): Json | undefined {
+  const members = kinds.filter((kind) => kind.group === group && kind.version === version);
+  if (members.length === 0) return undefined;
+  return {
+    kind: 'APIResourceList',
+    apiVersion: 'v1',
+    groupVersion: group === '' ? version : `${group}/${version}`,
+    resources: members.flatMap(resourceEntries),
+  };
+}
+
+function resourceEntries(definition: KindDefinition): Json[] {
+  const { kind, namespaced, plural, singular, shortNames, hasStatus } = definition;
+  const resource = { name: plural, singularName: singular, namespaced, kind, verbs: VERBS };
+  const status = {
+    name: `${plural}/status`,
+    singularName: '',
+    namespaced,
+    kind,
+    verbs: ['get', 'patch', 'update'],
+  };
+  return [{ ...resource, shortNames }, ...(hasStatus ? [status] : [])];
+}

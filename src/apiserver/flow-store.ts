@@ -1,0 +1,13 @@
+// What the API server needs of a store of flows; `cmd` connects it.
+
+/** Query parameters as the request has them, the last of each name. */
+export type FlowQuery = Readonly<Record<string, string>>;
+
+export interface FlowStore {
+  /** Takes in what a node ships; throws an Error that says what is wrong with it. */
+  append(flows: unknown[]): void;
+  /** Throws an Error that says what is wrong with a parameter. */
+  query(params: FlowQuery): Promise<readonly unknown[]> | readonly unknown[];
+  /** What matches from now on, until the signal aborts. */
+  follow(params: FlowQuery, signal: AbortSignal): AsyncIterable<unknown>;
+}

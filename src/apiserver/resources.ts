@@ -1,0 +1,198 @@
+// The resources of all kinds over the store: create, read, update and delete with their rules.
+import type { KindDefinition, Resource } from '#api';
+import { isObject } from '#lib';
+import { RevisionConflict, type Store, type StoredValue } from '#datastore';
+import type { ObjectSelector } from './object-selector.ts';
+import { isPendingDeletion, Protection } from './protection.ts';
+import { alreadyExists, conflict, notFound } from './request-error.ts';
+import { storeKey, toResource, toStored } from './stored-resource.ts';
+import {
+  type Accepted,
+  acceptCreate,
+  acceptStatus,
+  acceptUpdate,
+  isUnchanged,
+  type Target,
+  timestamp,
+} from './write-strategy.ts';
+
+export interface WriteOptions {
+  readonly dryRun: boolean;
+  /** Refuses a change that the caller may not make, by throwing. `current` is absent on a create. */
+  readonly authorize?: ((next: Resource, current?: Resource) => void) | undefined;
+}
+
+export interface UpdateOptions extends WriteOptions {
+  readonly subresource?: 'status' | undefined;
+}
+
+export interface DeleteOptions {
+  readonly dryRun: boolean;
+  readonly uid?: string | undefined;
+  readonly resourceVersion?: string | undefined;
+}
+
+export type NamedTarget = Target & { readonly name: string };
+
+/** How often a write is tried that others keep overtaking. */
+const ATTEMPTS = 20;
+
+export class Resources {
+  readonly #store: Store;
+  readonly #now: () => number;
+  readonly #protection: Protection;
+
+  constructor(store: Store, kinds: readonly KindDefinition[], now: () => number = Date.now) {
+    this.#store = store;
+    this.#now = now;
+    this.#protection = new Protection(this, kinds);
+  }
+
+  get store(): Store {
+    return this.#store;
+  }
+
+  /** In the store's order; all namespaces when it is undefined. */
+  async list(
+    kind: KindDefinition,
+    namespace: string | undefined,
+    selector?: ObjectSelector,
+  ): Promise<{ items: StoredValue[]; revision: number }> {
+    const { items, revision } = await this.#store.list(
+      storeKey(kind, '', '').kind,
+      kind.namespaced ? namespace : undefined,
+    );
+    const selected = selector ? items.filter((item) => selector(item.value)) : items;
+    return { items: selected, revision };
+  }
+
+  /** Undefined where there is none. */
+  async find({ kind, namespace, name }: NamedTarget): Promise<Resource | undefined> {
+    const stored = await this.#store.get(storeKey(kind, namespace, name));
+    return stored && toResource(stored.value, stored.revision);
+  }
+
+  /** Throws 404. */
+  async get(target: NamedTarget): Promise<Resource> {
+    const resource = await this.find(target);
+    if (!resource) throw notFound(target.kind, target.name);
+    return resource;
+  }
+
+  async create(target: Target, body: unknown, options: WriteOptions): Promise<Accepted> {
+    const { kind, namespace } = target;
+    const accepted = acceptCreate(target, body, this.#now());
+    const { resource, warnings } = accepted;
+    options.authorize?.(resource);
+    await this.#protection.checkCreate(kind, namespace);
+    const key = storeKey(kind, namespace, resource.metadata.name);
+    if (options.dryRun) {
+      if (await this.#store.get(key)) throw alreadyExists(kind, key.name);
+      return accepted;
+    }
+    const value = toStored(kind, resource);
+    try {
+      const revision = await this.#store.write({ key, value, expected: 0 });
+      return { resource: toResource(value, revision), warnings };
+    } catch (error) {
+      if (error instanceof RevisionConflict) throw alreadyExists(kind, key.name);
+      throw error;
+    }
+  }
+
+  /** `change` makes the wanted body from the current resource; it may be called several times. */
+  async update(
+    target: NamedTarget,
+    change: (current: Resource) => unknown,
+    options: UpdateOptions,
+  ): Promise<Accepted> {
+    const { kind, name, namespace } = target;
+    const key = storeKey(kind, namespace, name);
+    const accept = options.subresource === 'status' ? acceptStatus : acceptUpdate;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const stored = await this.#store.get(key);
+      if (!stored) throw notFound(kind, name);
+      const current = toResource(stored.value, stored.revision);
+      const { resource, warnings } = accept(target, current, change(current));
+      options.authorize?.(resource, current);
+      if (isUnchanged(current, resource)) return { resource: current, warnings };
+      if (options.dryRun) return { resource, warnings };
+      const finished = isPendingDeletion(resource) && !hasFinalizers(resource);
+      const kept = finished ? !(await this.#protection.mayRemove(kind, resource)) : true;
+      const value = kept ? toStored(kind, resource) : undefined;
+      const revision = await this.#attempt({ key, value, expected: stored.revision });
+      if (revision === undefined) continue;
+      if (!kept) await this.#protection.afterRemove(kind, resource);
+      return { resource: toResource(toStored(kind, resource), revision), warnings };
+    }
+    throw conflict(kind, name, 'others are changing it all the time; try again');
+  }
+
+  /** Deletes, or marks for deletion what must wait. Returns the resource as it was (or is now). */
+  async delete(target: NamedTarget, options: DeleteOptions): Promise<Resource> {
+    const { kind, name, namespace } = target;
+    const key = storeKey(kind, namespace, name);
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const stored = await this.#store.get(key);
+      if (!stored) throw notFound(kind, name);
+      const current = toResource(stored.value, stored.revision);
+      this.#checkDelete(kind, current, options);
+      if (options.dryRun) return current;
+      const removable =
+        !hasFinalizers(current) && (await this.#protection.mayRemove(kind, current));
+      if (removable) {
+        const removed = await this.#attempt({ key, value: undefined, expected: stored.revision });
+        if (removed === undefined) continue;
+        await this.#protection.afterRemove(kind, current);
+        return current;
+      }
+      const marked = isPendingDeletion(current) ? current : terminating(current, this.#now());
+      if (marked !== current) {
+        const value = toStored(kind, marked);
+        const revision = await this.#attempt({ key, value, expected: stored.revision });
+        if (revision === undefined) continue;
+      }
+      await this.#protection.afterMark(kind, marked);
+      return marked;
+    }
+    throw conflict(kind, name, 'others are changing it all the time; try again');
+  }
+
+  /** Goes on with what was marked for deletion when the server last stopped. */
+  async resume(): Promise<void> {
+    await this.#protection.resume();
+  }
+
+  #checkDelete(kind: KindDefinition, current: Resource, options: DeleteOptions): void {
+    const { name, uid, resourceVersion } = current.metadata;
+    this.#protection.checkDelete(kind, name);
+    if (options.uid !== undefined && options.uid !== uid) {
+      throw conflict(kind, name, `its uid is ${uid}, not ${options.uid}`);
+    }
+    if (options.resourceVersion !== undefined && options.resourceVersion !== resourceVersion) {
+      throw conflict(kind, name, `it has changed since resourceVersion ${options.resourceVersion}`);
+    }
+  }
+
+  /** Undefined: somebody else was faster. */
+  async #attempt(write: Parameters<Store['write']>[0]): Promise<number | undefined> {
+    try {
+      return await this.#store.write(write);
+    } catch (error) {
+      if (error instanceof RevisionConflict) return undefined;
+      throw error;
+    }
+  }
+}
+
+function hasFinalizers(resource: Resource): boolean {
+  return (resource.metadata.finalizers ?? []).length > 0;
+}
+
+function terminating(resource: Resource, now: number): Resource {
+  const metadata = { ...resource.metadata, deletionTimestamp: timestamp(now) };
+  const marked: Resource & { status?: unknown } = { ...resource, metadata };
+  if (resource.kind !== 'Namespace') return marked;
+  const status = isObject(marked.status) ? marked.status : {};
+  return { ...marked, status: { ...status, phase: 'Terminating' } } as Resource;
+}
