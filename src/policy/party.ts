@@ -38,7 +38,7 @@ export function parseParty(world: World, text: string): Party {
   const service = world.services.get(addressKey(address));
   if (service !== undefined) {
     throw new PartyError(
-      `Cannot judge ${text}: it is the address of service ${service}; name one of the pods behind it, which policy sees`,
+      `Cannot judge ${text}: it is the address of service ${service}; name one of the pods behind it`,
     );
   }
   return party;

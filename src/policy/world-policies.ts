@@ -2,6 +2,7 @@
 import { BUILT_IN_TIERS, defaultTypes, kubernetesPolicyToCalico } from '#api';
 import type { GlobalNetworkPolicy, KubernetesNetworkPolicy, NetworkPolicy, Tier } from '#api';
 import { compareCodePoints } from '#lib';
+import { SelectorError } from '#selector';
 import { type Direction, formatPolicyRef, type PolicyRef } from './explanation.ts';
 import type { MatchRule } from './rule-match.ts';
 import { compileRules } from './rule-compilation.ts';
@@ -231,13 +232,9 @@ function compilePolicy(
       namespace,
       report: fatal,
     }).map((rule) => ({ ...rule, index: indexes?.[direction][rule.index] ?? rule.index }));
-  let selection: LabelCondition[];
-  try {
-    selection = policySelection(spec, namespace);
-  } catch (error) {
-    fatal('spec', error instanceof Error ? error.message : String(error));
-    return undefined;
-  }
+  const rules = { ingress: compile('ingress'), egress: compile('egress') };
+  const selection = readSelection(spec, namespace, fatal);
+  if (!selection) return undefined;
   return {
     ref,
     tier: spec.tier ?? 'default',
@@ -246,9 +243,22 @@ function compilePolicy(
     directions: defaultTypes(spec).map((type) => (type === 'Ingress' ? 'ingress' : 'egress')),
     selection,
     staged,
-    ingress: compile('ingress'),
-    egress: compile('egress'),
+    ...rules,
   };
+}
+
+function readSelection(
+  spec: GlobalNetworkPolicy['spec'],
+  namespace: string | undefined,
+  report: (path: string, message: string) => void,
+): LabelCondition[] | undefined {
+  try {
+    return policySelection(spec, namespace);
+  } catch (error) {
+    if (!(error instanceof SelectorError)) throw error;
+    report('spec', error.message);
+    return undefined;
+  }
 }
 
 function stagesOf(spec: GlobalNetworkPolicy['spec']): Stage[] {
