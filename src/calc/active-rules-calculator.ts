@@ -63,7 +63,28 @@ function compileKubernetes(source: KubernetesNetworkPolicy): CompiledPolicy {
   const compiled = compile(policy, id);
   const key = problemKey(id);
   const converted = problems.map(({ path, message }) => ({ key, message: `${path}: ${message}` }));
-  return { ...compiled, problems: [...converted, ...compiled.problems] };
+  const rules = {
+    ...compiled.rules,
+    ingress: withAuthorsIndexes(compiled.rules.ingress, authorsIndexes(source, 'ingress')),
+    egress: withAuthorsIndexes(compiled.rules.egress, authorsIndexes(source, 'egress')),
+  };
+  return { ...compiled, rules, problems: [...converted, ...compiled.problems] };
+}
+
+/** For each converted rule, the index of the rule that it came from: one becomes one a peer and protocol. */
+function authorsIndexes(source: KubernetesNetworkPolicy, direction: Direction): number[] {
+  return (source.spec[direction] ?? []).flatMap((rule, index) => {
+    const single = { ...source, spec: { ...source.spec, [direction]: [rule] } };
+    const { policy } = kubernetesPolicyToCalico(single);
+    return (policy.spec[direction] ?? []).map(() => index);
+  });
+}
+
+function withAuthorsIndexes(
+  rules: readonly DataplaneRule[],
+  indexes: readonly number[],
+): DataplaneRule[] {
+  return rules.map((rule) => ({ ...rule, index: indexes[rule.index] ?? rule.index }));
 }
 
 function problemKey({ kind, namespace, name }: PolicyId): string {

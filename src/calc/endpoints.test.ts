@@ -1,0 +1,200 @@
+// Which endpoints there are, their labels, profiles, tiers and policies (SPEC.md: CG3 to CG10, CG22).
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  calico,
+  graphOf,
+  namespace,
+  pod,
+  resource,
+  serviceAccount,
+  shop,
+} from './cluster-fixture.ts';
+import type { EndpointTier } from './dataplane-update.ts';
+
+const allowAll = { ingress: [{ action: 'Allow' }] };
+const tiersOf = (graph: ReturnType<typeof shop>, direction: 'ingress' | 'egress' = 'ingress') =>
+  graph.state().endpoints.get('shop/web')?.[direction];
+const shape = (tiers: readonly EndpointTier[] | undefined) =>
+  tiers?.map((tier) => [tier.name, tier.defaultAction, ...tier.policies]);
+
+test('[CG3] what no local endpoint uses is not in the state', () => {
+  const rules = { ingress: [{ action: 'Allow', source: { selector: 'app == "db"' } }] };
+  const graph = shop(
+    pod('shop/db', '10.0.1.1', { node: 'two', labels: { app: 'db' } }),
+    calico('NetworkPolicy', 'shop/used', { selector: 'app == "web"', ...rules }),
+    calico('NetworkPolicy', 'shop/elsewhere', {
+      selector: 'app == "db"',
+      ingress: [{ action: 'Allow', source: { selector: 'app == "web"' } }],
+    }),
+    calico('Profile', 'unused', {}),
+    namespace('empty'),
+  );
+  const { policies, ipSets } = graph.state();
+  const keys = ['NetworkPolicy/shop/used', 'Profile//kns.shop', 'Profile//ksa.shop.default'];
+  assert.deepEqual([...policies.keys()].sort(), keys);
+  assert.deepEqual(
+    [...ipSets.values()].map((set) => [...set.members]),
+    [['10.0.1.1/32']],
+  );
+});
+
+test('[CG4] endpoints are pods of this host with addresses', () => {
+  const graph = graphOf(
+    namespace('shop'),
+    pod('shop/web', '10.0.0.1,fd00::1'),
+    pod('shop/remote', '10.0.0.2', { node: 'two' }),
+    pod('shop/host', '172.16.0.1', { spec: { hostNetwork: true } }),
+    pod('shop/done', '10.0.0.3', { status: { phase: 'Succeeded' } }),
+    pod('shop/pending', '10.0.0.4', { status: { podIPs: [] } }),
+  );
+  const { endpoints } = graph.state();
+  assert.deepEqual([...endpoints.keys()], ['shop/web']);
+  const web = endpoints.get('shop/web');
+  assert.deepEqual(web?.addresses, ['10.0.0.1/32', 'fd00::1/128']);
+  assert.match(web?.interfaceName ?? '', /^cali[0-9a-f]{11}$/);
+});
+
+test('[CG4] a pod whose addresses cannot be read is no endpoint, and a problem', () => {
+  const graph = graphOf(namespace('shop'), pod('shop/web', 'nonsense'));
+  assert.equal(graph.state().endpoints.size, 0);
+  assert.deepEqual(
+    graph.problems().map(({ key }) => key),
+    ['Pod shop/web'],
+  );
+});
+
+test('[CG5] labels of namespace and account are inherited, the own label wins', () => {
+  const policies = ['pcns.team == "blue"', 'pcsa.role == "reader"', 'pcns.own == "pod"'].map(
+    (selector, index) => calico('GlobalNetworkPolicy', `p${index}`, { selector, ...allowAll }),
+  );
+  const graph = graphOf(
+    namespace('shop', { team: 'blue', own: 'namespace' }),
+    serviceAccount('shop/default', { role: 'reader' }),
+    pod('shop/web', '10.0.0.1', { labels: { 'pcns.own': 'pod' } }),
+    ...policies,
+  );
+  assert.deepEqual(shape(tiersOf(graph)), [
+    [
+      'default',
+      'Deny',
+      'GlobalNetworkPolicy//p0',
+      'GlobalNetworkPolicy//p1',
+      'GlobalNetworkPolicy//p2',
+    ],
+  ]);
+});
+
+test('[CG6] profiles come in order; a missing one denies both ways', () => {
+  const graph = graphOf(pod('shop/web', '10.0.0.1'));
+  const { endpoints, policies } = graph.state();
+  assert.deepEqual(endpoints.get('shop/web')?.profiles, [
+    'Profile//kns.shop',
+    'Profile//ksa.shop.default',
+  ]);
+  const standIn = policies.get('Profile//kns.shop');
+  assert.deepEqual(
+    [standIn?.ingress, standIn?.egress].map((rules) => rules?.map(({ action }) => action)),
+    [['Deny'], ['Deny']],
+  );
+  const allowing = shop().state().policies.get('Profile//kns.shop');
+  assert.deepEqual(
+    [allowing?.ingress, allowing?.egress].map((rules) => rules?.map(({ action }) => action)),
+    [['Allow'], ['Allow']],
+  );
+});
+
+test('[CG7] tiers by order, then name; one without order last, one that is missing after all', () => {
+  const tier = (name: string, spec: object) => calico('Tier', name, spec);
+  const policy = (tierName: string) =>
+    calico('GlobalNetworkPolicy', `in-${tierName}`, { tier: tierName, ...allowAll });
+  const names = ['absent', 'unordered', 'b', 'a', 'first', 'default'];
+  const graph = shop(
+    tier('unordered', { defaultAction: 'Pass' }),
+    tier('b', { order: 10 }),
+    tier('a', { order: 10, defaultAction: 'Pass' }),
+    tier('first', { order: -1 }),
+    ...names.map(policy),
+  );
+  assert.deepEqual(
+    tiersOf(graph)?.map(({ name, defaultAction }) => `${name} ${defaultAction}`),
+    ['first Deny', 'a Pass', 'b Deny', 'default Deny', 'unordered Pass', 'absent Deny'],
+  );
+});
+
+test('[CG8] policies by order, none last, ties by name/namespace/kind as one text', () => {
+  const spec = { selector: 'all()', ...allowAll };
+  const graph = shop(
+    calico('NetworkPolicy', 'shop/late', spec),
+    calico('NetworkPolicy', 'shop/a', { order: 5, ...spec }),
+    calico('NetworkPolicy', 'shop/a-b', { order: 5, ...spec }),
+    calico('GlobalNetworkPolicy', 'a', { order: 5, ...spec }),
+    calico('NetworkPolicy', 'shop/z', { order: 1, ...spec }),
+  );
+  assert.deepEqual(tiersOf(graph)?.[0]?.policies, [
+    'NetworkPolicy/shop/z',
+    'NetworkPolicy/shop/a-b',
+    'GlobalNetworkPolicy//a',
+    'NetworkPolicy/shop/a',
+    'NetworkPolicy/shop/late',
+  ]);
+});
+
+test('[CG9] policies take part in the directions of their types', () => {
+  const graph = shop(
+    calico('NetworkPolicy', 'shop/in', { ingress: [], egress: [] }),
+    calico('NetworkPolicy', 'shop/out', { egress: [{ action: 'Allow' }] }),
+    calico('NetworkPolicy', 'shop/typed', {
+      types: ['Egress'],
+      ingress: [{ action: 'Allow', source: { selector: 'has(x)' } }],
+    }),
+  );
+  assert.deepEqual(shape(tiersOf(graph)), [['default', 'Deny', 'NetworkPolicy/shop/in']]);
+  assert.deepEqual(shape(tiersOf(graph, 'egress')), [
+    ['default', 'Deny', 'NetworkPolicy/shop/out', 'NetworkPolicy/shop/typed'],
+  ]);
+  const { policies, ipSets } = graph.state();
+  assert.deepEqual(policies.get('NetworkPolicy/shop/typed')?.ingress, []);
+  assert.equal(ipSets.size, 0, 'rules of a direction that is off need no sets');
+});
+
+test('[CG10] untracked and pre-DNAT policies do not apply to workloads', () => {
+  const graph = shop(
+    calico('GlobalNetworkPolicy', 'raw', { doNotTrack: true, applyOnForward: true, ...allowAll }),
+    calico('GlobalNetworkPolicy', 'dnat', { preDNAT: true, applyOnForward: true, ...allowAll }),
+    calico('GlobalNetworkPolicy', 'forward', { applyOnForward: true, ...allowAll }),
+  );
+  assert.deepEqual(shape(tiersOf(graph)), [['default', 'Deny', 'GlobalNetworkPolicy//forward']]);
+});
+
+test("[CG22] a Kubernetes policy has order 1000 in the default tier and its author's indexes", () => {
+  const from = [{ podSelector: {} }, { ipBlock: { cidr: '192.0.2.0/24' } }];
+  const graph = shop(
+    resource('networking.k8s.io/v1', 'NetworkPolicy', 'shop/np', {
+      spec: {
+        podSelector: { matchLabels: { app: 'web' } },
+        policyTypes: ['Ingress'],
+        ingress: [
+          { from, ports: [{ port: 80 }, { protocol: 'UDP', port: 53 }] },
+          { ports: [{ port: 'http' }] },
+        ],
+      },
+    }),
+    calico('NetworkPolicy', 'shop/before', { order: 999, ...allowAll }),
+    calico('NetworkPolicy', 'shop/after', { order: 1001, ...allowAll }),
+  );
+  assert.deepEqual(shape(tiersOf(graph)), [
+    [
+      'default',
+      'Deny',
+      'NetworkPolicy/shop/before',
+      'KubernetesNetworkPolicy/shop/np',
+      'NetworkPolicy/shop/after',
+    ],
+  ]);
+  const rules = graph.state().policies.get('KubernetesNetworkPolicy/shop/np')?.ingress;
+  assert.deepEqual(
+    rules?.map(({ index }) => index),
+    [0, 0, 0, 0, 1],
+  );
+});
