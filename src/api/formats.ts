@@ -1,5 +1,5 @@
 // The formats that schemas give to texts: each says what is wrong with a text, or nothing.
-import { formatPrefix, maskPrefix, parseAddress, parsePrefix } from '#lib';
+import { type Family, formatPrefix, maskPrefix, parseAddress, parsePrefix } from '#lib';
 import { parseSelector, SelectorError, type SelectorNode } from '#selector';
 import { quoted } from './problem.ts';
 
@@ -10,6 +10,8 @@ const SUBDOMAIN = new RegExp(`^${LABEL}(\\.${LABEL})*$`);
 const QUALIFIED_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 const PORT_NAME = /^[A-Za-z0-9_.-]{1,128}$/;
+/** Go's durations. */
+const DURATION = /^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$/;
 const SUBDOMAIN_MAX = 253;
 
 /** Problem of a text in a format; an unknown format is a mistake of ours. */
@@ -21,6 +23,15 @@ export function formatProblem(format: string, text: string): string | undefined 
 
 const FORMATS: Readonly<Record<string, Format>> = {
   address: (text) => (parseAddress(text) ? undefined : `${quoted(text)} is no IP address`),
+  'address-4': (text) => addressOf(text, 4),
+  'address-6': (text) => addressOf(text, 6),
+  'peer-address': peerAddress,
+  'as-number': asNumber,
+  community,
+  duration: (text) =>
+    text !== '' && DURATION.test(text)
+      ? undefined
+      : `${quoted(text)} is no duration; write it like "90s" or "1h30m"`,
   network: (text) => (parsePrefix(text) ? undefined : `${quoted(text)} is no CIDR or IP address`),
   'masked-network': maskedNetwork,
   port: portText,
@@ -48,6 +59,39 @@ export function isLabelKey(text: string): boolean {
   const slash = text.lastIndexOf('/');
   if (!QUALIFIED_NAME.test(text.slice(slash + 1))) return false;
   return slash < 0 || isSubdomain(text.slice(0, slash));
+}
+
+function addressOf(text: string, family: Family): string | undefined {
+  return parseAddress(text)?.family === family
+    ? undefined
+    : `${quoted(text)} is no IPv${family} address`;
+}
+
+/** An address, or one with a port; IPv6 with a port in brackets. */
+function peerAddress(text: string): string | undefined {
+  if (parseAddress(text)) return undefined;
+  const match = /^(?:([\d.]+)|\[([0-9a-fA-F:.]+)\]):(\d{1,5})$/.exec(text);
+  const family = match?.[1] === undefined ? 6 : 4;
+  const address = parseAddress(match?.[1] ?? match?.[2] ?? '');
+  const port = Number(match?.[3] ?? 0);
+  if (address?.family === family && port >= 1 && port <= 65535) return undefined;
+  return `${quoted(text)} is no peer; write "192.0.2.1", "192.0.2.1:179" or "[2001:db8::1]:179"`;
+}
+
+function asNumber(text: string): string | undefined {
+  const parts = text.split('.').map((part) => (/^\d{1,10}$/.test(part) ? Number(part) : Infinity));
+  const most = parts.length === 2 ? 0xffff : 0xffffffff;
+  if (parts.length <= 2 && parts.every((part) => part <= most)) return undefined;
+  return `${quoted(text)} is no AS number: use 0 to 4294967295, or high.low`;
+}
+
+/** RFC 1997 with two 16-bit parts, RFC 8092 with three 32-bit parts. */
+function community(text: string): string | undefined {
+  const parts = text.split(':').map((part) => (/^\d{1,10}$/.test(part) ? Number(part) : Infinity));
+  const most = parts.length === 2 ? 0xffff : 0xffffffff;
+  const many = parts.length === 2 || parts.length === 3;
+  if (many && parts.every((part) => part <= most)) return undefined;
+  return `${quoted(text)} is no community; write two 16-bit numbers "a:b" or three 32-bit ones "a:b:c"`;
 }
 
 function isPortName(text: string): boolean {

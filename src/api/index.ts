@@ -37,3 +37,11 @@ export {
 } from './load-manifests.ts';
 export { type OpenApiSchema, openApiSchema } from './open-api.ts';
 export { type ValidatedResource, validateResource } from './validate-resource.ts';
+export * from './bgp-configuration.ts';
+export * from './bgp-filter.ts';
+export * from './bgp-peer.ts';
+export * from './cluster-information.ts';
+export * from './ipam-block.ts';
+export * from './ipam-configuration.ts';
+export * from './kube-controllers-configuration.ts';
+export * from './staged-policy.ts';

@@ -1,9 +1,16 @@
 // The table of every resource kind, and how to find one.
 import { agentStatusKind } from './agent-status.ts';
+import { bgpConfigurationKind } from './bgp-configuration.ts';
+import { bgpFilterKind } from './bgp-filter.ts';
+import { bgpPeerKind } from './bgp-peer.ts';
+import { calicoNodeStatusKind, clusterInformationKind } from './cluster-information.ts';
 import { clusterNetworkPolicyKind } from './cluster-network-policy.ts';
 import { felixConfigurationKind } from './felix-configuration.ts';
 import { hostEndpointKind, profileKind } from './host-endpoint.ts';
-import { ipamBlockKind, ipPoolKind } from './ip-pool.ts';
+import { ipPoolKind } from './ip-pool.ts';
+import { blockAffinityKind, ipamBlockKind, ipamHandleKind } from './ipam-block.ts';
+import { ipamConfigurationKind, ipReservationKind } from './ipam-configuration.ts';
+import { kubeControllersConfigurationKind } from './kube-controllers-configuration.ts';
 import { apiVersionOf, type KindDefinition } from './kind.ts';
 import {
   endpointSliceKind,
@@ -16,6 +23,11 @@ import {
 import { kubernetesNetworkPolicyKind } from './kubernetes-network-policy.ts';
 import { globalNetworkSetKind, networkSetKind } from './network-set.ts';
 import { globalNetworkPolicyKind, networkPolicyKind, tierKind } from './policy.ts';
+import {
+  stagedGlobalNetworkPolicyKind,
+  stagedKubernetesNetworkPolicyKind,
+  stagedNetworkPolicyKind,
+} from './staged-policy.ts';
 import { workloadEndpointKind } from './workload-endpoint.ts';
 
 export const KINDS: readonly KindDefinition[] = [
@@ -30,12 +42,25 @@ export const KINDS: readonly KindDefinition[] = [
   tierKind,
   networkPolicyKind,
   globalNetworkPolicyKind,
+  stagedNetworkPolicyKind,
+  stagedGlobalNetworkPolicyKind,
+  stagedKubernetesNetworkPolicyKind,
   networkSetKind,
   globalNetworkSetKind,
   hostEndpointKind,
   profileKind,
   ipPoolKind,
+  ipReservationKind,
+  ipamConfigurationKind,
   ipamBlockKind,
+  ipamHandleKind,
+  blockAffinityKind,
+  bgpConfigurationKind,
+  bgpPeerKind,
+  bgpFilterKind,
+  kubeControllersConfigurationKind,
+  clusterInformationKind,
+  calicoNodeStatusKind,
   felixConfigurationKind,
   agentStatusKind,
 ];
