@@ -1,0 +1,105 @@
+// The driver: makes one host's kernel enforce a desired state, in an order that is safe at each step.
+import type { DataplaneState } from '#calc/dataplane-update';
+import { type NftablesKernel, NftTable } from './nft/table.ts';
+import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-table.ts';
+import type { RuleHit } from './rules/log-prefix.ts';
+import { type ApplyError, rulesetOf } from './rules/ruleset.ts';
+
+/** The one nftables table that is ours, of family inet. */
+export const TABLE_NAME = 'tortie';
+
+const RETIRED_HITS_MAX = 10_000;
+
+export interface DataplaneOptions {
+  readonly nftables: NftablesKernel & { close(): void };
+  readonly routes: RouteKernel & { close(): void };
+  /** Told once of each thing that is wrong with the state; the rest of the state is enforced. */
+  readonly log?: (message: string) => void;
+}
+
+export interface ApplyReport {
+  /** Changes made in the kernel. */
+  readonly writes: number;
+  /** What the kernel refused; everything else was done. */
+  readonly errors: readonly ApplyError[];
+  /** Routes that wait for their interface: not an error, made at a later apply. */
+  readonly pending: readonly string[];
+}
+
+/** All calls are synchronous. What the kernel enforces stays when the process ends. */
+export class Dataplane {
+  readonly #options: DataplaneOptions;
+  readonly #table: NftTable;
+  readonly #routes: RouteTable;
+  #hits: ReadonlyMap<string, RuleHit> = new Map();
+  readonly #retiredHits = new Map<string, RuleHit>();
+  #told = new Set<string>();
+
+  constructor(options: DataplaneOptions) {
+    this.#options = options;
+    this.#table = new NftTable(options.nftables, TABLE_NAME);
+    this.#routes = new RouteTable(options.routes);
+  }
+
+  /** Changes made in the kernel since the start. */
+  get writes(): number {
+    return this.#options.nftables.writes + this.#options.routes.writes;
+  }
+
+  /**
+   * Makes the kernel enforce the state, writing only what differs. Routes that must go, go first;
+   * then the packet filter changes in one transaction; new routes come last.
+   */
+  apply(state: DataplaneState): ApplyReport {
+    const before = this.writes;
+    const problems = new Set<string>();
+    const onProblem = (what: string, message: string) => problems.add(`${what}: ${message}`);
+    const ruleset = rulesetOf(state);
+    for (const { what, message } of ruleset.problems) onProblem(what, message);
+    this.#routes.update(desiredRoutes(state, onProblem));
+    this.#tell(problems);
+    this.#rememberHits(ruleset.hits);
+
+    const removed = this.#routes.removeUnwanted();
+    const filtered = this.#table.apply(ruleset);
+    const added = this.#routes.addWanted();
+    return {
+      writes: this.writes - before,
+      errors: [...removed, ...filtered, ...added.errors],
+      pending: added.pending,
+    };
+  }
+
+  /** Forgets what the kernel is believed to hold: the next apply reads it back and repairs it. */
+  resync(): void {
+    this.#table.resync();
+  }
+
+  /** Which rule a logged packet met, by the prefix of its log, also of rules that have just gone. */
+  hitOf(logPrefix: string): RuleHit | undefined {
+    return this.#hits.get(logPrefix) ?? this.#retiredHits.get(logPrefix);
+  }
+
+  /** Closes the sockets; the kernel goes on enforcing what it has. */
+  close(): void {
+    this.#options.nftables.close();
+    this.#options.routes.close();
+  }
+
+  /** Packets may still be on their way to the reader when their rule goes. */
+  #rememberHits(hits: ReadonlyMap<string, RuleHit>): void {
+    for (const [prefix, hit] of this.#hits) {
+      if (!hits.has(prefix)) this.#retiredHits.set(prefix, hit);
+    }
+    for (const prefix of this.#retiredHits.keys()) {
+      if (this.#retiredHits.size <= RETIRED_HITS_MAX) break;
+      this.#retiredHits.delete(prefix);
+    }
+    this.#hits = hits;
+  }
+
+  #tell(problems: Set<string>): void {
+    for (const problem of problems) if (!this.#told.has(problem)) this.#options.log?.(problem);
+    this.#told = problems;
+  }
+}

@@ -1,0 +1,140 @@
+// From what the table holds to what it should hold: the target that can be reached, and the steps to it.
+import type { NftOperation, SetElement } from '#linux';
+import type { ChainState, SetState, TableState } from './table-state.ts';
+
+/** A change, with the name of the chain or set that it is part of. */
+export interface Step {
+  readonly object: string;
+  readonly operation: NftOperation;
+}
+
+/**
+ * The desired state without what the kernel refused: a refused object, and what needs an object that
+ * is not there, stays as it is (or absent). Chains and sets share one space of names.
+ */
+export function reachable(
+  desired: TableState,
+  actual: TableState,
+  refused: ReadonlySet<string>,
+): TableState {
+  if (refused.size === 0) return desired;
+  const sets = keepRefused(desired.sets, actual.sets, refused);
+  const chains = keepRefused(desired.chains, actual.chains, refused);
+  // Each round takes out chains whose references are gone, until none is left.
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const [name, chain] of chains) {
+      const references = [...(chain.content?.references ?? [])];
+      if (references.every((reference) => chains.has(reference) || sets.has(reference))) continue;
+      const before = actual.chains.get(name);
+      if (before) chains.set(name, before);
+      else chains.delete(name);
+      changed = true;
+    }
+  }
+  for (const [name, set] of sets) {
+    if (set.type.verdicts) sets.set(name, reachableVerdicts(set, actual.sets.get(name), chains));
+  }
+  return { chains, sets };
+}
+
+function keepRefused<T>(
+  desired: ReadonlyMap<string, T>,
+  actual: ReadonlyMap<string, T>,
+  refused: ReadonlySet<string>,
+): Map<string, T> {
+  const kept = new Map(desired);
+  for (const name of refused) {
+    const before = actual.get(name);
+    if (before !== undefined) kept.set(name, before);
+    else kept.delete(name);
+  }
+  return kept;
+}
+
+/** Entries that lead to a chain that is not there are left out: their interface is then unknown. */
+function reachableVerdicts(
+  set: SetState,
+  actual: SetState | undefined,
+  chains: ReadonlyMap<string, ChainState>,
+): SetState {
+  const leads = ([element]: readonly SetElement[]) =>
+    element?.verdict !== undefined &&
+    (!('chain' in element.verdict) || chains.has(element.verdict.chain));
+  const entries = new Map([...set.entries].filter(([, elements]) => leads(elements)));
+  const held = new Set([...entries.values()].map(([element]) => element?.key));
+  const wanted = new Set([...set.entries.values()].map(([element]) => element?.key));
+  for (const [text, elements] of actual?.entries ?? []) {
+    const key = elements[0]?.key;
+    if (wanted.has(key) && !held.has(key) && leads(elements)) entries.set(text, elements);
+  }
+  return { ...set, entries };
+}
+
+/**
+ * The steps of one transaction. What is referred to comes before what refers to it: sets, chains,
+ * rules, dispatch; removals come after all that, in the reverse order.
+ */
+export function planSteps(table: string, target: TableState, actual: TableState): Step[] {
+  const changed = [...target.chains].filter(([name, chain]) => {
+    const before = actual.chains.get(name);
+    return chain.content && before?.signature !== chain.signature;
+  });
+  const created = [...target.chains].filter(([name]) => !actual.chains.has(name));
+  const gone = [...actual.chains.keys()].filter((name) => !target.chains.has(name));
+  const verdicts = [...target.sets].filter(([, set]) => set.type.verdicts);
+  const plain = [...target.sets].filter(([, set]) => !set.type.verdicts);
+  return [
+    ...[...target.sets].flatMap(([name, set]) => createSet(table, name, set, actual)),
+    ...plain.flatMap(([name, set]) => changeEntries(table, name, set, actual.sets.get(name))),
+    ...created.flatMap(([name, chain]) => createChain(table, name, chain)),
+    ...changed.flatMap(([name, chain]) => fillChain(table, name, chain, actual)),
+    ...verdicts.flatMap(([name, set]) => changeEntries(table, name, set, actual.sets.get(name))),
+    ...gone.map((chain) => step(chain, { kind: 'flush-chain', table, chain })),
+    ...gone.map((chain) => step(chain, { kind: 'delete-chain', table, chain })),
+    ...[...actual.sets.keys()]
+      .filter((name) => !target.sets.has(name))
+      .map((set) => step(set, { kind: 'delete-set', table, set })),
+  ];
+}
+
+function step(object: string, operation: NftOperation): Step {
+  return { object, operation };
+}
+
+function createSet(table: string, name: string, set: SetState, actual: TableState): Step[] {
+  if (actual.sets.has(name)) return [];
+  return [step(name, { kind: 'add-set', table, set: name, type: set.type })];
+}
+
+/** Removals first: a range that changes may overlap what it was. */
+function changeEntries(table: string, name: string, set: SetState, before?: SetState): Step[] {
+  const old = before?.entries ?? new Map<string, readonly SetElement[]>();
+  const removed = [...old].filter(([text]) => !set.entries.has(text)).flatMap(([, item]) => item);
+  const added = [...set.entries].filter(([text]) => !old.has(text)).flatMap(([, item]) => item);
+  const change = (kind: 'add-elements' | 'delete-elements', elements: readonly SetElement[]) =>
+    elements.length > 0 ? [step(name, { kind, table, set: name, elements })] : [];
+  return [...change('delete-elements', removed), ...change('add-elements', added)];
+}
+
+function createChain(table: string, name: string, chain: ChainState): Step[] {
+  const { base, comment } = chain.content ?? {};
+  const extras = { ...(base && { base }), ...(comment !== undefined && { comment }) };
+  return [step(name, { kind: 'add-chain', table, chain: name, ...extras })];
+}
+
+function fillChain(table: string, name: string, chain: ChainState, actual: TableState): Step[] {
+  const { rules = [], ruleComments = [] } = chain.content ?? {};
+  const before = actual.chains.get(name);
+  const flush: Step[] =
+    before && before.signature !== ''
+      ? [step(name, { kind: 'flush-chain', table, chain: name })]
+      : [];
+  return [
+    ...flush,
+    ...rules.map((expressions, index) => {
+      const comment = ruleComments[index] ?? '';
+      return step(name, { kind: 'add-rule', table, chain: name, expressions, comment });
+    }),
+  ];
+}

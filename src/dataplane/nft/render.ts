@@ -1,0 +1,222 @@
+// Prints chains as nftables expressions.
+import type { Family } from '#lib';
+import { type BaseChain, CT_STATE, type Expression, type SetContent } from '#linux';
+import type { Action } from '../rules/action.ts';
+import type { Chain, Rule } from '../rules/chain.ts';
+import type { ConnectionState, InterfaceWay, Match, PacketEnd } from '../rules/match.ts';
+import { ipSetName } from '../rules/names.ts';
+import { addressBytes, hostHex, networkHex, prefixHex, textHex } from './bytes.ts';
+import { type Interval, intervalElements, netIntervals, portIntervals } from './intervals.ts';
+import { parsePrefix } from '#lib';
+
+/** Bytes of each packet that the flow log gets: IPv6 and TCP headers, with some room for extensions. */
+const SNAPLEN = 128;
+const KERNEL_LOG_LEVEL = 4;
+
+/** All sixteen bytes; the registers of four bytes from 8 on are the same memory. */
+const REGISTER = 1;
+const FIELD_REGISTER = 8;
+
+const NFPROTO: Readonly<Record<Family, number>> = { 4: 2, 6: 10 };
+const ADDRESS_OFFSET: Readonly<Record<Family, Readonly<Record<PacketEnd, number>>>> = {
+  4: { source: 12, destination: 16 },
+  6: { source: 8, destination: 24 },
+};
+const PORT_OFFSET: Readonly<Record<PacketEnd, number>> = { source: 0, destination: 2 };
+const INTERFACE_KEY = { in: 'iifname', out: 'oifname' } as const;
+
+/** One rule of a chain, with what it refers to. */
+export interface RenderedChain {
+  readonly base?: BaseChain;
+  readonly rules: readonly (readonly Expression[])[];
+}
+
+export function renderChain(chain: Chain): RenderedChain {
+  const rules = chain.rules.map(renderRule);
+  if (!chain.hook) return { rules };
+  const { point, priority } = chain.hook;
+  return { base: { type: 'filter', hook: point, priority, policy: 'accept' }, rules };
+}
+
+export function renderRule(rule: Rule): Expression[] {
+  return [...rule.matches.flatMap(renderMatch), ...rule.actions.flatMap(renderAction)];
+}
+
+function renderMatch(match: Match): Expression[] {
+  switch (match.match) {
+    case 'family':
+      return [
+        { kind: 'meta', key: 'nfproto', register: REGISTER },
+        compare(networkHex(NFPROTO[match.family], 1)),
+      ];
+    case 'protocol':
+      return [
+        { kind: 'meta', key: 'l4proto', register: REGISTER },
+        oneOf(match.protocols, 'inet_proto', match.negated),
+      ];
+    case 'nets':
+      return [loadAddress(match.end, match.family), ...inNets(match)];
+    case 'ip-set':
+      return [
+        loadAddress(match.end, match.family),
+        lookup(ipSetName(match.set, 'net', match.family), REGISTER, match.negated),
+      ];
+    case 'ports':
+      return [loadPort(match.end), inPorts(portIntervals(match.ports), match.negated)];
+    case 'ip-port-set':
+      return ipPortLookup(match);
+    case 'icmp':
+      return icmp(match);
+    case 'interface':
+      return [loadInterface(match.way), compare(textHex(match.prefix), match.negated)];
+    case 'connection':
+      return [{ kind: 'ct', key: 'state', register: REGISTER }, ...anyBit(stateBits(match.states))];
+    case 'mark':
+      return [{ kind: 'meta', key: 'mark', register: REGISTER }, ...anyBit(match.bit)];
+    case 'source-not-routed-back':
+      return [
+        { kind: 'fib', question: 'source-route-by-input-interface-present', register: REGISTER },
+        compare(networkHex(0, 4)),
+      ];
+    default:
+      return match satisfies never;
+  }
+}
+
+function renderAction(action: Action): Expression[] {
+  switch (action.action) {
+    case 'accept':
+    case 'drop':
+    case 'return':
+      return [{ kind: 'verdict', verdict: { kind: action.action } }];
+    case 'jump':
+      return [{ kind: 'verdict', verdict: { kind: 'jump', chain: action.chain } }];
+    case 'dispatch':
+      return [
+        loadInterface(action.way),
+        { kind: 'lookup', set: action.map, register: REGISTER, verdict: true },
+      ];
+    case 'log-packet': {
+      const { group, prefix } = action;
+      return [{ kind: 'log', group, prefix, snaplen: SNAPLEN }];
+    }
+    case 'log-kernel':
+      return [{ kind: 'log', level: KERNEL_LOG_LEVEL, prefix: action.prefix }];
+    case 'count':
+      return [{ kind: 'counter' }];
+    case 'set-mark':
+      return changeMark(action.bit, action.bit);
+    case 'clear-mark':
+      return changeMark(action.bit, 0);
+    default:
+      return action satisfies never;
+  }
+}
+
+function compare(value: string, negated = false): Expression {
+  return { kind: 'cmp', operator: negated ? 'neq' : 'eq', register: REGISTER, value };
+}
+
+function lookup(set: string | SetContent, register: number, negated = false): Expression {
+  return { kind: 'lookup', set, register, ...(negated && { negated }) };
+}
+
+function loadAddress(end: PacketEnd, family: Family, register = REGISTER): Expression {
+  const offset = ADDRESS_OFFSET[family][end];
+  return { kind: 'payload', base: 'network', offset, length: addressBytes(family), register };
+}
+
+function loadPort(end: PacketEnd, register = REGISTER): Expression {
+  return { kind: 'payload', base: 'transport', offset: PORT_OFFSET[end], length: 2, register };
+}
+
+function loadInterface(way: InterfaceWay): Expression {
+  return { kind: 'meta', key: INTERFACE_KEY[way], register: REGISTER };
+}
+
+function oneOf(
+  values: readonly number[],
+  field: 'inet_proto' | 'icmp_type',
+  negated?: boolean,
+): Expression {
+  const [first = 0] = values;
+  if (values.length === 1) return compare(networkHex(first, 1), negated);
+  const elements = values.map((value) => ({ key: networkHex(value, 1) }));
+  return lookup({ type: { key: [field] }, elements }, REGISTER, negated);
+}
+
+function inNets(match: Match & { match: 'nets' }): Expression[] {
+  const { family, nets, negated } = match;
+  const [first] = nets;
+  const only = nets.length === 1 && first !== undefined ? parsePrefix(first) : undefined;
+  if (only) {
+    const { first: value, mask } = prefixHex(only);
+    if (/^f+$/.test(mask)) return [compare(value, negated)];
+    const xor = networkHex(0, addressBytes(family));
+    return [{ kind: 'bitwise', register: REGISTER, mask, xor }, compare(value, negated)];
+  }
+  const bytes = addressBytes(family);
+  const elements = netIntervals(nets, family).flatMap((item) => intervalElements(item, bytes));
+  const field = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
+  return [lookup({ type: { key: [field], interval: true }, elements }, REGISTER, negated)];
+}
+
+function inPorts(ports: readonly Interval[], negated?: boolean): Expression {
+  const [first] = ports;
+  if (ports.length === 1 && first) {
+    const [from, to] = [networkHex(first[0], 2), networkHex(first[1], 2)];
+    if (from === to) return compare(from, negated);
+    return { kind: 'range', operator: negated ? 'neq' : 'eq', register: REGISTER, from, to };
+  }
+  const elements = ports.flatMap((interval) => intervalElements(interval, 2));
+  return lookup({ type: { key: ['inet_service'], interval: true }, elements }, REGISTER, negated);
+}
+
+/** Address, protocol and port side by side in registers of four bytes. */
+function ipPortLookup(match: Match & { match: 'ip-port-set' }): Expression[] {
+  const { end, family, set, negated } = match;
+  const protocolRegister = FIELD_REGISTER + addressBytes(family) / 4;
+  return [
+    loadAddress(end, family, FIELD_REGISTER),
+    { kind: 'meta', key: 'l4proto', register: protocolRegister },
+    loadPort(end, protocolRegister + 1),
+    lookup(ipSetName(set, 'ip-port', family), FIELD_REGISTER, negated),
+  ];
+}
+
+/** Type and code are the first two bytes of the header. */
+function icmp(match: Match & { match: 'icmp' }): Expression[] {
+  const { types, code, negated } = match;
+  const length = code === undefined ? 1 : 2;
+  const load: Expression = {
+    kind: 'payload',
+    base: 'transport',
+    offset: 0,
+    length,
+    register: REGISTER,
+  };
+  if (code === undefined) return [load, oneOf(types, 'icmp_type', negated)];
+  const [type = 0] = types;
+  return [load, compare(networkHex(type, 1) + networkHex(code, 1), negated)];
+}
+
+function stateBits(states: readonly ConnectionState[]): number {
+  return states.reduce((bits, state) => bits | CT_STATE[state], 0);
+}
+
+/** Goes on when the register, in host order, has one of the bits. */
+function anyBit(bits: number): Expression[] {
+  return [
+    { kind: 'bitwise', register: REGISTER, mask: hostHex(bits), xor: hostHex(0) },
+    { kind: 'cmp', operator: 'neq', register: REGISTER, value: hostHex(0) },
+  ];
+}
+
+/** Sets the bits of `mask` to those of `value`; all others stay. */
+function changeMark(mask: number, value: number): Expression[] {
+  return [
+    { kind: 'meta', key: 'mark', register: REGISTER },
+    { kind: 'bitwise', register: REGISTER, mask: hostHex(~mask), xor: hostHex(value) },
+    { kind: 'meta-set', key: 'mark', register: REGISTER },
+  ];
+}

@@ -1,0 +1,140 @@
+// Makes the host's routes equal to the desired ones: local workloads, other hosts' blocks, own blocks.
+import { DeltaTracker, type Family, parsePrefix } from '#lib';
+import { NetlinkError, ROUTE_PROTOCOL, ROUTE_TABLE, type Route } from '#linux';
+import type { DataplaneState } from '#calc/dataplane-update';
+import type { ApplyError } from '../rules/ruleset.ts';
+
+/** What the driver needs of rtnetlink. */
+export interface RouteKernel {
+  routes(filter: { table?: number; protocol?: number }): Route[];
+  replaceRoute(route: Route): void;
+  deleteRoute(route: Route): boolean;
+  readonly writes: number;
+}
+
+/** Higher than that of any route to a workload, which thus wins even for a block of one address. */
+const BLACKHOLE_METRIC = 4096;
+
+/** The interface is not there yet, or down: the route is made at a later apply. */
+const NOT_YET: readonly string[] = ['ENODEV', 'ENETDOWN'];
+
+/** Owns the routes of protocol 80 in the main table, and touches no other. */
+export class RouteTable {
+  readonly #kernel: RouteKernel;
+  readonly #tracker = new DeltaTracker<string, Route>(sameRoute);
+
+  constructor(kernel: RouteKernel) {
+    this.#kernel = kernel;
+  }
+
+  /**
+   * Takes the desired routes, and reads which there are: the kernel removes routes by itself when an
+   * interface goes, so memory is no guide.
+   */
+  update(routes: ReadonlyMap<string, Route>): void {
+    this.#tracker.replaceDesired(routes);
+    const own = { table: ROUTE_TABLE.MAIN, protocol: ROUTE_PROTOCOL.TORTIE };
+    this.#tracker.replaceActual(
+      this.#kernel.routes(own).map((route): [string, Route] => [routeKey(route), route]),
+    );
+  }
+
+  /** Removes routes to destinations that are wanted no more. */
+  removeUnwanted(): ApplyError[] {
+    const errors: ApplyError[] = [];
+    for (const [key, route] of this.#tracker.pendingDeletes()) {
+      attempt(key, errors, () => {
+        this.#kernel.deleteRoute(route);
+        this.#tracker.deleteActual(key);
+      });
+    }
+    return errors;
+  }
+
+  /** Makes and changes routes; `pending` are those that wait for their interface. */
+  addWanted(): { readonly errors: ApplyError[]; readonly pending: string[] } {
+    const errors: ApplyError[] = [];
+    const pending: string[] = [];
+    for (const [key, route] of this.#tracker.pendingUpdates()) {
+      const before = this.#tracker.actual.get(key);
+      attempt(key, errors, () => {
+        try {
+          // IPv6 puts a second route beside one of another kind instead of in its place.
+          if (before && route.family === 6) this.#kernel.deleteRoute(before);
+          this.#kernel.replaceRoute(route);
+          this.#tracker.setActual(key, route);
+        } catch (error) {
+          if (!(error instanceof NetlinkError && NOT_YET.includes(error.code))) throw error;
+          pending.push(`${route.destination} on ${route.interface ?? route.gateway ?? '?'}`);
+        }
+      });
+    }
+    return { errors, pending };
+  }
+}
+
+function attempt(key: string, errors: ApplyError[], change: () => void): void {
+  try {
+    change();
+  } catch (error) {
+    if (!(error instanceof NetlinkError || error instanceof RangeError)) throw error;
+    errors.push({ what: `route ${key}`, message: error.message });
+  }
+}
+
+/** All routes that a state wants, by key. Of two for one destination the first counts. */
+export function desiredRoutes(
+  state: DataplaneState,
+  onProblem: (what: string, message: string) => void,
+): Map<string, Route> {
+  const routes = new Map<string, Route>();
+  const add = (what: string, destination: string, rest: Partial<Route>) => {
+    const family = parsePrefix(destination)?.family;
+    if (family === undefined) {
+      onProblem(what, `cannot route to ${JSON.stringify(destination)}: it is not a prefix`);
+      return;
+    }
+    const route = routeTo(destination, family, rest);
+    const key = routeKey(route);
+    const holder = routes.get(key);
+    if (!holder) routes.set(key, route);
+    else if (!sameRoute(holder, route)) {
+      const way = holder.interface ?? holder.gateway ?? holder.type;
+      onProblem(what, `cannot route to ${destination}: it goes by ${way} already`);
+    }
+  };
+  for (const id of [...state.endpoints.keys()].toSorted()) {
+    const endpoint = state.endpoints.get(id);
+    for (const address of endpoint?.addresses ?? []) {
+      add(id, address, { interface: endpoint?.interfaceName ?? '' });
+    }
+  }
+  for (const { destination, gateway } of state.routes) add('host route', destination, { gateway });
+  for (const block of state.blackholes) {
+    add('block', block, { type: 'blackhole', metric: BLACKHOLE_METRIC });
+  }
+  return routes;
+}
+
+function routeTo(destination: string, family: Family, rest: Partial<Route>): Route {
+  const table = ROUTE_TABLE.MAIN;
+  return { family, destination, table, protocol: ROUTE_PROTOCOL.TORTIE, type: 'unicast', ...rest };
+}
+
+/** What makes a route the same for the kernel: destination and metric. */
+function routeKey(route: Route): string {
+  return route.metric === undefined
+    ? route.destination
+    : `${route.destination} metric ${route.metric}`;
+}
+
+/** A route through a gateway comes back with the interface that the kernel found; we do not ask for it. */
+function sameRoute(a: Route, b: Route): boolean {
+  return signature(a) === signature(b);
+}
+
+function signature(route: Route): string {
+  const { type, destination, gateway, metric, scope, source, onLink, nextHops } = route;
+  const way = gateway === undefined ? route.interface : gateway;
+  return JSON.stringify([type, destination, way, metric, scope, source, onLink, nextHops]);
+}

@@ -1,0 +1,36 @@
+// Names of chains, sets and maps: short, unique, and the same after each restart.
+import { createHash } from 'node:crypto';
+import type { Family } from '#lib';
+import type { Direction, IpSet } from '#calc/dataplane-update';
+
+const HASH_LENGTH = 16;
+
+/** Sixteen characters of base64url: 96 bits of SHA-256. */
+export function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('base64url').slice(0, HASH_LENGTH);
+}
+
+/** Chain of one policy or profile, `key` being its `policyKey`. */
+export function policyChainName(key: string, direction: Direction): string {
+  return `${direction === 'ingress' ? 'pi' : 'po'}-${shortHash(key)}`;
+}
+
+/** Chain of a tier as some endpoints see it; equal content has an equal name. */
+export function tierChainName(direction: Direction, content: string): string {
+  return `${direction === 'ingress' ? 'ti' : 'to'}-${shortHash(content)}`;
+}
+
+/** Chain of a workload endpoint; the name of an interface is unique on the host. */
+export function endpointChainName(interfaceName: string, direction: Direction): string {
+  return `${direction === 'ingress' ? 'wi' : 'wo'}-${interfaceName}`;
+}
+
+/** The map from interface to the endpoint's chain. */
+export function dispatchMapName(direction: Direction): string {
+  return `dispatch-${direction}`;
+}
+
+/** The part of an IP set that holds the members of one family. */
+export function ipSetName(id: string, type: IpSet['type'], family: Family): string {
+  return `${type === 'net' ? 's' : 'p'}${family}-${shortHash(id)}`;
+}

@@ -1,0 +1,96 @@
+// The whole desired state of the packet filter, computed anew from the state of the host. Pure.
+import type {
+  DataplanePolicy,
+  DataplaneState,
+  Direction,
+  IpSet,
+  LocalEndpoint,
+} from '#calc/dataplane-update';
+import type { Chain } from './chain.ts';
+import { endpointChains } from './endpoint-chains.ts';
+import { LogPrefixes, type RuleHit } from './log-prefix.ts';
+import { dispatchMapName } from './names.ts';
+import { policyChain } from './policy-chains.ts';
+import { staticChains } from './static-chains.ts';
+
+/** Something that is wrong with the state, or that the kernel refused. */
+export interface ApplyError {
+  readonly what: string;
+  readonly message: string;
+}
+
+export interface Ruleset {
+  /** By name. */
+  readonly chains: ReadonlyMap<string, Chain>;
+  /** By name of the map: interface name to chain name. */
+  readonly dispatch: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** By ID. */
+  readonly ipSets: ReadonlyMap<string, IpSet>;
+  /** Meaning of log prefixes. */
+  readonly hits: ReadonlyMap<string, RuleHit>;
+  readonly problems: readonly ApplyError[];
+}
+
+const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
+
+/** What is missing or ambiguous is reported and fails closed; the rest is not held up by it. */
+export function rulesetOf(state: DataplaneState): Ruleset {
+  const prefixes = new LogPrefixes();
+  const problems: ApplyError[] = [];
+  const onProblem = (what: string, message: string) => problems.push({ what, message });
+  const chains = new Map<string, Chain>();
+  const add = (chain: Chain) => chains.set(chain.name, chain);
+
+  for (const chain of staticChains(state.endpointToHostAction, prefixes)) add(chain);
+  const endpoints = endpointsByInterface(state, onProblem);
+  const dispatch = new Map<string, Map<string, string>>();
+  for (const direction of DIRECTIONS) {
+    const used = usedPolicies(endpoints, direction, state.policies);
+    for (const policy of used) {
+      add(policyChain(policy, direction, { ipSets: state.ipSets, prefixes, onProblem }));
+    }
+    const map = new Map<string, string>();
+    for (const endpoint of endpoints) {
+      const context = { policies: state.policies, prefixes, onProblem };
+      const rendered = endpointChains(endpoint, direction, context);
+      for (const tier of rendered.tiers) add(tier);
+      add(rendered.endpoint);
+      map.set(endpoint.interfaceName, rendered.endpoint.name);
+    }
+    dispatch.set(dispatchMapName(direction), map);
+  }
+  return { chains, dispatch, ipSets: state.ipSets, hits: prefixes.hits, problems };
+}
+
+/** Of two endpoints that claim one interface the first by ID has it. */
+function endpointsByInterface(
+  state: DataplaneState,
+  onProblem: (what: string, message: string) => void,
+): LocalEndpoint[] {
+  const byInterface = new Map<string, LocalEndpoint>();
+  for (const id of [...state.endpoints.keys()].toSorted()) {
+    const endpoint = state.endpoints.get(id);
+    if (!endpoint) continue;
+    const holder = byInterface.get(endpoint.interfaceName);
+    if (holder) {
+      const name = JSON.stringify(endpoint.interfaceName);
+      onProblem(id, `cannot use interface ${name}: endpoint ${holder.id} has it`);
+    } else {
+      byInterface.set(endpoint.interfaceName, endpoint);
+    }
+  }
+  return [...byInterface.values()];
+}
+
+function usedPolicies(
+  endpoints: readonly LocalEndpoint[],
+  direction: Direction,
+  policies: ReadonlyMap<string, DataplanePolicy>,
+): DataplanePolicy[] {
+  const keys = new Set<string>();
+  for (const endpoint of endpoints) {
+    for (const tier of endpoint[direction]) for (const key of tier.policies) keys.add(key);
+    for (const key of endpoint.profiles) keys.add(key);
+  }
+  return [...keys].toSorted().flatMap((key) => policies.get(key) ?? []);
+}

@@ -1,0 +1,141 @@
+// The chains that do not depend on any workload: where packets enter, and what holds for all of them.
+import type { DataplaneState, Direction } from '#calc/dataplane-update';
+import { ACCEPT, type Action, COUNT, DROP } from './action.ts';
+import type { Chain, Hook, Rule } from './chain.ts';
+import { dropRule } from './endpoint-chains.ts';
+import type { LogPrefixes } from './log-prefix.ts';
+import type { InterfaceWay, Match } from './match.ts';
+import { dispatchMapName } from './names.ts';
+
+/** Interfaces whose names begin so belong to workloads, known or not. */
+const WORKLOAD_PREFIX = 'cali';
+const ICMPV6 = 58;
+const IPIP = 4;
+const UDP = 17;
+const VXLAN_PORT = 4789;
+/** Multicast listeners, router solicitation, neighbour discovery (spec 02, 2.2). */
+const ICMPV6_TO_HOST: readonly number[] = [130, 131, 132, 133, 135, 136];
+
+const RAW = -300;
+/** Egress comes before ingress at the forward hook, and policy before `endpointToHostAction`. */
+const FIRST = 0;
+const SECOND = 1;
+
+const FROM_WORKLOAD: Match = { match: 'interface', way: 'in', prefix: WORKLOAD_PREFIX };
+const NOT_FROM_WORKLOAD: Match = {
+  match: 'interface',
+  way: 'in',
+  prefix: WORKLOAD_PREFIX,
+  negated: true,
+};
+
+export function staticChains(
+  endpointToHostAction: DataplaneState['endpointToHostAction'],
+  prefixes: LogPrefixes,
+): Chain[] {
+  return [
+    spoofingChain(),
+    {
+      name: 'egress',
+      hook: { point: 'forward', priority: FIRST },
+      rules: [
+        ...stateRules('in'),
+        ...encapsulationRules(),
+        dispatchRule('egress'),
+        dropRule({ direction: 'egress', tier: null }, 'U', prefixes),
+      ],
+    },
+    {
+      name: 'ingress',
+      hook: { point: 'forward', priority: SECOND },
+      rules: [
+        ...stateRules('out'),
+        dispatchRule('ingress'),
+        dropRule({ direction: 'ingress', tier: null }, 'U', prefixes),
+      ],
+    },
+    {
+      name: 'input',
+      hook: { point: 'input', priority: FIRST },
+      rules: [
+        ...stateRules('in'),
+        neighbourRule(),
+        ...encapsulationRules(),
+        dispatchRule('egress'),
+        dropRule({ direction: 'egress', tier: null }, 'U', prefixes),
+      ],
+    },
+    toHostChain(endpointToHostAction),
+  ];
+}
+
+/**
+ * Drops what a workload sends from an address whose route is not by its interface. Link-local and
+ * unspecified IPv6 sources are left to the chains after it: neighbour discovery needs them.
+ */
+function spoofingChain(): Chain {
+  const hook: Hook = { point: 'prerouting', priority: RAW };
+  const localSource: Match = {
+    match: 'nets',
+    end: 'source',
+    family: 6,
+    nets: ['fe80::/10', '::/128'],
+  };
+  const rules: Rule[] = [
+    { matches: [NOT_FROM_WORKLOAD], actions: [ACCEPT] },
+    { matches: [{ match: 'family', family: 6 }, localSource], actions: [ACCEPT] },
+    { matches: [{ match: 'source-not-routed-back' }], actions: [COUNT, DROP] },
+  ];
+  return { name: 'prerouting', hook, rules };
+}
+
+/** What a workload may send to the host itself once its policy has allowed it. */
+function toHostChain(action: DataplaneState['endpointToHostAction']): Chain {
+  const verdict: Action[] = action === 'Drop' ? [COUNT, DROP] : [ACCEPT];
+  const rules: Rule[] = [
+    ...stateRules('in'),
+    neighbourRule(),
+    { matches: [FROM_WORKLOAD], actions: verdict },
+  ];
+  return { name: 'to-host', hook: { point: 'input', priority: SECOND }, rules };
+}
+
+/** Other packets than the workloads' pass; of theirs, those of a connection already allowed. */
+function stateRules(way: InterfaceWay): Rule[] {
+  const other: Match = { match: 'interface', way, prefix: WORKLOAD_PREFIX, negated: true };
+  return [
+    { matches: [other], actions: [ACCEPT] },
+    { matches: [{ match: 'connection', states: ['established', 'related'] }], actions: [ACCEPT] },
+    { matches: [{ match: 'connection', states: ['invalid'] }], actions: [COUNT, DROP] },
+  ];
+}
+
+function neighbourRule(): Rule {
+  return {
+    matches: [
+      { match: 'family', family: 6 },
+      { match: 'protocol', protocols: [ICMPV6] },
+      { match: 'icmp', types: ICMPV6_TO_HOST },
+    ],
+    actions: [ACCEPT],
+  };
+}
+
+/** A workload could otherwise wrap packets past its policy. */
+function encapsulationRules(): Rule[] {
+  return [
+    { matches: [{ match: 'protocol', protocols: [IPIP] }], actions: [COUNT, DROP] },
+    {
+      matches: [
+        { match: 'protocol', protocols: [UDP] },
+        { match: 'ports', end: 'destination', ports: [[VXLAN_PORT, VXLAN_PORT]] },
+      ],
+      actions: [COUNT, DROP],
+    },
+  ];
+}
+
+function dispatchRule(direction: Direction): Rule {
+  const way: InterfaceWay = direction === 'egress' ? 'in' : 'out';
+  return { matches: [], actions: [{ action: 'dispatch', map: dispatchMapName(direction), way }] };
+}

@@ -1,0 +1,104 @@
+// A socket to the kernel's nftables: atomic transactions, and reading back what a table holds.
+import { ERRNO } from '../libc.ts';
+import { NetlinkError } from '../netlink/message.ts';
+import { NETLINK_PROTOCOL, NetlinkSocket } from '../netlink/socket.ts';
+import { type NftOperation, describeOperation, encodeTransaction } from './operation.ts';
+import { type TableSnapshot, readGeneration, readTable } from './snapshot.ts';
+
+/** The kernel refused a transaction; nothing of it was done. */
+export class NftError extends Error {
+  /** Name of the errno, as `EBUSY`. */
+  readonly code: string;
+  /** Index of the operation that the kernel refused; undefined when it refused the whole. */
+  readonly operationIndex: number | undefined;
+
+  constructor(message: string, code: string, operationIndex: number | undefined, cause: unknown) {
+    super(message, { cause });
+    this.name = 'NftError';
+    this.code = code;
+    this.operationIndex = operationIndex;
+  }
+}
+
+const READ_ATTEMPTS = 20;
+
+/** Speaks nfnetlink for tables of family inet. All calls are synchronous. Needs CAP_NET_ADMIN. */
+export class NftablesSocket {
+  readonly #socket: NetlinkSocket;
+  #writes = 0;
+
+  private constructor(socket: NetlinkSocket) {
+    this.#socket = socket;
+  }
+
+  /** Opens a socket in a network namespace (a descriptor); default: this thread's. */
+  static open(options: { readonly namespace?: number } = {}): NftablesSocket {
+    return new NftablesSocket(NetlinkSocket.open(NETLINK_PROTOCOL.NETFILTER, options));
+  }
+
+  /** Operations committed since the socket was opened. */
+  get writes(): number {
+    return this.#writes;
+  }
+
+  /** Makes all the changes, or none and throws NftError. No operations: nothing is sent. */
+  commit(operations: readonly NftOperation[]): void {
+    if (operations.length === 0) return;
+    const { requests, owners } = encodeTransaction(operations);
+    try {
+      this.#socket.batch(requests);
+    } catch (error) {
+      if (error instanceof NetlinkError) throw refusal(error, operations, owners);
+      throw error;
+    }
+    this.#writes += operations.length;
+  }
+
+  /** What a table holds, all read at one generation; undefined when there is no such table. */
+  readTable(name: string): TableSnapshot | undefined {
+    for (let attempt = 0; attempt < READ_ATTEMPTS; attempt++) {
+      const before = this.generation();
+      const table = this.#readOnce(name);
+      if (table !== 'changed' && this.generation() === before) return table;
+    }
+    throw new NftError(
+      `cannot read nftables table inet ${name}: it changed during each of ${READ_ATTEMPTS} attempts`,
+      'EAGAIN',
+      undefined,
+      undefined,
+    );
+  }
+
+  /** Grows with each transaction of anybody in this namespace. */
+  generation(): number {
+    return readGeneration(this.#socket);
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+
+  #readOnce(name: string): TableSnapshot | undefined | 'changed' {
+    try {
+      return readTable(this.#socket, name);
+    } catch (error) {
+      if (error instanceof NetlinkError && error.errno === ERRNO.ENOENT) return 'changed';
+      throw error;
+    }
+  }
+}
+
+function refusal(
+  error: NetlinkError,
+  operations: readonly NftOperation[],
+  owners: readonly number[],
+): NftError {
+  const owner = error.index === undefined ? -1 : (owners[error.index] ?? -1);
+  const operation = operations[owner];
+  const attempted = operation
+    ? describeOperation(operation)
+    : `transaction of ${operations.length} operations`;
+  const reason = error.message.slice(error.message.indexOf(': ') + 2);
+  const message = `nftables refused ${attempted}: ${reason}`;
+  return new NftError(message, error.code, operation ? owner : undefined, error);
+}
