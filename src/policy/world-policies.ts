@@ -1,6 +1,5 @@
 // Policies and tiers of the world in evaluation order, and which of them apply to an endpoint.
-import { BUILT_IN_TIERS, defaultTypes, kubernetesPolicyToCalico } from '#api';
-import type { GlobalNetworkPolicy, KubernetesNetworkPolicy, NetworkPolicy, Tier } from '#api';
+import { BUILT_IN_TIERS, defaultTypes, type GlobalNetworkPolicy, type Tier } from '#api';
 import { compareCodePoints } from '#lib';
 import { SelectorError } from '#selector';
 import { type Direction, formatPolicyRef, type PolicyRef } from './explanation.ts';
@@ -9,7 +8,8 @@ import { compileRules } from './rule-compilation.ts';
 import { type LabelCondition, labelDifferences, policySelection } from './scoped-selector.ts';
 import type { WalkPolicy, WalkTier } from './tier-walk.ts';
 import type { AddressBook, LabelledObject } from './world-objects.ts';
-import { namespaceOf, type ResourcesByKind } from './world-resources.ts';
+import { type PolicySource, policySources } from './policy-sources.ts';
+import type { ResourcesByKind } from './world-resources.ts';
 import type { WorldProblem } from './world-problem.ts';
 
 /** Where in a packet's way a policy stands. Workloads know only `normal`. */
@@ -123,15 +123,6 @@ function compareOrders(a: number, b: number): number {
   return a === b ? 0 : a < b ? -1 : 1;
 }
 
-/** One policy as it was written, with where its rules come from. */
-interface PolicySource {
-  readonly ref: PolicyRef;
-  readonly spec: GlobalNetworkPolicy['spec'];
-  readonly staged: boolean;
-  /** Index that the author gave to each compiled rule; absent where they are the same. */
-  readonly indexes?: { readonly ingress: readonly number[]; readonly egress: readonly number[] };
-}
-
 function compilePolicies(
   resources: ResourcesByKind,
   book: AddressBook,
@@ -141,77 +132,6 @@ function compilePolicies(
     const policy = compilePolicy(source, book, report);
     return policy ? [policy] : [];
   });
-}
-
-function policySources(
-  resources: ResourcesByKind,
-  report: (problem: WorldProblem) => void,
-): PolicySource[] {
-  const calico = (kind: PolicyRef['kind'], policies: readonly NetworkPolicy[], staged: boolean) =>
-    policies.map((policy) => ({ ref: namespaced(kind, policy), spec: policy.spec, staged }));
-  const global = (
-    kind: PolicyRef['kind'],
-    policies: readonly GlobalNetworkPolicy[],
-    staged: boolean,
-  ) =>
-    policies.map(({ metadata: { name }, spec }) => ({
-      ref: { kind, namespace: null, name },
-      spec,
-      staged,
-    }));
-  const kubernetes = (
-    kind: PolicyRef['kind'],
-    policies: readonly KubernetesNetworkPolicy[],
-    staged: boolean,
-  ) => policies.map((policy) => kubernetesSource(namespaced(kind, policy), policy, staged, report));
-  return [
-    ...calico('NetworkPolicy', resources['projectcalico.org NetworkPolicy'], false),
-    ...global('GlobalNetworkPolicy', resources['projectcalico.org GlobalNetworkPolicy'], false),
-    ...kubernetes('KubernetesNetworkPolicy', resources['networking.k8s.io NetworkPolicy'], false),
-    ...calico('StagedNetworkPolicy', resources['projectcalico.org StagedNetworkPolicy'], true),
-    ...global(
-      'StagedGlobalNetworkPolicy',
-      resources['projectcalico.org StagedGlobalNetworkPolicy'],
-      true,
-    ),
-    ...kubernetes(
-      'StagedKubernetesNetworkPolicy',
-      resources['projectcalico.org StagedKubernetesNetworkPolicy'],
-      true,
-    ),
-  ];
-}
-
-function namespaced(
-  kind: PolicyRef['kind'],
-  policy: NetworkPolicy | KubernetesNetworkPolicy,
-): PolicyRef {
-  return { kind, namespace: namespaceOf(policy), name: policy.metadata.name };
-}
-
-/**
- * One rule of a Kubernetes policy becomes several; each keeps the index of the rule it came from. A rule that
- * cannot be converted is left out (fail closed), which is a problem to report and no reason to stop.
- */
-function kubernetesSource(
-  ref: PolicyRef,
-  policy: KubernetesNetworkPolicy,
-  staged: boolean,
-  report: (problem: WorldProblem) => void,
-): PolicySource {
-  const written = { ...policy, spec: policy.spec ?? {} };
-  const { policy: converted, problems } = kubernetesPolicyToCalico(written);
-  for (const { path, message } of problems) {
-    report({ resource: formatPolicyRef(ref), path, message, fatal: false });
-  }
-  const indexesOf = (direction: Direction) =>
-    (written.spec[direction] ?? []).flatMap((rule, index) => {
-      const single = { ...written, spec: { ...written.spec, [direction]: [rule] } };
-      const count = kubernetesPolicyToCalico(single).policy.spec[direction]?.length ?? 0;
-      return Array.from({ length: count }, () => index);
-    });
-  const indexes = { ingress: indexesOf('ingress'), egress: indexesOf('egress') };
-  return { ref, spec: converted.spec, staged, indexes };
 }
 
 function compilePolicy(
@@ -240,7 +160,9 @@ function compilePolicy(
     tier: spec.tier ?? 'default',
     order: spec.order ?? Infinity,
     stages: stagesOf(spec),
-    directions: defaultTypes(spec).map((type) => (type === 'Ingress' ? 'ingress' : 'egress')),
+    directions:
+      source.directions ??
+      defaultTypes(spec).map((type) => (type === 'Ingress' ? 'ingress' : 'egress')),
     selection,
     staged,
     ...rules,

@@ -1,5 +1,6 @@
 // Sorts a mix of Kubernetes and Calico resources by kind; what policy does not read is left out.
 import type {
+  ClusterNetworkPolicy,
   EndpointSlice,
   FelixConfiguration,
   GlobalNetworkPolicy,
@@ -7,6 +8,7 @@ import type {
   IPPool,
   KubernetesNetworkPolicy,
   KubernetesNode,
+  LabelSelector,
   Namespace,
   NetworkPolicy,
   NetworkSet,
@@ -27,6 +29,17 @@ export interface CalicoNode extends Resource {
   };
 }
 
+type ClusterEgressRule = NonNullable<ClusterNetworkPolicy['spec']['egress']>[number];
+
+/** A ClusterNetworkPolicy with the egress peers of its experimental channel. */
+export type ClusterPolicy = Omit<ClusterNetworkPolicy, 'spec'> & {
+  readonly spec: Omit<ClusterNetworkPolicy['spec'], 'egress'> & {
+    egress?: (Omit<ClusterEgressRule, 'to'> & {
+      to: (ClusterEgressRule['to'][number] & { readonly nodes?: LabelSelector })[];
+    })[];
+  };
+};
+
 /** A row a kind: `group kind`, whatever the version, and where its resources go. */
 export interface ResourcesByKind {
   readonly 'core Namespace': Namespace[];
@@ -36,6 +49,7 @@ export interface ResourcesByKind {
   readonly 'core ServiceAccount': ServiceAccount[];
   readonly 'discovery.k8s.io EndpointSlice': EndpointSlice[];
   readonly 'networking.k8s.io NetworkPolicy': KubernetesNetworkPolicy[];
+  readonly 'policy.networking.k8s.io ClusterNetworkPolicy': ClusterPolicy[];
   readonly 'projectcalico.org Node': CalicoNode[];
   readonly 'projectcalico.org Tier': Tier[];
   readonly 'projectcalico.org NetworkPolicy': NetworkPolicy[];
@@ -60,6 +74,7 @@ function emptyTable(): ResourcesByKind {
     'core ServiceAccount': [],
     'discovery.k8s.io EndpointSlice': [],
     'networking.k8s.io NetworkPolicy': [],
+    'policy.networking.k8s.io ClusterNetworkPolicy': [],
     'projectcalico.org Node': [],
     'projectcalico.org Tier': [],
     'projectcalico.org NetworkPolicy': [],
