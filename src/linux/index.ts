@@ -52,3 +52,26 @@ export {
 } from './netlink/conntrack.ts';
 export { type PacketTuple, parsePacket } from './packet.ts';
 export { Poller } from './poll.ts';
+export {
+  type BaseChain,
+  CT_STATE,
+  type ChainSnapshot,
+  type Expression,
+  type FieldType,
+  type Hex,
+  type HookName,
+  NftError,
+  type NftOperation,
+  NftablesSocket,
+  type RuleSnapshot,
+  type SetContent,
+  type SetElement,
+  type SetSnapshot,
+  type SetType,
+  type TableSnapshot,
+  type Verdict,
+  baseSignature,
+  describeOperation,
+  keyLength,
+  setSignature,
+} from './nftables/index.ts';
