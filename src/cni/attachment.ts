@@ -1,0 +1,294 @@
+// Attaches pods to the network and detaches them: addresses, interface, annotations, enforcement.
+import { type Pod, podKind } from '#api';
+import { type ApiClient, ApiError } from '#datastore/client';
+import type { BlockAllocator } from '#ipam';
+import { CniError } from './cni-error.ts';
+import { KeyedLock } from './keyed-lock.ts';
+import {
+  ANNOTATION,
+  type PodKey,
+  handleOf,
+  hasStaleStatus,
+  hostInterfaceName,
+  hostPrefixText,
+  podKeyOf,
+  wishesOf,
+} from './pod.ts';
+import {
+  type AttachedInterface,
+  DEFAULT_ROUTE,
+  HOST_MAC,
+  type InterfaceDriver,
+  NEXT_HOP,
+  type PodInterface,
+  VethDriver,
+} from './pod-interface.ts';
+import { CNI_CODE, type CniRequest, type CniResult } from './protocol.ts';
+import type { CniHandler } from './server.ts';
+
+/** What must be in force before a pod may start. */
+export interface AwaitedEndpoint {
+  /** `namespace/pod`. */
+  readonly id: string;
+  readonly interfaceName: string;
+  /** Host prefixes. */
+  readonly addresses: readonly string[];
+}
+
+export interface PodNetworkOptions {
+  readonly nodeName: string;
+  readonly client: Pick<ApiClient, 'get' | 'patch'>;
+  readonly allocator: Pick<BlockAllocator, 'assign' | 'release' | 'allocations'>;
+  /** Resolves when the kernel enforces the endpoint's policy and routes its addresses. */
+  readonly waitEnforced: (endpoint: AwaitedEndpoint, signal: AbortSignal) => Promise<void>;
+  /** Whether the dataplane enforces: before that an interface would be unprotected. */
+  readonly isReady: () => boolean;
+  /** Absent: veth pairs in the namespace of this thread. */
+  readonly interfaces?: InterfaceDriver;
+  readonly now?: () => Date;
+}
+
+/** One per node. The rules are in SPEC.md. */
+export class PodNetwork implements CniHandler {
+  readonly #options: PodNetworkOptions;
+  readonly #interfaces: InterfaceDriver;
+  readonly #pods = new KeyedLock();
+
+  constructor(options: PodNetworkOptions) {
+    this.#options = options;
+    this.#interfaces = options.interfaces ?? new VethDriver();
+  }
+
+  async status(): Promise<void> {
+    if (this.#options.isReady()) return;
+    const text = 'the agent has not programmed the dataplane yet; see its log if this lasts';
+    throw new CniError(CNI_CODE.notAvailable, text);
+  }
+
+  async add(request: CniRequest, signal: AbortSignal): Promise<CniResult> {
+    const key = requirePod(request);
+    return this.#pods.run(keyText(key), () => this.#attach(request, key, signal));
+  }
+
+  /** Removes what the container has; a pod or a namespace that is gone is no error. */
+  async delete(request: CniRequest): Promise<void> {
+    const key = podKeyOf(request.args) ?? (await this.#podOfHandle(handleOf(request)));
+    if (key) return this.#pods.run(keyText(key), () => this.#detach(request, key));
+    await this.#options.allocator.release({ handle: handleOf(request) });
+    return undefined;
+  }
+
+  /** Throws with every difference between what the container should have and what it has. */
+  async check(request: CniRequest): Promise<void> {
+    await this.status();
+    const key = requirePod(request);
+    const problems: string[] = [];
+    const allocations = await this.#options.allocator.allocations();
+    const addresses = allocations
+      .filter(({ handle }) => handle === handleOf(request))
+      .map(({ address }) => hostPrefixText(address));
+    if (addresses.length === 0) problems.push('no address is allocated to the container');
+    const pod = await this.#getPod(key);
+    const annotated = pod?.metadata.annotations ?? {};
+    if (!pod) problems.push(`there is no pod ${keyText(key)}`);
+    else if (annotated[ANNOTATION.containerID] !== request.containerId) {
+      problems.push(
+        `the pod's network belongs to container "${annotated[ANNOTATION.containerID]}"`,
+      );
+    }
+    problems.push(...this.#interfaces.differences(interfaceOf(request, key, addresses)));
+    if (problems.length > 0) throw new CniError(CNI_CODE.differs, problems.join('; '));
+  }
+
+  /** Detaches every container of this node and network that the runtime no longer knows. */
+  async collectGarbage(request: CniRequest): Promise<void> {
+    const valid = new Set(request.validAttachments.map(({ containerID }) => containerID));
+    const start = `${request.network}.`;
+    const allocations = await this.#options.allocator.allocations();
+    const handles = allocations.map(({ handle }) => handle).filter((it) => it.startsWith(start));
+    for (const handle of new Set(handles)) {
+      const containerId = handle.slice(start.length);
+      if (!valid.has(containerId)) await this.delete({ ...request, containerId, args: {} });
+    }
+  }
+
+  async #attach(request: CniRequest, key: PodKey, signal: AbortSignal): Promise<CniResult> {
+    if (!this.#options.isReady()) {
+      const text = 'the agent has not programmed the dataplane yet; try again';
+      throw new CniError(CNI_CODE.tryAgainLater, text);
+    }
+    signal.throwIfAborted();
+    const pod = await this.#requirePod(request, key);
+    const wasAttached = this.#interfaces.find(interfaceOf(request, key, [])) !== undefined;
+    try {
+      const { families, pools, mac } = wishesOf(pod);
+      const addresses = await this.#options.allocator.assign({
+        handle: handleOf(request),
+        attributes: {
+          namespace: key.namespace,
+          pod: key.name,
+          node: this.#options.nodeName,
+          timestamp: (this.#options.now?.() ?? new Date()).toISOString(),
+        },
+        families,
+        pools,
+      });
+      const desired = { ...interfaceOf(request, key, addresses.map(hostPrefixText)), mac };
+      const attached = this.#makeInterface(desired);
+      await this.#announce(pod, request.containerId, addresses);
+      const { hostName: interfaceName, addresses: prefixes } = desired;
+      await this.#options.waitEnforced(
+        { id: keyText(key), interfaceName, addresses: prefixes },
+        signal,
+      );
+      return resultOf(desired, attached);
+    } catch (error) {
+      // What was there before this call keeps running; DEL removes it when its time comes.
+      if (!wasAttached) await this.#undo(request, key, error);
+      throw error;
+    }
+  }
+
+  /** Keeps an interface that is right: its connections would end with it. */
+  #makeInterface(desired: PodInterface): AttachedInterface {
+    const found = this.#interfaces.find(desired);
+    const isRight = found && this.#interfaces.differences(desired).length === 0;
+    return isRight ? found : this.#interfaces.attach(desired);
+  }
+
+  /** Tells the cluster the pod's addresses; the agents enforce what they then read. */
+  async #announce(pod: Pod, containerId: string, addresses: readonly string[]): Promise<void> {
+    const { client } = this.#options;
+    const { namespace = '', name, uid } = pod.metadata;
+    const prefixes = addresses.map(hostPrefixText);
+    if (hasStaleStatus(pod, addresses)) {
+      const status = { podIP: null, podIPs: null };
+      await client.patch(podKind, { namespace, name }, { status }, { subresource: 'status' });
+    }
+    const annotations = {
+      [ANNOTATION.podIP]: prefixes[0],
+      [ANNOTATION.podIPs]: prefixes.join(','),
+      [ANNOTATION.containerID]: containerId,
+    };
+    const patched = await client.patch(podKind, { namespace, name }, { metadata: { annotations } });
+    if (patched.metadata.uid !== uid) {
+      throw new CniError(CNI_CODE.unknownContainer, `pod ${namespace}/${name} was replaced`);
+    }
+  }
+
+  async #undo(request: CniRequest, key: PodKey, reason: unknown): Promise<void> {
+    try {
+      await this.#detach(request, key);
+    } catch (error) {
+      // DEL, which the runtime calls after a failed ADD, tries again.
+      const text = `${String(reason)}; undoing it failed too: ${String(error)}`;
+      throw new CniError(CNI_CODE.ioFailure, text, { cause: reason });
+    }
+  }
+
+  async #detach(request: CniRequest, key: PodKey): Promise<void> {
+    const pod = await this.#getPod(key);
+    const owner = pod?.metadata.annotations?.[ANNOTATION.containerID];
+    if (await this.#ownsInterface(request, key, owner)) {
+      this.#interfaces.detach(hostInterfaceName(key));
+    }
+    if (pod && owner === request.containerId) await this.#withdraw(key);
+    await this.#options.allocator.release({ handle: handleOf(request) });
+  }
+
+  /** A later container of the same pod has the same interface name: that one must stay. */
+  async #ownsInterface(
+    request: CniRequest,
+    key: PodKey,
+    owner: string | undefined,
+  ): Promise<boolean> {
+    const { hostName, netns, ifname } = interfaceOf(request, key, []);
+    if (!this.#interfaces.exists(hostName)) return false;
+    if (netns !== '' && this.#interfaces.find({ hostName, netns, ifname })) return true;
+    if (owner !== undefined && owner !== '') return owner === request.containerId;
+    const allocations = await this.#options.allocator.allocations();
+    return !allocations.some(
+      ({ handle, attributes }) =>
+        attributes['namespace'] === key.namespace &&
+        attributes['pod'] === key.name &&
+        handle !== handleOf(request),
+    );
+  }
+
+  /** An empty podIP tells the agents that the pod has lost its address (spec 06). */
+  async #withdraw(key: PodKey): Promise<void> {
+    const annotations = {
+      [ANNOTATION.podIP]: '',
+      [ANNOTATION.podIPs]: '',
+      [ANNOTATION.containerID]: null,
+    };
+    try {
+      await this.#options.client.patch(podKind, key, { metadata: { annotations } });
+    } catch (error) {
+      if (!(error instanceof ApiError && error.notFound)) throw error;
+    }
+  }
+
+  async #podOfHandle(handle: string): Promise<PodKey | undefined> {
+    const allocations = await this.#options.allocator.allocations();
+    const { namespace, pod } = allocations.find((it) => it.handle === handle)?.attributes ?? {};
+    return namespace && pod ? { namespace, name: pod } : undefined;
+  }
+
+  async #requirePod(request: CniRequest, key: PodKey): Promise<Pod> {
+    const { nodeName } = this.#options;
+    const pod = await this.#getPod(key);
+    const uid = request.args['K8S_POD_UID'];
+    const problem =
+      pod === undefined
+        ? `there is no pod ${keyText(key)}`
+        : uid !== undefined && uid !== pod.metadata.uid
+          ? `pod ${keyText(key)} with UID ${uid} was replaced by one with UID ${pod.metadata.uid}`
+          : pod.spec.nodeName !== nodeName
+            ? `pod ${keyText(key)} is bound to node "${pod.spec.nodeName ?? ''}", not "${nodeName}"`
+            : undefined;
+    if (pod && !problem) return pod;
+    throw new CniError(CNI_CODE.unknownContainer, problem ?? '');
+  }
+
+  async #getPod(key: PodKey): Promise<Pod | undefined> {
+    const resource = await this.#options.client.get(podKind, key);
+    return resource && isPod(resource) ? resource : undefined;
+  }
+}
+
+function isPod(resource: { readonly kind: string }): resource is Pod {
+  return resource.kind === 'Pod' && 'spec' in resource;
+}
+
+function keyText(key: PodKey): string {
+  return `${key.namespace}/${key.name}`;
+}
+
+function requirePod(request: CniRequest): PodKey {
+  const key = podKeyOf(request.args);
+  if (key) return key;
+  const text = 'CNI_ARGS names no pod; it needs K8S_POD_NAMESPACE and K8S_POD_NAME';
+  throw new CniError(CNI_CODE.invalidEnvironment, text);
+}
+
+function interfaceOf(request: CniRequest, key: PodKey, addresses: readonly string[]): PodInterface {
+  const { netns, ifname } = request;
+  return { hostName: hostInterfaceName(key), netns, ifname, addresses };
+}
+
+function resultOf(desired: PodInterface, attached: AttachedInterface): CniResult {
+  const { mac, mtu } = attached;
+  const families = desired.addresses.map((address) => (address.includes(':') ? 6 : 4));
+  return {
+    interfaces: [
+      { name: desired.hostName, mac: HOST_MAC, mtu },
+      { name: desired.ifname, mac, mtu, sandbox: desired.netns },
+    ],
+    ips: desired.addresses.map((address, index) => {
+      const family = families[index] ?? 4;
+      return { address, gateway: NEXT_HOP[family], interface: 1 };
+    }),
+    routes: families.map((family) => ({ dst: DEFAULT_ROUTE[family], gw: NEXT_HOP[family] })),
+  };
+}
