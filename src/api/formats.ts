@@ -33,6 +33,10 @@ const FORMATS: Readonly<Record<string, Format>> = {
       ? undefined
       : `${quoted(text)} is no duration; write it like "90s" or "1h30m"`,
   network: (text) => (parsePrefix(text) ? undefined : `${quoted(text)} is no CIDR or IP address`),
+  'network-4': (text) =>
+    parsePrefix(text)?.family === 4 ? undefined : `${quoted(text)} is no IPv4 CIDR or address`,
+  'port-range': portRange,
+  regexp,
   'masked-network': maskedNetwork,
   port: portText,
   'port-name': (text) => (isPortName(text) ? undefined : `${quoted(text)} is no port name`),
@@ -104,6 +108,20 @@ function maskedNetwork(text: string): string | undefined {
   const masked = maskPrefix(prefix);
   if (masked.bits === prefix.bits) return undefined;
   return `${quoted(text)} has host bits set; write ${quoted(formatPrefix(masked))}`;
+}
+
+function portRange(text: string): string | undefined {
+  return /^\d+:\d+$/.test(text) ? portText(text) : `${quoted(text)} is no port range "first:last"`;
+}
+
+/** Go's regular expressions, as far as JavaScript's are the same. */
+function regexp(text: string): string | undefined {
+  try {
+    new RegExp(text.replace(/^\(\?[imsU]+\)/, ''));
+    return undefined;
+  } catch {
+    return `${quoted(text)} is no regular expression`;
+  }
 }
 
 function portText(text: string): string | undefined {

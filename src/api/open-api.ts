@@ -39,7 +39,7 @@ const COPIED = [
 
 function schemaOf(schema: JsonSchema): OpenApiSchema {
   if (schema.anyOf) return alternatives(schema.anyOf);
-  const copied = Object.fromEntries(
+  const copied: Record<string, unknown> = Object.fromEntries(
     COPIED.filter((keyword) => schema[keyword] !== undefined).map((keyword) => [
       keyword,
       schema[keyword],
@@ -52,6 +52,7 @@ function schemaOf(schema: JsonSchema): OpenApiSchema {
   }
   if (schema.type === 'object') return { ...copied, type: 'object', ...members(schema) };
   if (!schema.type) return { 'x-kubernetes-preserve-unknown-fields': true };
+  if (schema.anyCase) copied['pattern'] = `^(?i)(${schema.anyCase.join('|')})?$`;
   return { ...copied, type: schema.type };
 }
 

@@ -28,6 +28,8 @@ export interface JsonSchema {
   readonly maxLength?: number;
   readonly pattern?: string;
   readonly format?: string;
+  /** Our own: one of these words in any letter case; the empty text is the absent field. */
+  readonly anyCase?: readonly string[];
 }
 
 export interface Conformed {
@@ -62,6 +64,9 @@ class SchemaCheck {
     }
     if (Array.isArray(value)) return this.#list(schema, value, path);
     if (isObject(value)) return this.#object(schema, value, path);
+    if (typeof value === 'string' && schema.anyCase) {
+      return this.#anyCase(schema.anyCase, value, path);
+    }
     if (typeof value === 'string') this.#text(schema, value, path);
     if (typeof value === 'number') this.#number(schema, value, path);
     return value;
@@ -138,6 +143,7 @@ class SchemaCheck {
     for (const [name, value] of Object.entries(object)) {
       const member = Object.hasOwn(properties, name) ? properties[name] : undefined;
       if (value === null && (member || !schema.patternProperties) && !acceptsNull(member)) continue;
+      if (value === '' && member?.anyCase) continue;
       const at = memberPath(path, name);
       members.push([
         name,
@@ -177,6 +183,16 @@ class SchemaCheck {
       const problem = format === undefined ? undefined : formatProblem(format, text);
       if (problem !== undefined) this.#report(path, problem);
     }
+  }
+
+  /** The word as the schema spells it. */
+  #anyCase(words: readonly string[], text: string, path: string): string {
+    const found = words.find((word) => word.toLowerCase() === text.toLowerCase());
+    if (found !== undefined) return found;
+    const meant = closestName(text, words);
+    const hint = meant === undefined ? '' : `; did you mean ${quoted(meant)}?`;
+    this.#misshapen(path, `${quoted(text)} is not allowed: use ${words.join(', ')}${hint}`);
+    return text;
   }
 
   #number(schema: JsonSchema, value: number, path: string): void {
