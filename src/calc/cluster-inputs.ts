@@ -1,5 +1,6 @@
 // What the datastore holds now, by kind and key: the only input of the calculation.
 import type {
+  ClusterNetworkPolicy,
   EndpointSlice,
   FelixConfiguration,
   GlobalNetworkPolicy,
@@ -27,6 +28,7 @@ interface InputKinds {
   readonly '/Node': KubernetesNode;
   readonly 'discovery.k8s.io/EndpointSlice': EndpointSlice;
   readonly 'networking.k8s.io/NetworkPolicy': KubernetesNetworkPolicy;
+  readonly 'policy.networking.k8s.io/ClusterNetworkPolicy': ClusterNetworkPolicy;
   readonly 'projectcalico.org/NetworkPolicy': NetworkPolicy;
   readonly 'projectcalico.org/GlobalNetworkPolicy': GlobalNetworkPolicy;
   readonly 'projectcalico.org/Tier': Tier;
@@ -46,6 +48,7 @@ const KINDS: readonly string[] = [
   '/Node',
   'discovery.k8s.io/EndpointSlice',
   'networking.k8s.io/NetworkPolicy',
+  'policy.networking.k8s.io/ClusterNetworkPolicy',
   'projectcalico.org/NetworkPolicy',
   'projectcalico.org/GlobalNetworkPolicy',
   'projectcalico.org/Tier',

@@ -198,3 +198,53 @@ test("[CG22] a Kubernetes policy has order 1000 in the default tier and its auth
     [0, 0, 0, 0, 1],
   );
 });
+
+test('[CG26] a ClusterNetworkPolicy applies by priority in the tier of its kind', () => {
+  const cluster = (name: string, spec: object) =>
+    resource('policy.networking.k8s.io/v1alpha2', 'ClusterNetworkPolicy', name, { spec });
+  const subject = { namespaces: {} };
+  const from = [{ namespaces: {} }, { namespaces: { matchLabels: { team: 'blue' } } }];
+  const graph = shop(
+    cluster('late', { tier: 'Admin', priority: 9, subject, ingress: [{ action: 'Deny', from }] }),
+    cluster('early', {
+      tier: 'Admin',
+      priority: 1,
+      subject,
+      ingress: [
+        { action: 'Accept', from },
+        { action: 'Pass', from: from.slice(0, 1) },
+      ],
+    }),
+    cluster('base', {
+      tier: 'Baseline',
+      priority: 1,
+      subject,
+      ingress: [{ action: 'Deny', from }],
+    }),
+    cluster('idle', { tier: 'Admin', priority: 0, subject }),
+    cluster('broken', { tier: 'Nonsense', priority: 0, subject }),
+    calico('NetworkPolicy', 'shop/p', allowAll),
+  );
+  const id = 'ClusterNetworkPolicy//';
+  assert.deepEqual(shape(tiersOf(graph)), [
+    ['kube-admin', 'Pass', `${id}early`, `${id}late`],
+    ['default', 'Deny', 'NetworkPolicy/shop/p'],
+    ['kube-baseline', 'Pass', `${id}base`],
+  ]);
+  assert.deepEqual(shape(tiersOf(graph, 'egress')), []);
+  assert.deepEqual(
+    graph
+      .state()
+      .policies.get(`${id}early`)
+      ?.ingress.map(({ action, index }) => [action, index]),
+    [
+      ['Allow', 0],
+      ['Allow', 0],
+      ['Pass', 1],
+    ],
+  );
+  assert.deepEqual(
+    graph.problems().map(({ key }) => key),
+    ['ClusterNetworkPolicy broken'],
+  );
+});

@@ -1,7 +1,7 @@
 // Wires the calculation: cluster state in, the one value that this host's dataplane enforces out.
 import type { SyncerUpdate } from '#datastore/syncer';
 import { jsonEqual } from '#lib';
-import { ActiveRulesCalculator, type CompiledPolicy } from './active-rules-calculator.ts';
+import { ActiveRulesCalculator } from './active-rules-calculator.ts';
 import { ClusterInputs, type InputKind } from './cluster-inputs.ts';
 import {
   type DataplanePolicy,
@@ -13,6 +13,7 @@ import {
 import { EndpointLabels, type LabelledObjects, type Workload } from './endpoint-labels.ts';
 import { IpSetIndex, ipSetsEqual } from './ip-set-index.ts';
 import type { IpSetDefinition } from './ip-set-definition.ts';
+import type { CompiledPolicy } from './policy-compiler.ts';
 import { resolvePolicies } from './policy-resolver.ts';
 import { sortTiers } from './policy-sorter.ts';
 import type { CalcProblem } from './problem-log.ts';
@@ -88,9 +89,9 @@ export class CalcGraph {
   #recompute(): Result {
     const inputs = this.#inputs;
     const version = this.#objectsVersion();
-    const policies = this.#activeRules.policies(inputs);
+    const rules = this.#activeRules.rules(inputs);
     const collector = new StateCollector(this.#profileDecoder, version);
-    const tiers = sortTiers(inputs.list('projectcalico.org/Tier'), policies);
+    const tiers = sortTiers(inputs.list('projectcalico.org/Tier'), rules.policies);
     for (const workload of version.objects.workloads) {
       if (workload.node !== this.#hostname) continue;
       const resolved = resolvePolicies(tiers, workload.labels);
@@ -109,11 +110,7 @@ export class CalcGraph {
         ...routes,
         endpointToHostAction: this.#endpointToHostAction(),
       },
-      problems: [
-        ...version.objects.problems,
-        ...policies.flatMap((policy) => policy.problems),
-        ...collector.problems,
-      ],
+      problems: [...version.objects.problems, ...rules.problems, ...collector.problems],
     };
   }
 

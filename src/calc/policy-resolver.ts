@@ -1,6 +1,6 @@
 // Which tiers and policies apply to one endpoint, in order, for each direction.
 import type { Labels } from '#selector';
-import type { CompiledPolicy } from './active-rules-calculator.ts';
+import type { CompiledPolicy } from './policy-compiler.ts';
 import { type EndpointTier, policyKey } from './dataplane-update.ts';
 import type { SortedTier } from './policy-sorter.ts';
 

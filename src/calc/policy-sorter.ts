@@ -1,7 +1,7 @@
 // The order of tiers, and of policies within their tier (spec 02, 2.2: policy ordering).
 import { BUILT_IN_TIERS, type Tier } from '#api';
 import { compareCodePoints } from '#lib';
-import type { CompiledPolicy } from './active-rules-calculator.ts';
+import type { CompiledPolicy } from './policy-compiler.ts';
 
 export interface SortedTier {
   readonly name: string;

@@ -1,0 +1,81 @@
+// Compiles Kubernetes' own policies by way of the Calico policies that mean the same (spec 02, 2.2).
+import {
+  type ClusterNetworkPolicy,
+  clusterPolicyToCalico,
+  type GlobalNetworkPolicy,
+  type KubernetesNetworkPolicy,
+  kubernetesPolicyToCalico,
+  type NetworkPolicy,
+  type Problem,
+} from '#api';
+import type { DataplaneRule, Direction, PolicyId } from './dataplane-update.ts';
+import { type CompiledPolicy, compilePolicy, problemKey } from './policy-compiler.ts';
+import type { CalcProblem } from './problem-log.ts';
+
+export interface CompiledSource {
+  /** Undefined where the policy as a whole makes no sense. */
+  readonly policy: CompiledPolicy | undefined;
+  readonly problems: readonly CalcProblem[];
+}
+
+export function compileKubernetesPolicy(source: KubernetesNetworkPolicy): CompiledSource {
+  const { name, namespace = '' } = source.metadata;
+  return compileConverted(source, { kind: 'KubernetesNetworkPolicy', namespace, name }, (spec) =>
+    kubernetesPolicyToCalico({ ...source, spec }),
+  );
+}
+
+export function compileClusterPolicy(source: ClusterNetworkPolicy): CompiledSource {
+  const { name } = source.metadata;
+  return compileConverted(source, { kind: 'ClusterNetworkPolicy', namespace: null, name }, (spec) =>
+    clusterPolicyToCalico({ ...source, spec }),
+  );
+}
+
+interface Converted {
+  readonly policy: NetworkPolicy | GlobalNetworkPolicy | undefined;
+  readonly problems: readonly Problem[];
+}
+
+type RuleLists = Readonly<Partial<Record<Direction, readonly object[] | undefined>>>;
+
+function compileConverted<S extends RuleLists>(
+  source: { readonly spec: S },
+  id: PolicyId,
+  convert: (spec: S) => Converted,
+): CompiledSource {
+  const key = problemKey(id);
+  const { policy, problems } = convert(source.spec);
+  const converted = problems.map(({ path, message }) => ({ key, message: `${path}: ${message}` }));
+  if (!policy) return { policy: undefined, problems: converted };
+  const compiled = compilePolicy(policy, id);
+  const withAuthorsIndexes = (direction: Direction): DataplaneRule[] => {
+    const indexes = authorsIndexes(source.spec, direction, convert);
+    return compiled.rules[direction].map((rule) => ({
+      ...rule,
+      index: indexes[rule.index] ?? rule.index,
+    }));
+  };
+  const rules = {
+    ...compiled.rules,
+    ingress: withAuthorsIndexes('ingress'),
+    egress: withAuthorsIndexes('egress'),
+  };
+  return {
+    // Without rules converted there are no types, and it applies to nothing.
+    policy: { ...compiled, rules, directions: policy.spec.types ? compiled.directions : [] },
+    problems: [...converted, ...compiled.problems],
+  };
+}
+
+/** For each converted rule, the index of the rule that it came from: one becomes one a peer and protocol. */
+function authorsIndexes<S extends RuleLists>(
+  spec: S,
+  direction: Direction,
+  convert: (spec: S) => Converted,
+): number[] {
+  return (spec[direction] ?? []).flatMap((rule, index) => {
+    const { policy } = convert({ ...spec, [direction]: [rule] });
+    return (policy?.spec[direction] ?? []).map(() => index);
+  });
+}

@@ -1,0 +1,83 @@
+// Compiles one policy: whom it selects, and its rules for the dataplane.
+import { defaultTypes, type GlobalNetworkPolicy, type NetworkPolicy } from '#api';
+import { type Selector, SelectorError } from '#selector';
+import type { DataplanePolicy, DataplaneRule, Direction, PolicyId } from './dataplane-update.ts';
+import type { IpSetDefinition } from './ip-set-definition.ts';
+import { type CalcProblem, ProblemLog } from './problem-log.ts';
+import { scanRules } from './rule-scanner.ts';
+import { type PolicyScope, policySelector } from './selector-scope.ts';
+
+export interface CompiledPolicy {
+  readonly id: PolicyId;
+  readonly tier: string;
+  readonly order: number | null;
+  readonly selector: Selector;
+  readonly directions: readonly Direction[];
+  readonly rules: DataplanePolicy;
+  /** Every set that the rules refer to. */
+  readonly ipSets: ReadonlyMap<string, IpSetDefinition>;
+  readonly problems: readonly CalcProblem[];
+}
+
+/** `kind namespace/name`. */
+export function problemKey({ kind, namespace, name }: PolicyId): string {
+  return `${kind} ${namespace === null ? '' : `${namespace}/`}${name}`;
+}
+
+/** Works on a policy of any kind once it is converted to Calico's own. */
+export function compilePolicy(
+  policy: NetworkPolicy | GlobalNetworkPolicy,
+  id: PolicyId,
+): CompiledPolicy {
+  const { spec } = policy;
+  const problems = new ProblemLog(problemKey(id));
+  const ipSets = new Map<string, IpSetDefinition>();
+  const context = { namespace: id.namespace, problems, ipSets };
+  const types = defaultTypes(spec);
+  const directions = (['ingress', 'egress'] as const).filter((direction) =>
+    types.includes(direction === 'ingress' ? 'Ingress' : 'Egress'),
+  );
+  const { selector, broken } = selectorFailClosed(spec, id.namespace, problems);
+  const rulesOf = (direction: Direction): DataplaneRule[] => {
+    if (!directions.includes(direction)) return [];
+    const rules = scanRules(spec[direction] ?? [], `spec.${direction}`, context);
+    return broken ? rules.filter((rule) => rule.action === 'Deny') : rules;
+  };
+  const tier = spec.tier ?? 'default';
+  return {
+    id,
+    tier,
+    order: spec.order ?? null,
+    selector,
+    directions,
+    rules: { id, tier, ingress: rulesOf('ingress'), egress: rulesOf('egress') },
+    ipSets,
+    problems: problems.problems,
+  };
+}
+
+/**
+ * A policy whose own selector cannot be read applies to everything that it might: its namespace, or for a
+ * global policy every workload that the selectors which can be read leave. It keeps only its denials.
+ */
+function selectorFailClosed(
+  scope: PolicyScope,
+  namespace: string | null,
+  problems: ProblemLog,
+): { readonly selector: Selector; readonly broken: boolean } {
+  const readable: Record<string, string> = {};
+  let broken = false;
+  for (const field of ['selector', 'namespaceSelector', 'serviceAccountSelector'] as const) {
+    const text = scope[field];
+    if (!text) continue;
+    try {
+      policySelector({ [field]: text }, namespace);
+      readable[field] = text;
+    } catch (error) {
+      if (!(error instanceof SelectorError)) throw error;
+      problems.add(`spec.${field}`, error.message);
+      broken = true;
+    }
+  }
+  return { selector: policySelector(readable, namespace), broken };
+}
