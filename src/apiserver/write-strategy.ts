@@ -142,11 +142,10 @@ function checkPreconditions(kind: KindDefinition, current: Resource, wanted: Fie
   const { name, resourceVersion, uid } = current.metadata;
   const version = wanted['resourceVersion'];
   if (version && version !== resourceVersion) {
-    const why = `it has changed since resourceVersion ${String(version)}; read it again and retry`;
-    throw conflict(kind, name, why);
+    throw conflict(kind, name, 'its resourceVersion is another; read it again and retry');
   }
   if (wanted['uid'] && wanted['uid'] !== uid) {
-    throw conflict(kind, name, `its uid is ${uid}, not ${String(wanted['uid'])}`);
+    throw conflict(kind, name, `its uid is ${uid}, not the one given`);
   }
 }
 

@@ -1,0 +1,229 @@
+// The HTTPS server: authentication, one dispatcher for every path, limits, and errors as Status.
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { KINDS } from '#api';
+import { StoreUnavailable } from '#datastore';
+import type { ServerCertificate } from './certificate-authority.ts';
+import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
+import { appendFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
+import type { FlowStore } from './flow-store.ts';
+import { openApiDocument, openApiIndex, openApiV2 } from './open-api.ts';
+import { acceptedForm } from './representation.ts';
+import { failureStatus, forbidden, noSuchPath, notAllowed, RequestError } from './request-error.ts';
+import { parseResourcePath } from './request-path.ts';
+import { ResourceRequest } from './resource-routes.ts';
+import type { Resources } from './resources.ts';
+import type { Tokens, User } from './tokens.ts';
+
+export interface ApiServerOptions {
+  readonly resources: Resources;
+  readonly tokens: Tokens;
+  readonly certificate: ServerCertificate;
+  readonly flows?: FlowStore;
+  readonly version: string;
+  /** Told of each request that failed for a reason of the server's own. */
+  readonly onError: (error: unknown, request: { method: string; path: string }) => void;
+}
+
+/** Where to listen: an address, or a socket that was handed down. */
+export type Listener = { readonly host: string; readonly port: number } | { readonly fd: number };
+
+const MAX_BODY = 3 * 1024 * 1024;
+const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+const PUBLIC_PATHS = new Set(['/healthz', '/livez', '/readyz', '/version']);
+
+export class ApiServer {
+  readonly #options: ApiServerOptions;
+  readonly #app: FastifyInstance;
+  readonly #servers: Server[] = [];
+
+  constructor(options: ApiServerOptions) {
+    this.#options = options;
+    this.#app = this.#build();
+  }
+
+  /** Begins to serve; returns the port. Rejects with an Error that names the address. */
+  async listen(listener: Listener): Promise<number> {
+    await this.#app.ready();
+    const { certificate, key } = this.#options.certificate;
+    const server = createServer(
+      {
+        cert: certificate,
+        key,
+        minVersion: 'TLSv1.2',
+        maxHeaderSize: 16 * 1024,
+        headersTimeout: 15_000,
+        requestTimeout: 60_000,
+        keepAliveTimeout: 75_000,
+        handshakeTimeout: 10_000,
+      },
+      (request, response) => this.#app.routing(request, response),
+    );
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (cause) => {
+        const where = 'fd' in listener ? `descriptor ${listener.fd}` : addressText(listener);
+        reject(new Error(`cannot listen on ${where}: ${cause.message}`, { cause }));
+      });
+      server.listen(listener, resolve);
+    });
+    this.#servers.push(server);
+    return (server.address() as AddressInfo).port;
+  }
+
+  /** Ends every request, watches too. */
+  async close(): Promise<void> {
+    const closed = this.#servers.map(
+      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+    );
+    for (const server of this.#servers) server.closeAllConnections();
+    await Promise.all(closed);
+    await this.#app.close();
+  }
+
+  #build(): FastifyInstance {
+    const app = fastify({ bodyLimit: MAX_BODY, exposeHeadRoutes: false, logger: false });
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
+      if (body === '') return done(null, undefined);
+      try {
+        done(null, JSON.parse(String(body)));
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        done(new RequestError(400, 'BadRequest', `the body is not JSON: ${reason}`), undefined);
+      }
+    });
+    app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
+    app.setNotFoundHandler((request, reply) => {
+      return this.#refuse(notAllowed(request.method, pathOf(request)), request, reply);
+    });
+    app.route({
+      method: [...METHODS],
+      url: '/*',
+      handler: (request, reply) => this.#handle(request, reply),
+    });
+    return app;
+  }
+
+  async #handle(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    try {
+      return await this.#dispatch(request, reply);
+    } catch (error) {
+      return this.#refuse(error, request, reply);
+    }
+  }
+
+  async #dispatch(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    const path = pathOf(request);
+    if (PUBLIC_PATHS.has(path)) return this.#public(path, reply);
+    const user = this.#authenticate(request);
+    if (path === FLOWS_PATH && this.#options.flows) {
+      return this.#flows(this.#options.flows, { request, reply, user });
+    }
+    const resource = parseResourcePath(path);
+    if (resource) {
+      return new ResourceRequest(this.#options.resources, resource, request, user).answer(reply);
+    }
+    const document = this.#document(path, request);
+    if (document === undefined) throw noSuchPath(path);
+    if (request.method !== 'GET') throw notAllowed(request.method, path);
+    return reply.send(document);
+  }
+
+  #public(path: string, reply: FastifyReply): unknown {
+    if (path !== '/version') return reply.type('text/plain').send('ok');
+    // Clients read major and minor as those of the Kubernetes API that is spoken.
+    return reply.send({
+      major: '1',
+      minor: '32',
+      gitVersion: `v1.32.0+tortie-${this.#options.version}`,
+      platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
+    });
+  }
+
+  /** Discovery and OpenAPI. */
+  #document(path: string, request: FastifyRequest): Record<string, unknown> | undefined {
+    const steps = path.replace(/\/$/, '').split('/').slice(1);
+    const [root, group = '', version = ''] = steps;
+    if (root === 'openapi' && group === 'v3') {
+      const rest = steps.slice(2).join('/');
+      return rest === '' ? openApiIndex(KINDS) : openApiDocument(KINDS, rest);
+    }
+    if (root === 'openapi' && group === 'v2' && steps.length === 2) {
+      acceptedForm(request.headers.accept);
+      return openApiV2(KINDS);
+    }
+    if (root === 'api' && steps.length === 1) return coreVersions(request.host);
+    if (root === 'api' && steps.length === 2) return resourceList(KINDS, '', group);
+    if (root === 'apis' && steps.length === 1) return groupList(KINDS);
+    if (root === 'apis' && steps.length === 2) return groupDocument(KINDS, group);
+    if (root === 'apis' && steps.length === 3) return resourceList(KINDS, group, version);
+    return undefined;
+  }
+
+  async #flows(
+    store: FlowStore,
+    { request, reply, user }: { request: FastifyRequest; reply: FastifyReply; user: User },
+  ): Promise<unknown> {
+    if (request.method === 'POST') {
+      appendFlows(store, request.body);
+      return reply.send({ kind: 'Status', apiVersion: 'v1', status: 'Success' });
+    }
+    if (request.method !== 'GET') throw notAllowed(request.method, FLOWS_PATH);
+    if (user.kind !== 'admin') throw forbidden(`${user.kind} "${user.name}" may not read flows`);
+    const { follow, ...params } = Object.fromEntries(
+      new URLSearchParams(request.url.split('?')[1] ?? ''),
+    );
+    if (follow !== '1' && follow !== 'true') return reply.send(await queryFlows(store, params));
+    await followFlows(store, params, reply.hijack().raw);
+    return reply;
+  }
+
+  #authenticate(request: FastifyRequest): User {
+    const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    const user = token === undefined ? undefined : this.#options.tokens.userOf(token);
+    if (user) return user;
+    const advice = 'send a bearer token that the server knows (its kubeconfig has one)';
+    throw new RequestError(401, 'Unauthorized', `Unauthorized: ${advice}`);
+  }
+
+  #refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    const refusal = this.#refusalOf(error, request);
+    const { raw } = reply;
+    if (raw.headersSent) {
+      raw.destroy();
+      return reply;
+    }
+    const body = JSON.stringify(failureStatus(refusal));
+    if (reply.sent) {
+      raw.writeHead(refusal.code, { 'content-type': 'application/json' }).end(body);
+      return reply;
+    }
+    return reply.code(refusal.code).type('application/json').send(body);
+  }
+
+  #refusalOf(error: unknown, request: FastifyRequest): RequestError {
+    if (error instanceof RequestError) return error;
+    const code = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
+    if (error instanceof Error && code === 413) {
+      const message = `the body is over ${MAX_BODY} bytes; make the resource smaller`;
+      return new RequestError(413, 'RequestEntityTooLarge', message);
+    }
+    if (error instanceof Error && typeof code === 'number' && code >= 400 && code < 500) {
+      return new RequestError(code, 'BadRequest', error.message);
+    }
+    this.#options.onError(error, { method: request.method, path: pathOf(request) });
+    if (error instanceof StoreUnavailable) {
+      return new RequestError(503, 'ServiceUnavailable', error.message, { retryAfterSeconds: 1 });
+    }
+    return new RequestError(500, 'InternalError', 'the server failed; its log says why');
+  }
+}
+
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?')[0] ?? '';
+}
+
+function addressText({ host, port }: { host: string; port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

@@ -1,0 +1,55 @@
+// The flows endpoint: nodes post what they saw, administrators query and follow it.
+import type { ServerResponse } from 'node:http';
+import { isObject } from '#lib';
+import type { FlowQuery, FlowStore } from './flow-store.ts';
+import { badRequest } from './request-error.ts';
+
+export const FLOWS_PATH = '/apis/flows.tortie.dev/v1/flows';
+
+/** A follower hears an empty line at least this often, so that a dead connection is noticed. */
+const HEARTBEAT_MS = 15_000;
+const MAX_WAITING = 16 * 1024 * 1024;
+
+/** Takes `{ flows: [...] }` in. */
+export function appendFlows(store: FlowStore, body: unknown): void {
+  const flows = isObject(body) ? body['flows'] : body;
+  if (!Array.isArray(flows)) throw badRequest('the body must be {"flows": [...]}');
+  attempt(() => store.append(flows));
+}
+
+/** `{ flows: [...] }`. */
+export async function queryFlows(store: FlowStore, params: FlowQuery): Promise<unknown> {
+  return { flows: await attempt(() => store.query(params)) };
+}
+
+/** One flow a line, until the client goes or the server stops. */
+export async function followFlows(
+  store: FlowStore,
+  params: FlowQuery,
+  response: ServerResponse,
+): Promise<void> {
+  const abort = new AbortController();
+  response.once('close', () => abort.abort());
+  // A wrong parameter must be refused before the answer begins.
+  await attempt(() => store.query({ ...params, limit: '1' }));
+  response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-cache' });
+  response.flushHeaders();
+  const heartbeat = setInterval(() => response.write('\n'), HEARTBEAT_MS);
+  try {
+    for await (const flow of store.follow(params, abort.signal)) {
+      response.write(`${JSON.stringify(flow)}\n`);
+      if (response.writableLength > MAX_WAITING) break;
+    }
+  } finally {
+    clearInterval(heartbeat);
+    response.end();
+  }
+}
+
+function attempt<T>(act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw badRequest(error instanceof Error ? error.message : String(error));
+  }
+}

@@ -1,0 +1,9 @@
+// The door of apiserver: resources and flows over HTTPS, as kubectl and client libraries expect.
+export { ApiServer, type ApiServerOptions, type Listener } from './api-server.ts';
+export { replaceFile, type ServerCertificate, serverCertificate } from './certificate-authority.ts';
+export { FlowLogStore } from './flow-log-store.ts';
+export type { FlowQuery, FlowStore } from './flow-store.ts';
+export { kubeconfigText } from './kubeconfig-file.ts';
+export { Resources } from './resources.ts';
+export { seed } from './seed.ts';
+export { Tokens, type User } from './tokens.ts';

@@ -1,0 +1,282 @@
+// The requests on resources: each HTTP method becomes a call on `Resources`, checked for who asks.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { KindDefinition, Resource } from '#api';
+import { isObject } from '#lib';
+import { authorize, type Verb, type WriteCheck } from './authorization.ts';
+import { jsonPatch, mergePatch } from './merge-patch.ts';
+import { objectSelector } from './object-selector.ts';
+import {
+  acceptedForm,
+  includedObject,
+  listBody,
+  type Representation,
+  resourceBody,
+} from './representation.ts';
+import { badRequest, notAllowed, unsupportedMediaType } from './request-error.ts';
+import type { ResourcePath } from './request-path.ts';
+import type { NamedTarget, Resources } from './resources.ts';
+import { strategicMerge, takesStrategicPatch } from './strategic-merge.ts';
+import type { User } from './tokens.ts';
+import { streamWatch } from './watch-response.ts';
+import type { Accepted, Target } from './write-strategy.ts';
+
+type Query = Readonly<Record<string, string | undefined>>;
+
+/** Seconds that a watch lasts where the client does not say; spread, so that they do not end at once. */
+const WATCH_SECONDS = 1800;
+
+/** One request on a resource or a collection. */
+export class ResourceRequest {
+  readonly #resources: Resources;
+  readonly #path: ResourcePath;
+  readonly #request: FastifyRequest;
+  readonly #query: Query;
+  readonly #user: User;
+
+  constructor(resources: Resources, path: ResourcePath, request: FastifyRequest, user: User) {
+    this.#resources = resources;
+    this.#path = path;
+    this.#request = request;
+    this.#query = readQuery(request.query);
+    this.#user = user;
+  }
+
+  /** Throws RequestError where it is refused. */
+  async answer(reply: FastifyReply): Promise<unknown> {
+    const { name } = this.#path;
+    const { method } = this.#request;
+    const { watch } = this.#query;
+    const isWatch = method === 'GET' && (watch === 'true' || watch === '1');
+    if (isWatch) return this.#watch(reply);
+    if (name === undefined) {
+      if (method === 'GET') return this.#list(reply);
+      if (method === 'POST') return this.#create(reply);
+      if (method === 'DELETE') return this.#deleteCollection(reply);
+    } else {
+      const target = { ...this.#target(), name };
+      if (method === 'GET') return this.#get(target, reply);
+      if (method === 'PUT') return this.#replace(target, reply);
+      if (method === 'PATCH') return this.#patch(target, reply);
+      if (method === 'DELETE') return this.#delete(target, reply);
+    }
+    throw notAllowed(method, this.#request.url.split('?')[0] ?? '');
+  }
+
+  async #list(reply: FastifyReply): Promise<unknown> {
+    this.#authorize('list');
+    const { kind, namespace } = this.#path;
+    const list = await this.#resources.list(kind, namespace, objectSelector(kind, this.#query));
+    return json(reply, listBody(kind, list, this.#representation()));
+  }
+
+  async #watch(reply: FastifyReply): Promise<unknown> {
+    this.#authorize('watch');
+    const { kind, namespace, name } = this.#path;
+    const { fieldSelector, labelSelector, resourceVersion, timeoutSeconds } = this.#query;
+    if (resourceVersion !== undefined && !/^\d{0,16}$/.test(resourceVersion)) {
+      throw badRequest(`resourceVersion "${resourceVersion.slice(0, 40)}" is not one of ours`);
+    }
+    const fields = [fieldSelector, name && `metadata.name=${name}`].filter(Boolean).join(',');
+    const seconds = Number(timeoutSeconds) || WATCH_SECONDS * (1 + Math.random());
+    const watch = {
+      kind,
+      namespace,
+      selector: objectSelector(kind, { labelSelector, fieldSelector: fields }),
+      resourceVersion: resourceVersion === '' ? undefined : resourceVersion,
+      sendInitialEvents: this.#query['sendInitialEvents'] === 'true',
+      bookmarks: ['true', '1'].includes(this.#query['allowWatchBookmarks'] ?? ''),
+      timeoutMs: Math.min(seconds, 86_400) * 1000,
+      representation: this.#representation(),
+    };
+    reply.hijack();
+    await streamWatch(this.#resources, watch, reply.raw);
+    return reply;
+  }
+
+  async #create(reply: FastifyReply): Promise<unknown> {
+    const check = this.#authorize('create');
+    const options = { dryRun: this.#dryRun(), authorize: check };
+    const accepted = await this.#resources.create(this.#writeTarget(), this.#body(), options);
+    return this.#written(reply.code(201), accepted);
+  }
+
+  async #get(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
+    this.#authorize('get');
+    const resource = await this.#resources.get(target);
+    return json(reply, resourceBody(target.kind, resource, this.#representation()));
+  }
+
+  async #replace(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
+    const body = this.#body();
+    return this.#update(target, reply, { verb: 'update', change: () => body });
+  }
+
+  async #patch(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
+    const patch = this.#body(PATCHES.map(({ type }) => type));
+    const apply = patchOf(target.kind, this.#mediaType());
+    const change = (current: Resource): unknown => {
+      const patched = apply(target.kind, current, patch);
+      return isObject(patched) ? withPrecondition(patched, current, patch) : patched;
+    };
+    return this.#update(target, reply, { verb: 'patch', change });
+  }
+
+  async #update(
+    target: NamedTarget,
+    reply: FastifyReply,
+    { verb, change }: { verb: Verb; change: (current: Resource) => unknown },
+  ): Promise<unknown> {
+    const accepted = await this.#resources.update(target, change, {
+      dryRun: this.#dryRun(),
+      authorize: this.#authorize(verb),
+      subresource: this.#path.subresource,
+    });
+    return this.#written(reply, accepted);
+  }
+
+  async #delete(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
+    this.#authorize('delete');
+    const options = isObject(this.#request.body) ? this.#request.body : {};
+    const preconditions = isObject(options['preconditions']) ? options['preconditions'] : {};
+    const deleted = await this.#resources.delete(target, {
+      dryRun: this.#dryRun(options['dryRun']),
+      uid: optionalText(preconditions['uid']),
+      resourceVersion: optionalText(preconditions['resourceVersion']),
+    });
+    return json(reply, JSON.stringify(deletionStatus(target, deleted)));
+  }
+
+  async #deleteCollection(reply: FastifyReply): Promise<unknown> {
+    this.#authorize('delete');
+    const { namespace } = this.#path;
+    const { kind } = this.#writeTarget();
+    const { items } = await this.#resources.list(
+      kind,
+      namespace,
+      objectSelector(kind, this.#query),
+    );
+    const dryRun = this.#dryRun();
+    for (const { key } of items) {
+      const target = { kind, namespace: key.namespace, name: key.name };
+      // Gone by another hand is as good as deleted.
+      if (await this.#resources.find(target)) await this.#resources.delete(target, { dryRun });
+    }
+    return json(reply, JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Success' }));
+  }
+
+  #authorize(verb: Verb): WriteCheck | undefined {
+    return authorize(this.#user, { verb, ...this.#path });
+  }
+
+  #target(): Target {
+    return { kind: this.#path.kind, namespace: this.#path.namespace ?? '' };
+  }
+
+  #writeTarget(): Target {
+    const target = this.#target();
+    if (!target.kind.namespaced || target.namespace !== '') return target;
+    throw badRequest(`this needs a namespace: /namespaces/NAME/${target.kind.plural}`);
+  }
+
+  #dryRun(fromBody?: unknown): boolean {
+    const wanted = this.#query['dryRun'] ?? (Array.isArray(fromBody) ? fromBody[0] : undefined);
+    if (wanted === undefined || wanted === '') return false;
+    if (wanted === 'All') return true;
+    throw badRequest('dryRun can only be "All"');
+  }
+
+  #mediaType(): string {
+    return (this.#request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
+  }
+
+  #body(allowed: readonly string[] = ['application/json']): unknown {
+    const type = this.#mediaType();
+    if (!allowed.includes(type)) throw unsupportedMediaType(type, allowed);
+    if (this.#request.body === undefined) throw badRequest('the request needs a body');
+    return this.#request.body;
+  }
+
+  #representation(): Representation {
+    return {
+      form: acceptedForm(this.#request.headers.accept),
+      includeObject: includedObject(this.#query['includeObject']),
+      now: Date.now(),
+    };
+  }
+
+  #written(reply: FastifyReply, { resource, warnings }: Accepted): unknown {
+    if (warnings.length > 0) reply.header('warning', warnings.map(warningHeader));
+    return json(reply, resourceBody(this.#path.kind, resource, this.#representation()));
+  }
+}
+
+const PATCHES = [
+  { type: 'application/merge-patch+json', apply: mergeInto },
+  { type: 'application/json-patch+json', apply: jsonPatchInto },
+  { type: 'application/strategic-merge-patch+json', apply: strategicMergeInto },
+] as const;
+
+type ApplyPatch = (kind: KindDefinition, current: Resource, patch: unknown) => unknown;
+
+function patchOf(kind: KindDefinition, type: string): ApplyPatch {
+  const usable = PATCHES.filter(({ apply }) =>
+    apply === strategicMergeInto ? takesStrategicPatch(kind) : true,
+  );
+  const found = usable.find((patch) => patch.type === type);
+  const types = usable.map((patch) => patch.type);
+  if (!found) throw unsupportedMediaType(type, types);
+  return found.apply;
+}
+
+function mergeInto(_kind: KindDefinition, current: Resource, patch: unknown): unknown {
+  return mergePatch(current, patch);
+}
+
+function jsonPatchInto(_kind: KindDefinition, current: Resource, patch: unknown): unknown {
+  return jsonPatch(current, patch);
+}
+
+function strategicMergeInto(kind: KindDefinition, current: Resource, patch: unknown): unknown {
+  return strategicMerge(kind, { ...current }, patch);
+}
+
+/** A patch is conditional only where it names a resourceVersion itself. */
+function withPrecondition(
+  patched: Record<string, unknown>,
+  current: Resource,
+  patch: unknown,
+): Record<string, unknown> {
+  const wanted = isObject(patch) && isObject(patch['metadata']) ? patch['metadata'] : {};
+  const metadata = isObject(patched['metadata']) ? patched['metadata'] : {};
+  const resourceVersion = wanted['resourceVersion'] ?? current.metadata.resourceVersion;
+  return { ...patched, metadata: { ...metadata, resourceVersion } };
+}
+
+function deletionStatus({ kind, name }: NamedTarget, deleted: Resource): Record<string, unknown> {
+  const { uid } = deleted.metadata;
+  const details = { name, group: kind.group, kind: kind.plural, uid };
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
+}
+
+function json(reply: FastifyReply, text: string): FastifyReply {
+  return reply.type('application/json').send(text);
+}
+
+/** RFC 9111's form with code 299; what a header cannot carry is replaced. */
+function warningHeader(text: string): string {
+  const printable = text.replaceAll(/[^\x20-\x7e]/g, '?').replaceAll(/["\\]/g, String.raw`\$&`);
+  return `299 - "${printable.slice(0, 1000)}"`;
+}
+
+function optionalText(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** Of a parameter that is there several times, the last. */
+function readQuery(query: unknown): Query {
+  const entries = Object.entries(isObject(query) ? query : {}).map(([name, value]) => {
+    const last: unknown = Array.isArray(value) ? value.at(-1) : value;
+    return [name, typeof last === 'string' ? last : undefined];
+  });
+  return Object.fromEntries(entries) as Query;
+}

@@ -1,0 +1,178 @@
+// `tortie server`: reads the command line, builds store, API server and flow log, and connects them.
+import { mkdir } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { type Logger, pino } from 'pino';
+import { KINDS } from '#api';
+import {
+  ApiServer,
+  FlowLogStore,
+  kubeconfigText,
+  type Listener,
+  replaceFile,
+  Resources,
+  seed,
+  type ServerCertificate,
+  serverCertificate,
+  Tokens,
+  type User,
+} from '#apiserver';
+import { openSqliteStore } from '#datastore';
+import { VERSION } from './version.ts';
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface ServerFlags {
+  readonly data: string;
+  readonly listen?: readonly Address[];
+  readonly advertise?: URL;
+  readonly node?: readonly string[];
+  readonly san?: readonly string[];
+}
+
+const DEFAULT_LISTEN: readonly Address[] = [{ host: '127.0.0.1', port: 6443 }];
+const LOOPBACK_HOSTS = ['127.0.0.1', 'localhost', '::1'];
+/** The first descriptor that a service manager hands down (sd_listen_fds(3)). */
+const FIRST_DESCRIPTOR = 3;
+
+/** Adds the subcommand; it runs until SIGTERM or SIGINT. */
+export function addServerCommand(program: Command): void {
+  program
+    .command('server')
+    .description('run the store and the API server')
+    .requiredOption('--data <dir>', 'folder for the store, keys, tokens and kubeconfig files')
+    .option('--listen <host:port>', 'address to serve on (127.0.0.1:6443); repeatable', addAddress)
+    .option('--advertise <url>', 'https://HOST:PORT at which nodes reach this server', readUrl)
+    .option('--node <name>', 'make a token and DIR/nodes/NAME.kubeconfig; repeatable', append)
+    .option('--san <host>', 'one more name or address for the certificate; repeatable', append)
+    .addHelpText('after', '\nSockets handed down as systemd does (LISTEN_FDS) are served too.')
+    .action(serve);
+}
+
+async function serve(flags: ServerFlags): Promise<void> {
+  const log = pino({ name: 'server' }, pino.destination(2));
+  // Keys, tokens and the store are for their owner alone.
+  process.umask(0o077);
+  const { data, listen = DEFAULT_LISTEN, node: nodes = [] } = flags;
+  await mkdir(join(data, 'nodes'), { recursive: true });
+  await mkdir(join(data, 'pki'), { recursive: true });
+  const store = await openSqliteStore({
+    path: join(data, 'store.db'),
+    onFatal: (error) => {
+      log.fatal({ err: error }, 'the store failed');
+      process.exit(1);
+    },
+  });
+  const resources = new Resources(store, KINDS);
+  await seed(resources);
+  await resources.resume();
+  const tokens = await Tokens.load(join(data, 'tokens'), nodes);
+  const certificate = await serverCertificate(
+    join(data, 'pki'),
+    hostsOf(flags, listen),
+    Date.now(),
+  );
+  const flows = new FlowLogStore();
+  const server = new ApiServer({
+    resources,
+    tokens,
+    certificate,
+    flows,
+    version: VERSION,
+    onError: (error, request) => log.error({ err: error, ...request }, 'request failed'),
+  });
+  const url = await listenAll(server, listen, log);
+  await writeKubeconfigs({ flags, url, certificate, tokens });
+  process.stdout.write(`tortie server ready at ${url} (kubeconfig ${join(data, 'kubeconfig')})\n`);
+  await stopSignal();
+  log.info('stopping');
+  await server.close();
+  flows.close();
+  await store.close();
+}
+
+/** Serves on every address and descriptor; returns the URL of the first loopback one, if any. */
+async function listenAll(
+  server: ApiServer,
+  addresses: readonly Address[],
+  log: Logger,
+): Promise<string> {
+  const bound: Address[] = [];
+  for (const { host, port } of addresses) {
+    bound.push({ host, port: await server.listen({ host, port }) });
+  }
+  for (const listener of handedDown()) await server.listen(listener);
+  log.info({ addresses: bound.map(addressText), version: VERSION }, 'listening');
+  const local = bound.find(({ host }) => LOOPBACK_HOSTS.includes(host)) ?? bound[0];
+  if (!local) throw new Error('the server has no address to listen on; give --listen');
+  return `https://${addressText(local)}`;
+}
+
+function handedDown(): Listener[] {
+  const { LISTEN_FDS: count, LISTEN_PID: pid } = process.env;
+  if (!count || (pid && pid !== String(process.pid))) return [];
+  return Array.from({ length: Number(count) }, (_, index) => ({ fd: FIRST_DESCRIPTOR + index }));
+}
+
+function hostsOf({ advertise, san = [] }: ServerFlags, listen: readonly Address[]): string[] {
+  const hosts = [...LOOPBACK_HOSTS, ...listen.map(({ host }) => host), ...san];
+  if (advertise) hosts.push(advertise.hostname.replaceAll(/[[\]]/g, ''));
+  return [...new Set(hosts.filter((host) => host !== '0.0.0.0' && host !== '::'))];
+}
+
+async function writeKubeconfigs(parts: {
+  flags: ServerFlags;
+  url: string;
+  certificate: ServerCertificate;
+  tokens: Tokens;
+}): Promise<void> {
+  const { flags, url, certificate, tokens } = parts;
+  const write = async (path: string, server: string, user: User): Promise<void> => {
+    const token = tokens.tokenOf(user);
+    if (token === undefined) throw new Error(`there is no token for ${user.kind} "${user.name}"`);
+    const contents = { server, ca: certificate.ca, user: `${user.kind}-${user.name}`, token };
+    await replaceFile(path, kubeconfigText(contents));
+  };
+  await write(join(flags.data, 'kubeconfig'), url, { kind: 'admin', name: 'admin' });
+  const advertised = flags.advertise?.origin ?? url;
+  for (const name of flags.node ?? []) {
+    const path = join(flags.data, 'nodes', `${name}.kubeconfig`);
+    await write(path, advertised, { kind: 'node', name });
+  }
+}
+
+function stopSignal(): Promise<unknown> {
+  return Promise.race([
+    new Promise((resolve) => process.once('SIGTERM', resolve)),
+    new Promise((resolve) => process.once('SIGINT', resolve)),
+  ]);
+}
+
+function append(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value];
+}
+
+function addAddress(value: string, previous: readonly Address[] = []): readonly Address[] {
+  const match = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[^:]+)):(?<port>\d{1,5})$/.exec(value);
+  const host = match?.groups?.['v6'] ?? match?.groups?.['host'] ?? '';
+  const port = Number(match?.groups?.['port']);
+  const valid = port <= 65535 && (match?.groups?.['v6'] ? isIP(host) === 6 : host !== '');
+  if (!valid) throw new InvalidArgumentError('Write HOST:PORT or [IPv6]:PORT.');
+  return [...previous, { host, port }];
+}
+
+function readUrl(value: string): URL {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url?.protocol !== 'https:' || url.pathname !== '/') {
+    throw new InvalidArgumentError('Write https://HOST:PORT.');
+  }
+  return url;
+}
+
+function addressText({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
