@@ -8,10 +8,10 @@ import { formatProblem } from './formats.ts';
 const ROUTE_PRIORITY = { minimum: 1, maximum: 2_147_483_646 } as const;
 
 /** A 32-bit AS number, also written `high.low`. */
-export const AsNumber = Type.Union([
-  Type.Integer({ minimum: 0, maximum: 4_294_967_295 }),
-  Type.String({ format: 'as-number' }),
-]);
+export const AsNumber = Type.Union(
+  [Type.Integer({ minimum: 0, maximum: 4_294_967_295 }), Type.String({ format: 'as-number' })],
+  { numberOrText: true },
+);
 
 /** A key of a Secret in the namespace of the agent; the password itself is never in the resource. */
 export const BGPPassword = Type.Object({

@@ -27,7 +27,9 @@ const RoutePriority = Type.Integer({ minimum: 1, maximum: 2_147_483_646 });
 const Interface = Type.String({ pattern: '^[a-zA-Z0-9_.-]{0,15}$' });
 const InterfaceWildcard = Type.String({ pattern: '^[a-zA-Z0-9_.-]{1,15}\\+?$' });
 const Pattern = Type.String({ format: 'regexp' });
-const PortRange = Type.Union([PortNumber, Type.String({ format: 'port-range' })]);
+const PortRange = Type.Union([PortNumber, Type.String({ format: 'port-range' })], {
+  numberOrText: true,
+});
 const Networks = Type.Array(Type.String({ format: 'network' }));
 const TableRange = Type.Object({ min: Type.Integer({ minimum: 1 }), max: Type.Integer() });
 

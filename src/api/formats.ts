@@ -23,6 +23,8 @@ export function formatProblem(format: string, text: string): string | undefined 
 
 const FORMATS: Readonly<Record<string, Format>> = {
   address: (text) => (parseAddress(text) ? undefined : `${quoted(text)} is no IP address`),
+  'optional-address': (text) =>
+    text === '' || parseAddress(text) ? undefined : `${quoted(text)} is no IP address`,
   'address-4': (text) => addressOf(text, 4),
   'address-6': (text) => addressOf(text, 6),
   'peer-address': peerAddress,
@@ -127,7 +129,6 @@ function regexp(text: string): string | undefined {
 function portText(text: string): string | undefined {
   const range = /^(\d+):(\d+)$/.exec(text);
   if (!range) {
-    if (/^\d+$/.test(text)) return `${quoted(text)} is a text; write the port without quotes`;
     return isPortName(text)
       ? undefined
       : `${quoted(text)} is no port: use a number, a range "first:last" or a port's name`;

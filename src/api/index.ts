@@ -45,3 +45,4 @@ export * from './ipam-block.ts';
 export * from './ipam-configuration.ts';
 export * from './kube-controllers-configuration.ts';
 export * from './staged-policy.ts';
+export * from './calico-node.ts';

@@ -3,6 +3,7 @@ import { agentStatusKind } from './agent-status.ts';
 import { bgpConfigurationKind } from './bgp-configuration.ts';
 import { bgpFilterKind } from './bgp-filter.ts';
 import { bgpPeerKind } from './bgp-peer.ts';
+import { calicoNodeKind } from './calico-node.ts';
 import { calicoNodeStatusKind, clusterInformationKind } from './cluster-information.ts';
 import { clusterNetworkPolicyKind } from './cluster-network-policy.ts';
 import { felixConfigurationKind } from './felix-configuration.ts';
@@ -66,7 +67,7 @@ export const KINDS: readonly KindDefinition[] = [
 ];
 
 /** Kinds that the API knows but does not store: their objects follow from others. */
-export const DERIVED_KINDS: readonly KindDefinition[] = [workloadEndpointKind];
+export const DERIVED_KINDS: readonly KindDefinition[] = [workloadEndpointKind, calicoNodeKind];
 
 const byKind = new Map(
   [...KINDS, ...DERIVED_KINDS].map((kind) => [`${apiVersionOf(kind)} ${kind.kind}`, kind]),

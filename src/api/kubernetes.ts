@@ -26,7 +26,16 @@ export const Container = Type.Object(
     args: Type.Optional(Type.Array(Type.String())),
     workingDir: Type.Optional(Type.String()),
     env: Type.Optional(
-      Type.Array(Type.Object({ name: Type.String(), value: Type.Optional(Type.String()) }, open)),
+      Type.Array(
+        Type.Object(
+          {
+            name: Type.String(),
+            value: Type.Optional(Type.String()),
+            valueFrom: Type.Optional(Anything),
+          },
+          open,
+        ),
+      ),
     ),
     ports: Type.Optional(Type.Array(ContainerPort)),
   },

@@ -1,8 +1,8 @@
 // Rules for a policy rule that no schema can say (spec 01, 1.3).
-import { type Family, parsePrefix } from '#lib';
+import { type Family, formatPrefix, maskPrefix, parsePrefix } from '#lib';
 import type { Problem } from './kind.ts';
 import { annotationProblems } from './metadata-check.ts';
-import { fault, quoted } from './problem.ts';
+import { caution, fault, quoted } from './problem.ts';
 import type { EntityRule, Icmp, Port, Protocol, Rule } from './rule.ts';
 
 export interface RulePlace {
@@ -28,6 +28,7 @@ export function ruleProblems(rule: Rule, place: RulePlace): Problem[] {
     ...icmpProblems(rule, rule.icmp, `${path}.icmp`),
     ...icmpProblems(rule, rule.notICMP, `${path}.notICMP`),
     ...familyProblems(rule, path),
+    ...hostBitProblems(rule, path),
     ...(['source', 'destination'] as const).flatMap((side) => {
       const entity = rule[side] ?? {};
       return [
@@ -80,6 +81,18 @@ function familyProblems(rule: Rule, path: string): Problem[] {
     }
   }
   return problems;
+}
+
+/** Let through: only the masked bits count, which may be less than the author meant. */
+function hostBitProblems(rule: Rule, path: string): Problem[] {
+  return networksOf(rule, path).flatMap(({ net, at }) => {
+    const prefix = parsePrefix(net);
+    const masked = prefix && maskPrefix(prefix);
+    if (!prefix || !masked || masked.bits === prefix.bits) return [];
+    return [
+      caution(at, `${quoted(net)} has host bits set; it means ${quoted(formatPrefix(masked))}`),
+    ];
+  });
 }
 
 function networksOf(rule: Rule, path: string): { net: string; at: string }[] {

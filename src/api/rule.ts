@@ -10,19 +10,19 @@ const HTTP_MAX = 20;
 export const SelectorText = Type.String({ format: 'selector', maxLength: SELECTOR_MAX });
 
 /** A port number, a range `a:b` as text, or the name of a port. */
-export const Port = Type.Union([
-  Type.Integer({ minimum: 1, maximum: 65535 }),
-  Type.String({ format: 'port' }),
-]);
+export const Port = Type.Union(
+  [Type.Integer({ minimum: 1, maximum: 65535 }), Type.String({ format: 'port' })],
+  { numberOrText: true },
+);
 export type Port = Static<typeof Port>;
 
 export const PROTOCOL_NAMES = ['TCP', 'UDP', 'ICMP', 'ICMPv6', 'SCTP', 'UDPLite'];
 
 /** A protocol number or name. */
-export const Protocol = Type.Union([
-  Type.Integer({ minimum: 1, maximum: 255 }),
-  Type.Enum(PROTOCOL_NAMES),
-]);
+export const Protocol = Type.Union(
+  [Type.Integer({ minimum: 1, maximum: 255 }), Type.Enum(PROTOCOL_NAMES)],
+  { numberOrText: true },
+);
 export type Protocol = Static<typeof Protocol>;
 
 export const Icmp = Type.Object({
@@ -31,7 +31,8 @@ export const Icmp = Type.Object({
 });
 export type Icmp = Static<typeof Icmp>;
 
-const Network = Type.String({ format: 'masked-network' });
+/** Host bits may be set; they count as clear. */
+const Network = Type.String({ format: 'network' });
 
 export const EntityRule = Type.Object({
   nets: Type.Optional(Type.Array(Network, { maxItems: NETS_MAX })),

@@ -28,6 +28,8 @@ export interface JsonSchema {
   readonly maxLength?: number;
   readonly pattern?: string;
   readonly format?: string;
+  /** Our own, beside `anyOf`: a text of digits is the number, as in Calico's int-or-string types. */
+  readonly numberOrText?: boolean;
   /** Our own: one of these words in any letter case; the empty text is the absent field. */
   readonly anyCase?: readonly string[];
 }
@@ -54,7 +56,7 @@ class SchemaCheck {
   shaped = true;
 
   value(schema: JsonSchema, value: unknown, path: string): unknown {
-    if (schema.anyOf) return this.#alternatives(schema.anyOf, value, path);
+    if (schema.anyOf) return this.#alternatives(schema, value, path);
     if (schema.enum) return this.#oneOf(schema.enum, value, path);
     if (schema.const !== undefined) return this.#oneOf([schema.const], value, path);
     if (!schema.type) return value;
@@ -82,8 +84,10 @@ class SchemaCheck {
   }
 
   /** The problems of the alternative that comes nearest. */
-  #alternatives(schemas: readonly JsonSchema[], value: unknown, path: string): unknown {
-    const results = schemas.map((schema) => conform(schema, value, path));
+  #alternatives(schema: JsonSchema, given: unknown, path: string): unknown {
+    const { anyOf: schemas = [], numberOrText = false } = schema;
+    const value = numberOrText && isDigits(given) ? Number(given) : given;
+    const results = schemas.map((alternative) => conform(alternative, value, path));
     const valid = results.find(({ problems }) => problems.length === 0);
     if (valid) return valid.value;
     const nearest = results.find(({ shaped }) => shaped);
@@ -228,6 +232,10 @@ function hasType(type: string, value: unknown): boolean {
     default:
       return typeof value === type;
   }
+}
+
+function isDigits(value: unknown): boolean {
+  return typeof value === 'string' && /^\d{1,10}$/.test(value);
 }
 
 function describe(schema: JsonSchema): string {

@@ -69,6 +69,31 @@ test('null counts as absent where a field is optional', () => {
   });
 });
 
+test('texts of digits are numbers where Calico takes both, host bits are a warning', () => {
+  const spec = {
+    ingress: [
+      {
+        action: 'Allow',
+        protocol: '6',
+        source: { nets: ['10.0.0.1/8'] },
+        destination: { ports: ['53', 'dns', '80:90'] },
+      },
+    ],
+  };
+  const metadata = { name: 'a' };
+  const { resource, problems } = validateResource({
+    apiVersion: v3,
+    kind: 'NetworkPolicy',
+    metadata,
+    spec,
+  });
+  assert.deepEqual(
+    problems.map(({ severity }) => severity),
+    ['warning'],
+  );
+  assert.match(JSON.stringify(resource), /"protocol":6.*"ports":\[53,"dns","80:90"\]/);
+});
+
 test('unknown fields: refused in Calico kinds and Kubernetes policies, kept in pods', () => {
   const policy = 'networking.k8s.io/v1';
   assert.deepEqual(problemsOf('NetworkPolicy', { podSelecto: {} }, policy), [
