@@ -1,10 +1,10 @@
 // The verdict on a packet: what its source's side lets out and its destination's side lets in.
-import { type Address, type Family, formatAddress, parseAddress } from '#lib';
+import { type Address, FAMILIES, type Family, formatAddress, parseAddress } from '#lib';
 import type { Direction, Explanation, Half, Step } from './explanation.ts';
 import { judgeEgress, judgeIngress } from './journey.ts';
-import { EPHEMERAL_PORT, isIcmp, type Packet, PROTOCOL_NUMBERS, type Traffic } from './packet.ts';
-import { PartyError, type Place, placeAddress, placeAddresses, placeName } from './party.ts';
-import { placeOf } from './party.ts';
+import { EPHEMERAL_PORT, isIcmp, type Packet, type Party } from './packet.ts';
+import { PROTOCOL_NUMBERS, type Traffic } from './packet.ts';
+import { PartyError, type Place, placeAddresses, placeName, placeOf } from './party.ts';
 import type { TraceStep, Walk } from './tier-walk.ts';
 import type { World } from './world.ts';
 
@@ -38,8 +38,7 @@ function withoutNearMisses(step: TraceStep): Step {
 export function trace(world: World, packet: Packet): Trace {
   const source = placeOf(world, packet.from);
   const destination = placeOf(world, packet.to);
-  const family = chooseFamily(source, destination, packet.family);
-  const traffic = trafficOf(packet, source, destination, family);
+  const traffic = trafficOf(packet, source, destination);
   const steps: TraceStep[] = [];
   const journey = { world, source, destination, traffic };
   const walk = (direction: Direction): Walk => ({
@@ -53,44 +52,55 @@ export function trace(world: World, packet: Packet): Trace {
   return { verdict, egress, ingress, steps, traffic, source, destination };
 }
 
-function chooseFamily(source: Place, destination: Place, wanted: Family | undefined): Family {
-  const has = (place: Place, family: Family) => placeAddress(place, family) !== undefined;
-  const candidates: readonly Family[] = wanted === undefined ? [4, 6] : [wanted];
-  const family = candidates.find((it) => has(source, it) && has(destination, it));
-  if (family !== undefined) return family;
-  const list = (place: Place) => placeAddresses(place).map(formatAddress).join(', ') || 'none';
-  const missing = wanted === undefined ? 'no address family' : `no IPv${wanted}`;
-  const pair = `${placeName(source)} to ${placeName(destination)}`;
-  throw new PartyError(
-    `Cannot judge ${pair}: they share ${missing} (addresses ${list(source)} and ${list(destination)})`,
-  );
-}
-
-function trafficOf(packet: Packet, source: Place, destination: Place, family: Family): Traffic {
+function trafficOf(packet: Packet, source: Place, destination: Place): Traffic {
   const { protocol, sourcePort, port, icmpType, icmpCode } = packet;
   const withPorts = !isIcmp(protocol);
   const echoRequest = protocol === PROTOCOL_NUMBERS.icmpv6 ? 128 : 8;
+  const from = { name: placeName(source), addresses: addressesOf(source, packet.from) };
+  const to = { name: placeName(destination), addresses: addressesOf(destination, packet.to) };
+  const [sourceAddress, destinationAddress] = addressPair(from, to, packet.family);
   return {
-    family,
+    family: sourceAddress.family,
     protocol,
     source: {
-      address: addressAt(source, packet.from, family),
+      address: sourceAddress,
       port: withPorts ? (sourcePort ?? EPHEMERAL_PORT) : undefined,
-      name: placeName(source),
+      name: from.name,
     },
     destination: {
-      address: addressAt(destination, packet.to, family),
+      address: destinationAddress,
       port: withPorts ? port : undefined,
-      name: placeName(destination),
+      name: to.name,
     },
     ...(withPorts ? {} : { icmp: { type: icmpType ?? echoRequest, code: icmpCode ?? 0 } }),
   };
 }
 
-/** The address that was named, else the first of the family. */
-function addressAt(place: Place, party: Packet['from'], family: Family): Address {
+/** The address that was named, else all that the place has. */
+function addressesOf(place: Place, party: Party): readonly Address[] {
   const named = party.type === 'address' ? parseAddress(party.address) : undefined;
-  const address = named?.family === family ? named : placeAddress(place, family);
-  if (address) return address;
-  throw new PartyError(`Cannot judge ${placeName(place)}: it has no IPv${family} address`);
+  return named ? [named] : placeAddresses(place);
+}
+
+interface Candidates {
+  readonly name: string;
+  readonly addresses: readonly Address[];
+}
+
+/** The first addresses of the first family that both have. */
+function addressPair(
+  from: Candidates,
+  to: Candidates,
+  wanted: Family | undefined,
+): [source: Address, destination: Address] {
+  for (const family of wanted === undefined ? FAMILIES : [wanted]) {
+    const source = from.addresses.find((address) => address.family === family);
+    const destination = to.addresses.find((address) => address.family === family);
+    if (source && destination) return [source, destination];
+  }
+  const list = ({ addresses }: Candidates) => addresses.map(formatAddress).join(', ') || 'none';
+  const missing = wanted === undefined ? 'no address family' : `no IPv${wanted}`;
+  throw new PartyError(
+    `Cannot judge ${from.name} to ${to.name}: they share ${missing} (addresses ${list(from)} and ${list(to)})`,
+  );
 }

@@ -1,7 +1,10 @@
 // The question: a packet between two parties, and the same packet once its addresses are known.
 import type { Address, Family } from '#lib';
 
-/** Who sends or receives: a pod, a host itself, or an address that is neither. */
+/**
+ * Who sends or receives: a pod, a host itself, or an address. The address of a pod or host means that pod or host,
+ * by that address of its own.
+ */
 export type Party =
   | { readonly type: 'workload'; readonly namespace: string; readonly name: string }
   | { readonly type: 'node'; readonly name: string }

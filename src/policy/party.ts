@@ -1,5 +1,5 @@
 // Who the parties of a packet are: from the words of a user to a pod, a host or an outside address.
-import { type Address, type Family, formatAddress, parseAddress } from '#lib';
+import { type Address, formatAddress, parseAddress } from '#lib';
 import type { Party } from './packet.ts';
 import type { World } from './world.ts';
 import type { Host, Workload } from './world-endpoints.ts';
@@ -20,28 +20,18 @@ export type Place =
   | { readonly type: 'outside'; readonly address: Address };
 
 /**
- * Reads `namespace/pod`, `node:NAME` or an address; the address of a pod or node means that pod or node. Throws
- * PartyError, which lists near names.
+ * Reads `namespace/pod`, `node:NAME` or an address; the address of a pod or node means that pod or node, by that
+ * address. Throws PartyError, which lists near names.
  */
 export function parseParty(world: World, text: string): Party {
   const party = readParty(text);
-  if (party.type !== 'address') {
-    placeOf(world, party);
-    return party;
-  }
-  const address = addressOf(party.address);
   const place = placeOf(world, party);
-  if (place.type === 'workload') {
-    return { type: 'workload', namespace: place.workload.namespace, name: place.workload.pod };
-  }
-  if (place.type === 'host') return { type: 'node', name: place.host.name };
-  const service = world.services.get(addressKey(address));
-  if (service !== undefined) {
-    throw new PartyError(
-      `Cannot judge ${text}: it is the address of service ${service}; name one of the pods behind it`,
-    );
-  }
-  return party;
+  if (place.type !== 'outside') return party;
+  const service = world.services.get(addressKey(place.address));
+  if (service === undefined) return party;
+  throw new PartyError(
+    `Cannot judge ${text}: it is the address of service ${service}; name one of the pods behind it`,
+  );
 }
 
 function readParty(text: string): Party {
@@ -141,11 +131,6 @@ function editDistance(a: string, b: string, limit: number): number {
     row = next;
   }
   return row[b.length] ?? 0;
-}
-
-/** The place's address of a family. */
-export function placeAddress(place: Place, family: Family): Address | undefined {
-  return placeAddresses(place).find((address) => address.family === family);
 }
 
 export function placeAddresses(place: Place): readonly Address[] {

@@ -1,0 +1,188 @@
+// Host endpoints (spec 10; spec 02, 2.5): stages, failsafe ports, named and `*`, forwarded traffic.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { GlobalNetworkPolicy, Resource } from '#api';
+import { ask, felix, globalPolicy, hostEndpoint, node, pod } from './sample-cluster.ts';
+import { rule, verdict } from './sample-cluster.ts';
+
+const CLUSTER: readonly Resource[] = [
+  node('one', '192.0.2.1'),
+  node('two', '192.0.2.2'),
+  pod('shop/web', ['10.0.0.1'], { labels: { app: 'web' } }),
+  pod('shop/cart', ['10.0.0.2'], { labels: { app: 'cart' } }),
+  pod('shop/db', ['10.0.1.1'], { labels: { app: 'db' }, node: 'two' }),
+];
+const OUTSIDE = '198.51.100.7';
+const HOST = { role: 'host' };
+const OPEN = ['projectcalico-default-allow'];
+
+function named(profiles: string[] = []): Resource {
+  const spec = { node: 'one', interfaceName: 'eth0', expectedIPs: ['192.0.2.1'], profiles };
+  return hostEndpoint('one-eth0', spec, HOST);
+}
+
+function wildcard(profiles: string[] = []): Resource {
+  return hostEndpoint('one-all', { node: 'one', interfaceName: '*', profiles }, HOST);
+}
+
+function hostPolicy(name: string, spec: GlobalNetworkPolicy['spec']): Resource {
+  return globalPolicy(name, { selector: "role == 'host'", ...spec });
+}
+
+/** A policy that denies everything in one stage. */
+function denyAll(stage: GlobalNetworkPolicy['spec'], direction: 'ingress' | 'egress'): Resource {
+  return hostPolicy('deny', { ...stage, [direction]: [{ action: 'Deny' }] });
+}
+
+const FORWARD = { applyOnForward: true };
+const PRE_DNAT = { preDNAT: true, applyOnForward: true };
+const UNTRACKED = { doNotTrack: true, applyOnForward: true };
+
+test('a host endpoint without policy or profile denies but for failsafe ports; forwarding goes on', () => {
+  for (const endpoint of [named(), wildcard()]) {
+    const all = [...CLUSTER, endpoint];
+    assert.equal(verdict(all, OUTSIDE, 'node:one'), 'deny ingress');
+    assert.equal(verdict(all, OUTSIDE, 'node:one', { port: 22 }), 'allow');
+    assert.equal(verdict(all, OUTSIDE, 'node:one', { port: 22, protocol: 17 }), 'deny ingress');
+    assert.equal(verdict(all, 'node:one', OUTSIDE), 'deny egress');
+    assert.equal(verdict(all, 'node:one', OUTSIDE, { port: 53, protocol: 17 }), 'allow');
+    assert.equal(verdict(all, 'node:one', 'node:two', { port: 6443 }), 'allow');
+    assert.equal(verdict(all, OUTSIDE, 'shop/web'), 'allow');
+    assert.equal(verdict(all, 'shop/web', OUTSIDE), 'allow');
+    assert.equal(verdict(all, 'shop/web', 'node:one'), 'allow');
+    assert.equal(verdict(all, 'node:one', 'shop/web'), 'allow');
+    assert.equal(verdict(all, OUTSIDE, 'node:two'), 'allow');
+  }
+});
+
+test('profiles of a host endpoint: default-allow opens it, a missing one denies', () => {
+  assert.equal(verdict([...CLUSTER, named(OPEN)], OUTSIDE, 'node:one'), 'allow');
+  assert.equal(verdict([...CLUSTER, wildcard(OPEN)], 'node:one', OUTSIDE), 'allow');
+  assert.equal(
+    verdict([...CLUSTER, named(['gone', ...OPEN])], OUTSIDE, 'node:one'),
+    'deny ingress',
+  );
+});
+
+test('failsafe ports are configurable, by network too, and an empty list switches them off', () => {
+  const ports = [{ protocol: 'tcp', port: 2222, net: '198.51.100.0/24' }];
+  const own = [...CLUSTER, named(), felix({ failsafeInboundHostPorts: ports })];
+  assert.equal(verdict(own, OUTSIDE, 'node:one', { port: 2222 }), 'allow');
+  assert.equal(verdict(own, '203.0.113.1', 'node:one', { port: 2222 }), 'deny ingress');
+  assert.equal(verdict(own, OUTSIDE, 'node:one', { port: 22 }), 'deny ingress');
+  const none = [...CLUSTER, named(), felix({ failsafeInboundHostPorts: [] })];
+  assert.equal(verdict(none, OUTSIDE, 'node:one', { port: 22 }), 'deny ingress');
+});
+
+test('normal policy is for the host itself, not for what it forwards', () => {
+  const all = [...CLUSTER, named(OPEN), denyAll({}, 'ingress')];
+  assert.equal(verdict(all, OUTSIDE, 'node:one'), 'deny ingress');
+  assert.equal(verdict(all, OUTSIDE, 'node:one', { port: 22 }), 'allow');
+  assert.equal(verdict(all, OUTSIDE, 'shop/web'), 'allow');
+  const out = [...CLUSTER, named(OPEN), denyAll({}, 'egress')];
+  assert.equal(verdict(out, 'node:one', OUTSIDE), 'deny egress');
+  assert.equal(verdict(out, 'shop/web', OUTSIDE), 'allow');
+});
+
+test('applyOnForward: in by ingress, out by egress; a failsafe port spares nothing here', () => {
+  const into = [...CLUSTER, named(OPEN), denyAll(FORWARD, 'ingress')];
+  assert.equal(verdict(into, OUTSIDE, 'shop/web'), 'deny ingress');
+  assert.equal(verdict(into, OUTSIDE, 'shop/web', { port: 22 }), 'deny ingress');
+  assert.equal(verdict(into, 'shop/db', 'shop/web'), 'deny ingress');
+  assert.equal(verdict(into, 'shop/cart', 'shop/web'), 'allow');
+  assert.equal(verdict(into, 'shop/web', OUTSIDE), 'allow');
+  const out = [...CLUSTER, named(OPEN), denyAll(FORWARD, 'egress')];
+  assert.equal(verdict(out, 'shop/web', OUTSIDE), 'deny egress');
+  assert.equal(verdict(out, 'shop/web', 'shop/db'), 'deny egress');
+  assert.equal(verdict(out, 'shop/web', 'shop/cart'), 'allow');
+  assert.equal(verdict(out, 'shop/web', 'node:one'), 'allow');
+});
+
+test('forwarded traffic that no forward policy decides goes on; the default action of a tier does decide', () => {
+  const pass = hostPolicy('p', { ...FORWARD, ingress: [rule('Pass')] });
+  assert.equal(verdict([...CLUSTER, named(), pass], OUTSIDE, 'shop/web'), 'allow');
+  const noMatch = hostPolicy('p', { ...FORWARD, ingress: [{ action: 'Allow', protocol: 'UDP' }] });
+  assert.equal(verdict([...CLUSTER, named(), noMatch], OUTSIDE, 'shop/web'), 'deny ingress');
+});
+
+test('a * host endpoint sees pods coming in, on pre-DNAT and forward ingress, and not going to local pods', () => {
+  const into = [...CLUSTER, wildcard(OPEN), denyAll(FORWARD, 'ingress')];
+  assert.equal(verdict(into, 'shop/web', 'shop/cart'), 'deny egress');
+  assert.equal(verdict(into, 'shop/web', 'node:one'), 'allow');
+  assert.equal(verdict(into, OUTSIDE, 'shop/web'), 'deny ingress');
+  const preDnat = [...CLUSTER, wildcard(OPEN), denyAll(PRE_DNAT, 'ingress')];
+  assert.equal(verdict(preDnat, 'shop/web', 'shop/cart'), 'deny egress');
+  assert.equal(verdict(preDnat, 'shop/web', 'node:one'), 'deny egress');
+  const out = [...CLUSTER, wildcard(OPEN), denyAll(FORWARD, 'egress')];
+  assert.equal(verdict(out, OUTSIDE, 'shop/web'), 'allow');
+  assert.equal(verdict(out, 'shop/web', 'shop/cart'), 'allow');
+  assert.equal(verdict(out, 'shop/web', OUTSIDE), 'deny egress');
+});
+
+test('pre-DNAT: all that enters, no default drop, failsafe ports spared; an Allow skips what is later', () => {
+  const deny = [...CLUSTER, named(OPEN), denyAll(PRE_DNAT, 'ingress')];
+  assert.equal(verdict(deny, OUTSIDE, 'node:one'), 'deny ingress');
+  assert.equal(verdict(deny, OUTSIDE, 'shop/web'), 'deny ingress');
+  assert.equal(verdict(deny, OUTSIDE, 'node:one', { port: 22 }), 'allow');
+  assert.equal(verdict(deny, OUTSIDE, 'shop/web', { port: 22 }), 'allow');
+  const udp = hostPolicy('p', { ...PRE_DNAT, ingress: [{ action: 'Allow', protocol: 'UDP' }] });
+  assert.equal(verdict([...CLUSTER, named(OPEN), udp], OUTSIDE, 'node:one'), 'allow');
+  const allow = hostPolicy('allow', { ...PRE_DNAT, ingress: [rule('Allow')] });
+  const skips = [...CLUSTER, named(), allow, denyAll(FORWARD, 'ingress')];
+  assert.deepEqual(ask(skips, OUTSIDE, 'node:one').ingress.policy?.name, 'allow');
+  assert.equal(verdict(skips, OUTSIDE, 'node:one'), 'allow');
+  assert.equal(verdict(skips, OUTSIDE, 'shop/web'), 'allow');
+  const guarded = [...skips, globalPolicy('w', { selector: "app == 'web'" })];
+  assert.equal(verdict(guarded, OUTSIDE, 'shop/web'), 'deny ingress');
+});
+
+test('untracked comes first, both ways, skips what is later, and * has none', () => {
+  const deny = [...CLUSTER, named(OPEN), denyAll(UNTRACKED, 'ingress')];
+  assert.equal(verdict(deny, OUTSIDE, 'node:one'), 'deny ingress');
+  assert.equal(verdict(deny, OUTSIDE, 'shop/web'), 'deny ingress');
+  assert.equal(verdict(deny, OUTSIDE, 'shop/web', { port: 22 }), 'allow');
+  assert.equal(
+    verdict([...CLUSTER, wildcard(OPEN), denyAll(UNTRACKED, 'ingress')], OUTSIDE, 'node:one'),
+    'allow',
+  );
+  const out = [...CLUSTER, named(OPEN), denyAll(UNTRACKED, 'egress')];
+  assert.equal(verdict(out, 'node:one', OUTSIDE), 'deny egress');
+  assert.equal(verdict(out, 'shop/web', OUTSIDE), 'allow');
+  const allow = hostPolicy('allow', { ...UNTRACKED, ingress: [rule('Allow')] });
+  const preDnat = hostPolicy('pre', { ...PRE_DNAT, ingress: [rule('Deny')] });
+  assert.equal(verdict([...CLUSTER, named(), allow, preDnat], OUTSIDE, 'node:one'), 'allow');
+});
+
+test('a named host endpoint goes before *, and one that expects another address is another interface', () => {
+  const open = [...CLUSTER, named(OPEN), wildcard()];
+  assert.equal(verdict(open, OUTSIDE, 'node:one'), 'allow');
+  const other = hostEndpoint('other', {
+    node: 'one',
+    interfaceName: 'eth1',
+    expectedIPs: ['192.0.2.99'],
+  });
+  assert.equal(verdict([...CLUSTER, other, wildcard(OPEN)], OUTSIDE, 'node:one'), 'allow');
+  assert.equal(verdict([...CLUSTER, other, wildcard(OPEN)], OUTSIDE, '192.0.2.99'), 'deny ingress');
+});
+
+test('selectors of rules reach host endpoints by expectedIPs only', () => {
+  const guard = globalPolicy('g', {
+    selector: "app == 'web'",
+    ingress: [rule('Allow', { selector: "role == 'host'" })],
+  });
+  const two = (expectedIPs: string[]) =>
+    hostEndpoint('two', { node: 'two', interfaceName: 'eth0', expectedIPs, profiles: OPEN }, HOST);
+  assert.equal(verdict([...CLUSTER, guard, two(['192.0.2.2'])], 'node:two', 'shop/web'), 'allow');
+  assert.equal(verdict([...CLUSTER, guard, two([])], 'node:two', 'shop/web'), 'deny ingress');
+});
+
+test('a policy with a namespaceSelector is for workloads; global() is for hosts', () => {
+  const judge = (namespaceSelector: string, to: string) => {
+    const policy = globalPolicy('p', { namespaceSelector, ingress: [rule('Deny')] });
+    return verdict([...CLUSTER, named(OPEN), policy], OUTSIDE, to);
+  };
+  assert.equal(judge('all()', 'node:one'), 'allow');
+  assert.equal(judge('all()', 'shop/web'), 'deny ingress');
+  assert.equal(judge('global()', 'node:one'), 'deny ingress');
+  assert.equal(judge('global()', 'shop/web'), 'allow');
+});
