@@ -18,12 +18,12 @@ export interface FlowFilter {
   readonly sinceMs?: number;
   readonly port?: number;
   readonly protocol?: string;
+  /** The newest so many. */
+  readonly limit?: number;
 }
 
-/** The text form, as in a command line or a query string. */
-export type FlowFilterParams = Readonly<
-  Partial<Record<keyof typeof PARAMETERS, string | undefined>>
->;
+/** The text form, as in a command line or a query string; see `parseFlowFilter` for the names. */
+export type FlowFilterParams = Readonly<Record<string, string | undefined>>;
 
 /** All that is wrong with a filter at once. */
 export class InvalidFlowFilter extends Error {
@@ -48,7 +48,7 @@ const RFC3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$
 
 type Reader = (text: string, nowMs: number) => FlowFilter | string;
 
-const PARAMETERS = {
+const PARAMETERS: Readonly<Record<string, Reader>> = {
   from: (text) => readEnd(text, (from) => ({ from })),
   to: (text) => readEnd(text, (to) => ({ to })),
   verdict: (text) =>
@@ -60,21 +60,27 @@ const PARAMETERS = {
     const valid = /^\d{1,5}$/.test(text) && port >= 1 && port <= 65535;
     return valid ? { port } : 'is no port from 1 to 65535';
   },
+  limit: (text) => {
+    const limit = Number(text);
+    const valid = /^\d{1,7}$/.test(text) && limit >= 1;
+    return valid ? { limit } : 'is no number from 1 to 9999999';
+  },
   protocol: (text) =>
     /^[a-zA-Z0-9]{1,16}$/.test(text)
       ? { protocol: text.toLowerCase() }
       : 'is no protocol: write tcp, udp, icmp, icmpv6, sctp or a number',
-} satisfies Record<string, Reader>;
+};
 
-/** Throws InvalidFlowFilter. Empty values are as if absent; `nowMs` is what `since=5m` counts back from. */
+/**
+ * Reads `from`, `to`, `verdict`, `policy`, `since`, `port`, `protocol` and `limit`. Empty values are as if
+ * absent; `nowMs` is what `since=5m` counts back from. Throws InvalidFlowFilter.
+ */
 export function parseFlowFilter(params: FlowFilterParams, nowMs: number): FlowFilter {
   const problems: string[] = [];
   let filter: FlowFilter = {};
   for (const [name, text] of Object.entries(params)) {
     if (text === undefined || text === '') continue;
-    const read: Reader | undefined = Object.hasOwn(PARAMETERS, name)
-      ? PARAMETERS[name as keyof typeof PARAMETERS]
-      : undefined;
+    const read = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
     const result =
       text.length > TEXT_MAX
         ? `is longer than ${TEXT_MAX} characters`

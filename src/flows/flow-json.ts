@@ -6,6 +6,7 @@ const TEXT_MAX = 512;
 const LABELS_MAX = 128;
 const POLICIES_MAX = 128;
 const PROBLEMS_MAX = 16;
+const BATCH_MAX = 10_000;
 
 /** All that is wrong with a record at once. */
 export class InvalidFlow extends Error {
@@ -24,6 +25,17 @@ export function parseFlow(value: unknown): Flow {
   const flow = readFlow(reader.object(value, ''));
   if (reader.problems.length > 0) throw new InvalidFlow(reader.problems);
   return flow;
+}
+
+/** A batch as an agent ships it: all of it, or InvalidFlow with the problems of its records. */
+export function parseFlows(values: unknown): Flow[] {
+  if (!Array.isArray(values) || values.length > BATCH_MAX) {
+    throw new InvalidFlow([`batch is no list of at most ${BATCH_MAX} flows`]);
+  }
+  const reader = new Reader();
+  const flows = values.map((value, index) => readFlow(reader.object(value, `[${index}]`)));
+  if (reader.problems.length > 0) throw new InvalidFlow(reader.problems);
+  return flows;
 }
 
 function readFlow(fields: Fields): Flow {

@@ -58,8 +58,9 @@ export class FlowLog {
     this.publish(nowMs);
   }
 
-  /** Matching flows, oldest first; of more than `limit`, the newest. */
-  query(filter: FlowFilter = {}, limit = Number.POSITIVE_INFINITY): Flow[] {
+  /** Matching flows, oldest first; of more than the filter's limit, the newest. */
+  query(filter: FlowFilter = {}): Flow[] {
+    const { limit = Number.POSITIVE_INFINITY } = filter;
     const found: Flow[] = [];
     for (const joined of [...this.#flows.values()].reverse()) {
       if (found.length >= limit) break;

@@ -27,7 +27,7 @@ export {
   parseFlowFilter,
 } from './flow-filter.ts';
 export { type FlowFormat, formatFlow, formatFlowHeader, hitText } from './flow-format.ts';
-export { InvalidFlow, parseFlow } from './flow-json.ts';
+export { InvalidFlow, parseFlow, parseFlows } from './flow-json.ts';
 export { FlowLog, type FlowLogOptions } from './flow-log.ts';
 export {
   type Denial,
