@@ -114,9 +114,11 @@ class Reader {
     if (this.problems.length < PROBLEMS_MAX) this.problems.push(`${path || 'flow'} ${message}`);
   }
 
+  /** The fields of what is no object have no problems of their own. */
   object(value: unknown, path: string): Fields {
-    if (!isObject(value)) this.problem(path, 'is no object');
-    return new Fields(this, isObject(value) ? value : {}, path);
+    if (isObject(value)) return new Fields(this, value, path);
+    this.problem(path, 'is no object');
+    return new Fields(new Reader(), {}, path);
   }
 }
 
