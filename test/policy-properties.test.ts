@@ -124,18 +124,11 @@ test('where rules name no networks and no families, both addresses of a pod fare
 test('a policy of a Pass tier without rules changes no verdict', () => {
   fc.assert(
     fc.property(world, ({ resources }) => {
-      const tier = {
-        apiVersion: 'projectcalico.org/v3',
-        kind: 'Tier',
-        metadata: { name: 'idle' },
-        ...{ spec: { order: 1, defaultAction: 'Pass' } },
-      };
-      const policy = {
-        apiVersion: 'projectcalico.org/v3',
-        kind: 'GlobalNetworkPolicy',
-        metadata: { name: 'idle' },
-        ...{ spec: { tier: 'idle', selector: 'all()', types: ['Ingress', 'Egress'] } },
-      };
+      const idle = { apiVersion: 'projectcalico.org/v3', metadata: { name: 'idle' } };
+      const tier = { ...idle, kind: 'Tier', spec: { order: 1, defaultAction: 'Pass' } };
+      const types = ['Ingress', 'Egress'];
+      const spec = { tier: 'idle', selector: 'all()', types };
+      const policy = { ...idle, kind: 'GlobalNetworkPolicy', spec };
       const list = packets(resources);
       assert.deepEqual(deciders([...resources, tier, policy], list), deciders(resources, list));
     }),

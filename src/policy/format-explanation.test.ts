@@ -6,7 +6,7 @@ import { evaluate } from './evaluate.ts';
 import { formatExplanation } from './format-explanation.ts';
 import { parseParty } from './party.ts';
 import { globalPolicy, namespace, networkPolicy, node, pod } from './sample-cluster.ts';
-import { rule, tier } from './sample-cluster.ts';
+import { resource, rule, tier } from './sample-cluster.ts';
 import { buildWorld } from './world.ts';
 
 const CLUSTER: readonly Resource[] = [
@@ -25,17 +25,17 @@ const guard = networkPolicy('shop/db', {
   ],
 });
 
-const kubernetes: Resource = {
-  apiVersion: 'networking.k8s.io/v1',
-  kind: 'NetworkPolicy',
-  metadata: { name: 'db', namespace: 'shop' },
-  ...{
+const kubernetes = resource(
+  'networking.k8s.io/v1',
+  'NetworkPolicy',
+  { name: 'db', namespace: 'shop' },
+  {
     spec: {
       podSelector: { matchLabels: { app: 'db' } },
       ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }] }],
     },
   },
-};
+);
 
 function explain(resources: readonly Resource[], from: string, to: string, port = 80): string {
   const world = buildWorld(resources);

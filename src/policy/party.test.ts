@@ -1,25 +1,30 @@
 // Parties as users write them: pods, nodes, addresses, near names, and what cannot be meant.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Resource } from '#api';
 import { formatAddress } from '#lib';
 import { trace } from './evaluate.ts';
 import { parseParty, PartyError } from './party.ts';
-import { ask, hostEndpoint, node, pod, verdict } from './sample-cluster.ts';
+import { ask, hostEndpoint, networkPolicy, node, pod } from './sample-cluster.ts';
+import { resource, verdict } from './sample-cluster.ts';
 import { buildWorld } from './world.ts';
 
-const service: Resource = {
-  apiVersion: 'v1',
-  kind: 'Service',
-  metadata: { name: 'cart', namespace: 'shop' },
-  ...{ spec: { clusterIP: '10.96.0.10' } },
-};
-const calicoNode: Resource = {
-  apiVersion: 'projectcalico.org/v3',
-  kind: 'Node',
-  metadata: { name: 'two' },
-  ...{ spec: { bgp: { ipv4Address: '192.0.2.2/24', ipv6Address: '2001:db8::2/64' } } },
-};
+const CALICO = 'projectcalico.org/v3';
+const service = resource(
+  'v1',
+  'Service',
+  { name: 'cart', namespace: 'shop' },
+  {
+    spec: { clusterIP: '10.96.0.10' },
+  },
+);
+const calicoNode = resource(
+  CALICO,
+  'Node',
+  { name: 'two' },
+  {
+    spec: { bgp: { ipv4Address: '192.0.2.2/24', ipv6Address: '2001:db8::2/64' } },
+  },
+);
 const hostNetworked = {
   ...pod('shop/agent', ['192.0.2.1']),
   spec: { nodeName: 'one', hostNetwork: true, containers: [] },
@@ -80,12 +85,8 @@ test("a pod on its host's network is that host", () => {
 });
 
 test('the family: IPv4 where both have it, the one they share, or an error', () => {
-  const net = (cidr: string): Resource => ({
-    apiVersion: 'projectcalico.org/v3',
-    kind: 'NetworkPolicy',
-    metadata: { name: 'p', namespace: 'shop' },
-    ...{ spec: { ingress: [{ action: 'Allow', source: { nets: [cidr] } }] } },
-  });
+  const net = (cidr: string) =>
+    networkPolicy('shop/p', { ingress: [{ action: 'Allow', source: { nets: [cidr] } }] });
   assert.equal(verdict([...CLUSTER, net('10.0.0.0/8')], 'shop/cart', 'shop/web'), 'allow');
   assert.equal(verdict([...CLUSTER, net('2001:db8::/32')], 'node:two', 'shop/web'), 'deny ingress');
   assert.equal(verdict([...CLUSTER, net('2001:db8::/32')], '2001:db8::9', 'shop/web'), 'allow');
@@ -98,12 +99,7 @@ test('the family: IPv4 where both have it, the one they share, or an error', () 
 });
 
 test('pods and nodes that run nowhere yet are judged by stand-in addresses that nobody else has', () => {
-  const pool: Resource = {
-    apiVersion: 'projectcalico.org/v3',
-    kind: 'IPPool',
-    metadata: { name: 'p' },
-    ...{ spec: { cidr: '10.65.0.0/30' } },
-  };
+  const pool = resource(CALICO, 'IPPool', { name: 'p' }, { spec: { cidr: '10.65.0.0/30' } });
   const manifests = [pod('a/a', []), pod('a/b', []), pod('a/c', [], { node: 'new' }), pool];
   const planned = buildWorld([
     ...manifests,

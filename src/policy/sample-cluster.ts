@@ -16,6 +16,16 @@ import { buildWorld } from './world.ts';
 
 const CALICO = 'projectcalico.org/v3';
 
+/** Any resource; `rest` is its spec and status. */
+export function resource(
+  apiVersion: string,
+  kind: string,
+  metadata: Resource['metadata'],
+  rest: object = {},
+): Resource {
+  return { apiVersion, kind, metadata, ...rest };
+}
+
 export function namespace(name: string, labels: Record<string, string> = {}): Resource {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
@@ -68,7 +78,7 @@ interface PodOptions {
 
 export function node(name: string, address: string): Resource {
   const status = { addresses: [{ type: 'InternalIP', address }] };
-  return { apiVersion: 'v1', kind: 'Node', metadata: { name }, ...{ status } };
+  return resource('v1', 'Node', { name }, { status });
 }
 
 export function networkPolicy(name: string, spec: NetworkPolicy['spec']): NetworkPolicy {
@@ -87,7 +97,7 @@ export function globalPolicy(name: string, spec: GlobalNetworkPolicy['spec']): G
 
 export function tier(name: string, order: number, defaultAction?: 'Deny' | 'Pass'): Resource {
   const spec = { order, ...(defaultAction ? { defaultAction } : {}) };
-  return { apiVersion: CALICO, kind: 'Tier', metadata: { name }, ...{ spec } };
+  return resource(CALICO, 'Tier', { name }, { spec });
 }
 
 export function networkSet(
@@ -98,7 +108,7 @@ export function networkSet(
   const [ns = '', own] = name.split('/');
   const metadata = own === undefined ? { name, labels } : { name: own, namespace: ns, labels };
   const kind = own === undefined ? 'GlobalNetworkSet' : 'NetworkSet';
-  return { apiVersion: CALICO, kind, metadata, ...{ spec: { nets } } };
+  return resource(CALICO, kind, metadata, { spec: { nets } });
 }
 
 export function hostEndpoint(
@@ -110,7 +120,7 @@ export function hostEndpoint(
 }
 
 export function felix(spec: Record<string, unknown>, name = 'default'): Resource {
-  return { apiVersion: CALICO, kind: 'FelixConfiguration', metadata: { name }, ...{ spec } };
+  return resource(CALICO, 'FelixConfiguration', { name }, { spec });
 }
 
 /** A rule on TCP. */

@@ -92,7 +92,8 @@ function nodeOf({ name, ip, hostNetwork }: SuitePod): Resource[] {
   if (hostNetwork !== true) return [];
   const status = { addresses: [{ type: 'InternalIP', address: ip }] };
   const metadata = { name, labels: { 'kubernetes.io/os': 'linux' } };
-  return [{ apiVersion: 'v1', kind: 'Node', metadata, ...{ status } }];
+  const node = { apiVersion: 'v1', kind: 'Node', metadata, status };
+  return [node];
 }
 
 function keyOf(kind: string, { namespace, name }: { namespace?: string; name: string }): string {
