@@ -55,6 +55,7 @@ test('every problem has its path', () => {
       'packets.in',
       'policies[0].rule',
       'policies[0].action',
+      'surprise',
     ],
   );
 });
