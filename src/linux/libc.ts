@@ -8,7 +8,7 @@ import type { KoffiFunc, LibraryHandle } from 'koffi';
 const SIGNATURES = {
   bind: 'int bind(int, const void *, uint32_t)',
   close: 'int close(int)',
-  getsockname: 'int getsockname(int, void *, void *)',
+  flock: 'int flock(int, int)',
   listen: 'int listen(int, int)',
   mount: 'int mount(const char *, const char *, const char *, unsigned long, const void *)',
   poll: 'int poll(void *, unsigned long, int)',

@@ -1,13 +1,27 @@
 // Network namespaces: opening, creating and deleting them, and running code inside one.
 
-import { closeSync, mkdirSync, openSync, rmSync, stat, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  stat,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import { parseAddress, addressBytes } from '#lib';
 import { ERRNO, LITTLE_ENDIAN, SystemError, libc, libcOrThrow } from './libc.ts';
 
 const CLONE_NEWNET = 0x4000_0000;
 const MS_BIND = 0x1000;
+const MS_REC = 0x4000;
+const MS_SHARED = 1 << 20;
+const LOCK_EX = 2;
 const MNT_DETACH = 2;
+/** Where `ip netns` and container runtimes keep their namespaces. */
+const COMMON_DIRECTORY = '/run/netns';
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
 const AF_INET = 2;
@@ -48,6 +62,7 @@ export function currentNamespace(): number {
 export function createNamespace(path: string): void {
   warmThreadPool();
   mkdirSync(dirname(path), { recursive: true });
+  if (realpathSync(dirname(path)) === COMMON_DIRECTORY) shareCommonDirectory();
   writeFileSync(path, '', { flag: 'wx', mode: 0o444 });
   const action = `cannot create network namespace ${JSON.stringify(path)}`;
   const home = currentNamespace();
@@ -59,7 +74,7 @@ export function createNamespace(path: string): void {
       comeHome(home);
     }
   } catch (error) {
-    rmSync(path, { force: true });
+    unlinkSync(path);
     throw error;
   } finally {
     closeSync(home);
@@ -73,7 +88,26 @@ export function deleteNamespace(path: string): void {
   if (result < 0 && result !== -ERRNO.EINVAL) {
     throw new SystemError(`cannot unmount network namespace ${JSON.stringify(path)}`, -result);
   }
-  rmSync(path, { force: true });
+  unlinkSync(path);
+}
+
+/**
+ * Makes the common directory a shared mount of itself, as `ip netns add` does at its first use, and
+ * under the same lock. Otherwise that would later hide what is mounted here by now.
+ */
+function shareCommonDirectory(): void {
+  const action = `cannot make ${COMMON_DIRECTORY} a shared mount`;
+  const lock = openSync(COMMON_DIRECTORY, 'r');
+  try {
+    libcOrThrow(action, 'flock', lock, LOCK_EX);
+    const share = ['', COMMON_DIRECTORY, 'none', MS_SHARED | MS_REC, null] as const;
+    if (libc('mount', ...share) === 0) return;
+    const itself = [COMMON_DIRECTORY, COMMON_DIRECTORY, 'none', MS_BIND | MS_REC, null] as const;
+    libcOrThrow(action, 'mount', ...itself);
+    libcOrThrow(action, 'mount', ...share);
+  } finally {
+    closeSync(lock);
+  }
 }
 
 /**

@@ -61,3 +61,9 @@ export function ip(namespace: TestNamespace, ...args: string[]): Record<string, 
   });
   return text.trim() === '' ? [] : JSON.parse(text);
 }
+
+/** Loads an nftables base chain of these rules with the `nft` program, in a table of its own. */
+export function loadChain(namespace: TestNamespace, chain: string, rules: readonly string[]): void {
+  const ruleset = `table inet ${chain.split(' ')[0]} {\nchain c {\ntype ${chain};\n${rules.join('\n')}\n}\n}\n`;
+  execFileSync('nsenter', [`--net=${namespace.path}`, 'nft', '-f', '-'], { input: ruleset });
+}

@@ -112,7 +112,8 @@ const TCP_STATES: readonly string[] = [
 
 /**
  * Connection tracking of one namespace. Events tell of connections that begin after it is opened;
- * those that were there before are in `dump`, and may end without an event.
+ * those that were there before are in `dump`, and may end without an event. The kernel looks for
+ * connections that are over up to a minute late; a dump makes it end them, with events, at once.
  */
 export class ConntrackSocket {
   readonly #events: NetlinkSocket;

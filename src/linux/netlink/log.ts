@@ -69,7 +69,7 @@ export class LogReader {
     this.#socket = socket;
   }
 
-  /** Throws NetlinkError; EBUSY when another reader has the group. */
+  /** Throws NetlinkError; EPERM when another reader has the group. */
   static open(options: LogReaderOptions): LogReader {
     const { group } = options;
     if (!Number.isInteger(group) || group < 0 || group > 0xffff) {
@@ -84,7 +84,7 @@ export class LogReader {
       socket.request({
         type: CONFIGURE,
         body: configuration(options),
-        action: `cannot read log group ${group}`,
+        action: `cannot read log group ${group} (each has one reader; is there another?)`,
       });
       return new LogReader(socket);
     } catch (error) {
