@@ -33,6 +33,30 @@ const PortRange = Type.Union([PortNumber, Type.String({ format: 'port-range' })]
 const Networks = Type.Array(Type.String({ format: 'network' }));
 const TableRange = Type.Object({ min: Type.Integer({ minimum: 1 }), max: Type.Integer() });
 
+const DSCP_NAMES = [
+  'DF',
+  'EF',
+  'CS0',
+  'CS1',
+  'CS2',
+  'CS3',
+  'CS4',
+  'CS5',
+  'CS6',
+  'AF11',
+  'AF12',
+  'AF13',
+  'AF21',
+  'AF22',
+  'AF23',
+  'AF31',
+  'AF32',
+  'AF33',
+  'AF41',
+  'AF42',
+  'AF43',
+] as const;
+
 /** A port that host policy never closes. */
 export const ProtoPort = Type.Object({
   protocol: Type.Optional(anyCase('TCP', 'UDP', 'SCTP')),
@@ -288,13 +312,7 @@ const structures = {
     ),
   ),
   istioDSCPMark: Type.Optional(
-    Type.Union([
-      Type.Integer({ minimum: 0, maximum: 63 }),
-      anyCase(
-        ...['DF', 'EF', 'CS0', 'CS1', 'CS2', 'CS3', 'CS4', 'CS5', 'CS6', 'AF11', 'AF12', 'AF13'],
-        ...['AF21', 'AF22', 'AF23', 'AF31', 'AF32', 'AF33', 'AF41', 'AF42', 'AF43'],
-      ),
-    ]),
+    Type.Union([Type.Integer({ minimum: 0, maximum: 63 }), anyCase(...DSCP_NAMES)]),
   ),
   // More do not fit into one rule of the older kernel interface.
   kubeNodePortRanges: Type.Optional(Type.Array(PortRange, { maxItems: 7 })),
