@@ -1,0 +1,90 @@
+// The API that the CNI tests speak to: in memory, with compare-and-swap, and with faults on demand.
+import type { KindDefinition, Resource } from '#api';
+import { ApiError } from '#datastore/client';
+import { isObject } from '#lib';
+
+interface Key {
+  readonly namespace?: string | undefined;
+  readonly name: string;
+}
+
+export class MemoryApi {
+  readonly #resources = new Map<string, Resource>();
+  #revision = 0;
+  /** Called before each request: it may delay it, and what it throws is the answer. */
+  intercept: (method: string, kind: string) => void | Promise<void> = () => undefined;
+
+  put(resource: Resource): Resource {
+    const metadata = { ...resource.metadata, resourceVersion: String(++this.#revision) };
+    const stored = { ...resource, metadata };
+    this.#resources.set(keyText(resource.kind, resource.metadata), stored);
+    return stored;
+  }
+
+  remove(kind: string, key: Key): void {
+    this.#resources.delete(keyText(kind, key));
+  }
+
+  find(kind: string, key: Key): Resource | undefined {
+    return this.#resources.get(keyText(kind, key));
+  }
+
+  async list(kind: KindDefinition): Promise<{ items: Resource[]; resourceVersion: string }> {
+    await this.#arrive('list', kind);
+    const items = [...this.#resources.values()].filter((item) => item.kind === kind.kind);
+    return { items: structuredClone(items), resourceVersion: String(this.#revision) };
+  }
+
+  async get(kind: KindDefinition, key: Key): Promise<Resource | undefined> {
+    await this.#arrive('get', kind);
+    return structuredClone(this.find(kind.kind, key));
+  }
+
+  async create(kind: KindDefinition, resource: Resource): Promise<Resource> {
+    await this.#arrive('create', kind);
+    if (this.find(kind.kind, resource.metadata)) {
+      throw new ApiError(409, 'AlreadyExists', 'there is one already');
+    }
+    return structuredClone(this.put(structuredClone(resource)));
+  }
+
+  async replace(kind: KindDefinition, resource: Resource): Promise<Resource> {
+    await this.#arrive('replace', kind);
+    const current = this.#require(kind.kind, resource.metadata);
+    if (current.metadata.resourceVersion !== resource.metadata.resourceVersion) {
+      throw new ApiError(409, 'Conflict', 'it was changed meanwhile');
+    }
+    return structuredClone(this.put(structuredClone(resource)));
+  }
+
+  async patch(kind: KindDefinition, key: Key, patch: unknown): Promise<Resource> {
+    await this.#arrive('patch', kind);
+    return structuredClone(this.put(merge(this.#require(kind.kind, key), patch) as Resource));
+  }
+
+  #require(kind: string, key: Key): Resource {
+    const current = this.find(kind, key);
+    if (!current) throw new ApiError(404, 'NotFound', `there is no ${kind} ${key.name}`);
+    return current;
+  }
+
+  async #arrive(method: string, kind: KindDefinition): Promise<void> {
+    await new Promise((done) => setImmediate(done));
+    await this.intercept(method, kind.kind);
+  }
+}
+
+function keyText(kind: string, key: Key): string {
+  return `${kind} ${key.namespace ?? ''}/${key.name}`;
+}
+
+/** RFC 7386. */
+function merge(target: unknown, patch: unknown): unknown {
+  if (!isObject(patch)) return patch;
+  const merged: Record<string, unknown> = isObject(target) ? { ...target } : {};
+  for (const [name, value] of Object.entries(patch)) {
+    if (value === null) delete merged[name];
+    else merged[name] = merge(merged[name], value);
+  }
+  return merged;
+}
