@@ -89,12 +89,10 @@ export class PodNetwork implements CniHandler {
       .map(({ address }) => hostPrefixText(address));
     if (addresses.length === 0) problems.push('no address is allocated to the container');
     const pod = await this.#getPod(key);
-    const annotated = pod?.metadata.annotations ?? {};
+    const owner = pod?.metadata.annotations?.[ANNOTATION.containerID] ?? '';
     if (!pod) problems.push(`there is no pod ${keyText(key)}`);
-    else if (annotated[ANNOTATION.containerID] !== request.containerId) {
-      problems.push(
-        `the pod's network belongs to container "${annotated[ANNOTATION.containerID]}"`,
-      );
+    else if (owner !== request.containerId) {
+      problems.push(`the pod's network belongs to container "${owner}"`);
     }
     problems.push(...this.#interfaces.differences(interfaceOf(request, key, addresses)));
     if (problems.length > 0) throw new CniError(CNI_CODE.differs, problems.join('; '));
