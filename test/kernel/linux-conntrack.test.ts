@@ -16,8 +16,26 @@ import {
 } from '#linux';
 import { loadChain, makePair, run, type TestNamespace } from './linux-namespaces.ts';
 
-const SERVER =
-  "require('net').createServer((s) => s.on('data', () => {}).on('end', () => s.end('x'.repeat(5000)))).listen({ fd: 3 }, () => console.log('up'))";
+const SERVER = `
+  require('net')
+    .createServer({ allowHalfOpen: true }, (s) => s.resume().on('end', () => s.end('x'.repeat(5000))))
+    .listen({ fd: 3 }, () => console.log('up'))`;
+
+/** Sends 300 bytes and prints how many came back. */
+const CLIENT = `
+  let count = 0;
+  const s = require('net').connect(4000, process.argv[1], () => s.end('y'.repeat(300)));
+  s.on('data', (data) => (count += data.length)).on('end', () => console.log(count));`;
+
+/** Sends a datagram to each of 3000 ports. */
+const SENDER = `
+  const s = require('dgram').createSocket('udp4');
+  let count = 0;
+  const go = () => {
+    for (let i = 0; i < 50 && count < 3000; i++) s.send('x', 1024 + ++count, '10.99.0.2');
+    setTimeout(count < 3000 ? go : () => s.close(), 1);
+  };
+  go();`;
 
 /** Makes the right side track connections, with counters, and serve TCP on port 4000. */
 async function prepare(t: TestContext) {
@@ -64,9 +82,7 @@ for (const [family, client, server] of [
     const { left, right } = await prepare(t);
     await serve(t, right, server);
     const socket = open(t, right, 'new', 'update', 'destroy');
-    const script =
-      "const s=require('net').connect(4000,process.argv[1],()=>s.end('y'.repeat(300)));let n=0;s.on('data',(d)=>n+=d.length).on('end',()=>console.log(n))";
-    assert.equal(run(left, process.execPath, '-e', script, server).trim(), '5000');
+    assert.equal(run(left, process.execPath, '-e', CLIENT, server).trim(), '5000');
     const ours = (event: ConntrackEvent) => event.original.destinationPort === 4000;
     const isEnd = (event: ConntrackEvent) => ours(event) && event.type === 'destroy';
     const events = (await readUntil(socket, (seen) => seen.some(isEnd))).filter(ours);
@@ -154,10 +170,8 @@ void test('translated addresses show in the reply tuple and the status', async (
 
 void test('a list of thousands of connections is whole', async (t) => {
   const { left, right } = await prepare(t);
-  const script =
-    "const s=require('dgram').createSocket('udp4');let n=0;const go=()=>{for(let i=0;i<50&&n<3000;i++){n++;s.send('x',1024+n,'10.99.0.2')}if(n<3000)setTimeout(go,1);else setTimeout(()=>s.close(),200)};go()";
   const socket = open(t, right);
-  run(left, process.execPath, '-e', script);
+  run(left, process.execPath, '-e', SENDER);
   const ports = new Set(
     socket
       .dump()

@@ -42,12 +42,12 @@ export interface NetlinkMessage {
 
 /** The kernel refused a request; `index` is the place of the failing message in a batch. */
 export class NetlinkError extends SystemError {
-  readonly index?: number;
+  readonly index: number | undefined;
 
   constructor(action: string, errno: number, options: { detail?: string; index?: number } = {}) {
     super(action, errno, options.detail);
     this.name = 'NetlinkError';
-    if (options.index !== undefined) this.index = options.index;
+    this.index = options.index;
   }
 }
 

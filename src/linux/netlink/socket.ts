@@ -122,6 +122,8 @@ export class NetlinkSocket {
    * Throws the first NetlinkError, with the index of its message.
    */
   batch(requests: readonly NetlinkRequest[]): void {
+    this.#assertOpen();
+    if (requests.length === 0) return;
     const first = this.#send(requests, MESSAGE_FLAG.REQUEST);
     let failure: NetlinkError | undefined;
     for (;;) {
