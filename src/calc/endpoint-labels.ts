@@ -1,6 +1,7 @@
 // Every object that selectors can match, with its own labels and those that its profiles lend it.
 import {
   type HostEndpoint,
+  namespaceProfileName,
   type NetworkSet,
   type Pod,
   podProblems,
@@ -54,8 +55,8 @@ export class EndpointLabels {
     }
     const others = [
       ...inputs.list('projectcalico.org/HostEndpoint').map((it) => hostObject(it, profiles)),
-      ...inputs.list('projectcalico.org/NetworkSet').map(networkSetObject),
-      ...inputs.list('projectcalico.org/GlobalNetworkSet').map(networkSetObject),
+      ...inputs.list('projectcalico.org/NetworkSet').map((it) => networkSet(it, profiles)),
+      ...inputs.list('projectcalico.org/GlobalNetworkSet').map((it) => networkSet(it, profiles)),
     ];
     return { workloads, others, problems };
   }
@@ -89,10 +90,13 @@ function hostObject({ metadata, spec }: HostEndpoint, profiles: Profiles): Label
   };
 }
 
-function networkSetObject({ metadata, spec }: NetworkSet): LabelledObject {
-  const namespace = metadata.namespace ? { [NAMESPACE_LABEL]: metadata.namespace } : {};
+/** A set of a namespace also inherits what the pods of that namespace inherit from it. */
+function networkSet({ metadata, spec }: NetworkSet, profiles: Profiles): LabelledObject {
+  const { namespace, labels } = metadata;
+  const own = namespace ? { ...labels, [NAMESPACE_LABEL]: namespace } : labels;
+  const names = namespace ? [namespaceProfileName(namespace)] : [];
   return {
-    labels: { ...metadata.labels, ...namespace },
+    labels: withInherited(own, names, profiles),
     members: parsePrefixes(spec?.nets ?? []).map(formatPrefix),
     portMembers: [],
   };

@@ -94,8 +94,12 @@ test('[CG13] namespaceSelector weighs namespaces, all() and global() whether the
   assert.deepEqual(selected({ namespaceSelector: '!has(team)' }), [
     '172.16.0.1/32',
     '192.0.2.0/24',
-    '198.51.100.1/32',
   ]);
+  assert.deepEqual(
+    selected({ namespaceSelector: 'team == "blue"', selector: 'app == "web"' }),
+    ['10.0.0.1/32', '198.51.100.1/32'],
+    'a network set inherits from its namespace',
+  );
 });
 
 test('[CG14] service accounts by name and by label, both', () => {
