@@ -16,6 +16,10 @@ export const WorkloadEndpointPort = Type.Object({
 });
 export type WorkloadEndpointPort = Static<typeof WorkloadEndpointPort>;
 
+/** Limits by name: `ingress` or `egress` with `Bandwidth`, `Burst`, `PacketRate` and so on; and `dscp`. */
+export const QosControls = Type.Record(Type.String(), Type.Union([Type.Number(), Type.String()]));
+export type QosControls = Static<typeof QosControls>;
+
 export const WorkloadEndpointSpec = Type.Object({
   orchestrator: Type.Optional(Type.String()),
   workload: Type.Optional(Type.String()),
@@ -35,6 +39,7 @@ export const WorkloadEndpointSpec = Type.Object({
   mac: Type.Optional(Type.String()),
   ports: Type.Optional(Type.Array(WorkloadEndpointPort)),
   allowSpoofedSourcePrefixes: Type.Optional(Type.Array(Type.String({ format: 'network' }))),
+  qosControls: Type.Optional(QosControls),
 });
 export type WorkloadEndpointSpec = Static<typeof WorkloadEndpointSpec>;
 

@@ -12,11 +12,13 @@ import {
 import type { Problem } from '../kind.ts';
 import type { Container, Pod } from '../kubernetes.ts';
 import type {
+  QosControls,
   WorkloadEndpoint,
   WorkloadEndpointPort,
   WorkloadEndpointSpec,
 } from '../workload-endpoint.ts';
 import { namespaceProfileName } from './namespace-profile.ts';
+import { readQosControls } from './qos-annotations.ts';
 import { serviceAccountProfileName } from './service-account-profile.ts';
 
 const CNI = 'cni.projectcalico.org';
@@ -45,7 +47,7 @@ export function podToWorkloadEndpoint(pod: Pod): WorkloadEndpoint | undefined {
   if (pod.spec.hostNetwork === true) return undefined;
   const reader = new AnnotationReader(pod);
   const spec = endpointSpec(pod, reader);
-  if (reader.problems.length > 0) return undefined;
+  if (reader.problems.some(({ severity }) => severity === 'error')) return undefined;
   const { name, namespace = 'default', generateName, creationTimestamp } = pod.metadata;
   const networkStatus = annotation(pod, NETWORK_STATUS);
   return {
@@ -63,7 +65,7 @@ export function podToWorkloadEndpoint(pod: Pod): WorkloadEndpoint | undefined {
   };
 }
 
-/** What is malformed in the addresses and annotations of a pod, so that it is no endpoint. */
+/** What is malformed in a pod's addresses and annotations; with an error it is no endpoint. */
 export function podProblems(pod: Pod): readonly Problem[] {
   if (pod.spec.hostNetwork === true) return [];
   const reader = new AnnotationReader(pod);
@@ -77,6 +79,7 @@ function endpointSpec(pod: Pod, reader: AnnotationReader): WorkloadEndpointSpec 
   const networks = reader.networks();
   const nats = reader.floatingAddresses(networks);
   const sources = reader.allowedSources();
+  const qosControls = reader.qosControls();
   const ports = [...(pod.spec.containers ?? []), ...(pod.spec.initContainers ?? [])].flatMap(
     endpointPorts,
   );
@@ -96,6 +99,7 @@ function endpointSpec(pod: Pod, reader: AnnotationReader): WorkloadEndpointSpec 
     interfaceName: podInterfaceName(namespace, name),
     ...(ports.length > 0 ? { ports } : {}),
     ...(sources.length > 0 ? { allowSpoofedSourcePrefixes: sources } : {}),
+    ...(qosControls ? { qosControls } : {}),
   };
 }
 
@@ -199,6 +203,13 @@ class AnnotationReader {
       this.#problem(annotationPath(key), `${JSON.stringify(text)} is no CIDR`);
       return [];
     });
+  }
+
+  /** Limits of the pod's traffic. */
+  qosControls(): QosControls | undefined {
+    const { controls, problems } = readQosControls(this.#pod.metadata.annotations ?? {});
+    this.problems.push(...problems);
+    return controls;
   }
 
   /** An annotation that holds a JSON list of texts; empty where there is none. */
