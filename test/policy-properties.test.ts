@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { NetworkPolicy, Pod, Resource } from '#api';
-import { buildWorld, evaluate, type Packet, type Party } from '#policy';
+import { buildWorld, evaluate, formatExplanation, type Packet, type Party } from '#policy';
+import { parse } from 'yaml';
 import { OUTSIDE, PROBED_PORTS, world } from './worlds.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
@@ -134,4 +135,52 @@ test('a policy of a Pass tier without rules changes no verdict', () => {
     }),
     RUNS,
   );
+});
+
+/** `Add this egress rule to NetworkPolicy red/policy-1 before its rule 0, or …:`, and the rule as YAML. */
+const SUGGESTION =
+  /Add this (ingress|egress) rule to (\w+) (?:([\w-]+)\/)?([\w-]+)(?: before its rule (\d+).*)?:\n((?: {4}.*\n?)+)/g;
+
+interface Rules {
+  readonly ingress?: readonly object[];
+  readonly egress?: readonly object[];
+}
+
+function withSuggestion(resources: readonly Resource[], [, ...parts]: RegExpExecArray): Resource[] {
+  const [direction = '', kind = '', namespace, name, before, text = ''] = parts;
+  const [rule] = parse(text.replaceAll(/^ {4}/gm, '')) as object[];
+  const kubernetes = kind === 'KubernetesNetworkPolicy';
+  return resources.map((one) => {
+    const ofKind = kubernetes ? isKubernetes(one) : isPolicy(one) && one.kind === kind;
+    if (!ofKind || one.metadata.name !== name || one.metadata.namespace !== namespace) return one;
+    const { spec } = one as Resource & { spec: Rules };
+    const list = [...((direction === 'ingress' ? spec.ingress : spec.egress) ?? [])];
+    list.splice(before === undefined ? list.length : Number(before), 0, rule ?? {});
+    return { ...one, spec: { ...spec, [direction]: list } } as Resource;
+  });
+}
+
+function isKubernetes(resource: Resource): boolean {
+  return resource.apiVersion === 'networking.k8s.io/v1';
+}
+
+test('the rule that is suggested makes a denied half allow', () => {
+  let followed = 0;
+  fc.assert(
+    fc.property(world, ({ resources }) => {
+      const built = buildWorld(resources);
+      for (const packet of packets(resources).filter((_, index) => index % 7 === 0)) {
+        const text = formatExplanation(evaluate(built, packet), packet, built);
+        for (const suggestion of text.matchAll(SUGGESTION)) {
+          const direction = suggestion[1] === 'ingress' ? 'ingress' : 'egress';
+          const changed = buildWorld(withSuggestion(resources, suggestion));
+          assert.equal(evaluate(changed, packet)[direction].verdict, 'allow', text);
+          followed++;
+        }
+      }
+    }),
+    { ...RUNS, numRuns: 30 },
+  );
+  process.stdout.write(`# ${followed} suggestions followed\n`);
+  assert.ok(followed > 0);
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { GlobalNetworkPolicy, Resource } from '#api';
 import { ask, felix, globalPolicy, hostEndpoint, node, pod } from './sample-cluster.ts';
-import { rule, verdict } from './sample-cluster.ts';
+import { resource, rule, verdict } from './sample-cluster.ts';
 
 const CLUSTER: readonly Resource[] = [
   node('one', '192.0.2.1'),
@@ -64,12 +64,39 @@ test('profiles of a host endpoint: default-allow opens it, a missing one denies'
   );
 });
 
+test('labels of profiles: the first named wins over the later, its own over both', () => {
+  const profile = (name: string, labelsToApply: Record<string, string>) =>
+    resource(
+      'projectcalico.org/v3',
+      'Profile',
+      { name },
+      {
+        spec: { labelsToApply, ingress: [{ action: 'Allow' }] },
+      },
+    );
+  const profiles = [
+    profile('a', { zone: 'a', role: 'other' }),
+    profile('b', { zone: 'b', site: 'b' }),
+  ];
+  const judge = (selector: string) => {
+    const policy = globalPolicy('p', { selector, ingress: [rule('Deny')] });
+    return verdict([...CLUSTER, ...profiles, named(['a', 'b']), policy], OUTSIDE, 'node:one');
+  };
+  assert.equal(judge("zone == 'a'"), 'deny ingress');
+  assert.equal(judge("zone == 'b'"), 'allow');
+  assert.equal(judge("site == 'b'"), 'deny ingress');
+  assert.equal(judge("role == 'host'"), 'deny ingress');
+});
+
 test('failsafe ports are configurable, by network too, and an empty list switches them off', () => {
   const ports = [{ protocol: 'tcp', port: 2222, net: '198.51.100.0/24' }];
   const own = [...CLUSTER, named(), felix({ failsafeInboundHostPorts: ports })];
   assert.equal(verdict(own, OUTSIDE, 'node:one', { port: 2222 }), 'allow');
   assert.equal(verdict(own, '203.0.113.1', 'node:one', { port: 2222 }), 'deny ingress');
   assert.equal(verdict(own, OUTSIDE, 'node:one', { port: 22 }), 'deny ingress');
+  const out = [...CLUSTER, named(), felix({ failsafeOutboundHostPorts: ports })];
+  assert.equal(verdict(out, 'node:one', OUTSIDE, { port: 2222 }), 'allow');
+  assert.equal(verdict(out, 'node:one', '203.0.113.1', { port: 2222 }), 'deny egress');
   const none = [...CLUSTER, named(), felix({ failsafeInboundHostPorts: [] })];
   assert.equal(verdict(none, OUTSIDE, 'node:one', { port: 22 }), 'deny ingress');
 });

@@ -19,7 +19,8 @@ export function suggestChange(trace: Trace, direction: Direction): string[] {
   const deciding = steps.at(-1);
   if (!deciding) return [];
   if (half.tier === null) return [`${deciding.reason}.`];
-  const nearest = nearestAllow(steps);
+  const inTier = steps.filter((step) => step.tier === half.tier);
+  const nearest = nearestAllow(inTier) ?? nearestAllow(steps);
   const lines = [];
   if (nearest) {
     const { policy, miss } = nearest;
@@ -28,7 +29,13 @@ export function suggestChange(trace: Trace, direction: Direction): string[] {
       `The nearest rule that allows is ${rule}; it would match but for this: ${failedText(miss.failed)}.`,
     );
   }
-  return [...lines, ...addRule(trace, direction, half, nearest)];
+  const home = nearestAllow(inTier)?.policy ?? inTier.findLast(isPassedOver)?.policy;
+  return [...lines, ...addRule(trace, direction, half, home ?? undefined)];
+}
+
+/** The policy applied and did not decide: a rule at its end would. */
+function isPassedOver(step: TraceStep): boolean {
+  return step.outcome === 'no-match';
 }
 
 /** Of the Allow rules passed over, the one with the fewest conditions that failed; the first of equals. */
@@ -48,7 +55,7 @@ function addRule(
   trace: Trace,
   direction: Direction,
   half: Half,
-  nearest: Candidate | undefined,
+  home: PolicyRef | undefined,
 ): string[] {
   const endpoint = placeName(direction === 'egress' ? trace.source : trace.destination);
   if (half.policy) {
@@ -56,7 +63,6 @@ function addRule(
     const where = `Add this ${direction} rule to ${before}, or to a policy that comes earlier in tier ${half.tier}:`;
     return [where, ...ruleText(trace, direction, half.policy)];
   }
-  const home = nearest?.policy;
   const where = home
     ? `Add this ${direction} rule to ${formatPolicyRef(home)}:`
     : `Add this ${direction} rule to a policy of tier ${half.tier} that selects ${endpoint}:`;
@@ -77,6 +83,7 @@ function ruleText(trace: Trace, direction: Direction, policy: PolicyRef | undefi
         : ['  ports:', `  - {protocol: ${protocolName(traffic.protocol)}, port: ${port}}`];
     return [`- ${list}:`, ...kubernetesPeer(peer, trace, namespace, direction), ...ports];
   }
+  if (policy?.kind === 'ClusterNetworkPolicy') return clusterRule(trace, direction, peer);
   const protocol = protocolText(traffic.protocol);
   const peerSide = direction === 'ingress' ? 'source' : 'destination';
   const ports = port === undefined ? [] : [`    ports: [${port}]`];
@@ -84,6 +91,25 @@ function ruleText(trace: Trace, direction: Direction, policy: PolicyRef | undefi
   const lines = ['- action: Allow', `  protocol: ${protocol}`, `  ${peerSide}:`, ...peerLines];
   if (peerSide === 'destination') return [...lines, ...ports];
   return ports.length === 0 ? lines : [...lines, '  destination:', ...ports];
+}
+
+/** Pods of either direction, networks for egress only: what a ClusterNetworkPolicy has words for. */
+function clusterRule(trace: Trace, direction: Direction, peer: Place): string[] {
+  const { protocol, destination } = trace.traffic;
+  if (peer.type !== 'workload' && direction === 'ingress') {
+    return ['# none: an ingress rule of a ClusterNetworkPolicy has no words for addresses'];
+  }
+  const list = direction === 'egress' ? 'to' : 'from';
+  const peers =
+    peer.type === 'workload'
+      ? ['  - pods:', ...kubernetesPods(peer).map((line) => `      ${line}`)]
+      : [`  - networks: [${peerAddress(trace, direction)}]`];
+  const transport = `{destinationPort: {number: ${destination.port ?? 0}}}`;
+  const ports =
+    destination.port === undefined
+      ? []
+      : [`  protocols: [{${protocolName(protocol).toLowerCase()}: ${transport}}]`];
+  return ['- action: Accept', `  ${list}:`, ...peers, ...ports];
 }
 
 function protocolText(protocol: number): string {
@@ -117,12 +143,17 @@ function kubernetesPeer(
   direction: Direction,
 ): string[] {
   if (peer.type !== 'workload') return [`  - ipBlock: {cidr: ${peerAddress(trace, direction)}}`];
-  const { workload } = peer;
+  const [namespaces = '', pods = ''] = kubernetesPods(peer);
+  if (peer.workload.namespace === namespace) return [`  - ${pods}`];
+  return [`  - ${namespaces}`, `    ${pods}`];
+}
+
+/** The pod's namespace and labels as Kubernetes selectors. */
+function kubernetesPods(peer: Extract<Place, { type: 'workload' }>): [string, string] {
+  const name = `{matchLabels: {kubernetes.io/metadata.name: ${quoted(peer.workload.namespace)}}}`;
   const labels = Object.entries(ownLabels(peer)).map(([key, value]) => `${key}: ${quoted(value)}`);
-  const pods = `podSelector: {${labels.length === 0 ? '' : `matchLabels: {${labels.join(', ')}}`}}`;
-  if (workload.namespace === namespace) return [`  - ${pods}`];
-  const name = `{matchLabels: {kubernetes.io/metadata.name: ${workload.namespace}}}`;
-  return [`  - namespaceSelector: ${name}`, `    ${pods}`];
+  const pods = labels.length === 0 ? '{}' : `{matchLabels: {${labels.join(', ')}}}`;
+  return [`namespaceSelector: ${name}`, `podSelector: ${pods}`];
 }
 
 /** YAML reads bare words such as `true` and `1` as something else than text. */
