@@ -143,7 +143,7 @@ test('what a selector restricts holds for everything that it matches', () => {
         if (mustHaveOneOfValues) assert.ok(mustHaveOneOfValues.includes(some[name] ?? ''));
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: 5000 },
   );
 });
 
