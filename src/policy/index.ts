@@ -21,6 +21,7 @@ export {
   type Traffic,
 } from './packet.ts';
 export { parseParty, PartyError } from './party.ts';
+export { type Reachability, type ReachabilityProbe, reachability } from './reachability.ts';
 export {
   type AddressSet,
   ANYTHING,
