@@ -1,0 +1,197 @@
+// `tortie node`: the agent of one node. Builds the parts, connects them, says when it is ready.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { type Logger, pino } from 'pino';
+import { ApplyLoop, FlowCollector, FlowShipper, StatusReporter } from '#agent';
+import { KINDS, kindOf, type KindDefinition, type Resource } from '#api';
+import { CalcGraph } from '#calc';
+import { CniServer, PodNetwork } from '#cni';
+import { Dataplane } from '#dataplane';
+import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
+import { Syncer } from '#datastore/syncer';
+import { ConnectionTracker, Directory, type Flow } from '#flows';
+import { BlockAllocator } from '#ipam';
+import {
+  ConntrackSocket,
+  currentNamespace,
+  LogReader,
+  NftablesSocket,
+  Poller,
+  RouteSocket,
+  writeSysctlInNamespace,
+} from '#linux';
+import { VERSION } from './version.ts';
+
+interface NodeOptions {
+  readonly name: string;
+  readonly kubeconfig: string;
+  readonly runDir: string;
+  readonly logLevel: string;
+}
+
+/** NFLOG groups of policy decisions: towards the workload, and from it (spec 03, 3.1). */
+const LOG_GROUPS = [1, 2] as const;
+/** What the node's kernel must be told before it can route pods and count their connections. */
+const SYSCTLS: readonly (readonly [path: string, value: string])[] = [
+  ['net/ipv4/ip_forward', '1'],
+  ['net/ipv6/conf/all/forwarding', '1'],
+  ['net/netfilter/nf_conntrack_acct', '1'],
+];
+/** Kinds that the agent only writes, or that concern no node. */
+const NOT_WATCHED: readonly string[] = ['AgentStatus'];
+
+export function addNodeCommand(program: Command): void {
+  program
+    .command('node')
+    .description("run the agent of one node, in that node's network namespace (needs root)")
+    .requiredOption('--name <name>', 'the Node this agent serves')
+    .requiredOption('--kubeconfig <file>', 'how to reach the server')
+    .option('--run-dir <dir>', 'where the CNI socket stands', '/run/tortie')
+    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .action((options: NodeOptions) => runNode(options));
+}
+
+async function runNode(options: NodeOptions): Promise<void> {
+  if (process.getuid?.() !== 0) {
+    throw new Error(
+      'Cannot run the agent: it programs the kernel and needs root, run it with sudo',
+    );
+  }
+  const log = pino({ level: options.logLevel, name: options.name }, pino.destination(2));
+  mkdirSync(options.runDir, { recursive: true, mode: 0o700 });
+  for (const [path, value] of SYSCTLS) writeSysctlInNamespace(currentNamespace(), path, value);
+
+  const client = new ApiClient(await loadKubeconfig(options.kubeconfig));
+  const calc = new CalcGraph(options.name);
+  const directory = new Directory();
+  const dataplane = new Dataplane({
+    nftables: NftablesSocket.open(),
+    routes: RouteSocket.open(),
+    log: (message) => log.warn(message),
+  });
+  const reporter = new StatusReporter({
+    send: (status) => storeStatus(client, options.name, status),
+    log: (message) => log.warn(message),
+    version: VERSION,
+    kernelWrites: () => dataplane.writes,
+    ready: () => loop.ready,
+  });
+  const loop: ApplyLoop = new ApplyLoop({
+    calculation: calc,
+    enforcer: dataplane,
+    onApplied: (state, report) => {
+      logApply(log, report);
+      reporter.onApplied(state, report);
+    },
+  });
+  const syncer = new Syncer({
+    client,
+    kinds: KINDS.filter((kind) => !NOT_WATCHED.includes(kind.kind)),
+    callbacks: {
+      onUpdates: (updates) => {
+        directory.onUpdates(updates);
+        loop.onUpdates(updates);
+      },
+      onStatus: (status) => {
+        log.info({ status }, 'syncer');
+        loop.onStatus(status);
+      },
+    },
+  });
+  const flows = startFlows(options.name, client, directory, dataplane, log);
+  const cni = new CniServer({
+    socketPath: join(options.runDir, 'cni.sock'),
+    handler: new PodNetwork({
+      nodeName: options.name,
+      client,
+      allocator: new BlockAllocator({ client, nodeName: options.name }),
+      waitEnforced: (endpoint, signal) => loop.waitEnforced(endpoint, signal),
+      isReady: () => loop.ready,
+    }),
+    log: (message) => log.info(message),
+  });
+  await cni.listen();
+  syncer.start();
+  process.stdout.write(`tortie node ${options.name} started\n`);
+
+  await untilTold();
+  log.info('stopping; the kernel goes on enforcing what it has');
+  await cni.close();
+  await syncer.stop();
+  loop.stop();
+  reporter.stop();
+  await flows.stop();
+  dataplane.close();
+  client.close();
+}
+
+/** The agent's status object is made at the first report and only its status changes after that. */
+async function storeStatus(client: ApiClient, name: string, status: object): Promise<void> {
+  const kind = agentStatusKind();
+  try {
+    await client.patch(kind, { name }, { status }, { subresource: 'status' });
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 404) throw error;
+    const object = { apiVersion: 'tortie.dev/v1', kind: kind.kind, metadata: { name }, status };
+    await client.create(kind, object as Resource);
+  }
+}
+
+function agentStatusKind(): KindDefinition {
+  const kind = kindOf('tortie.dev/v1', 'AgentStatus');
+  if (!kind) throw new Error('Cannot find the kind AgentStatus of tortie.dev/v1');
+  return kind;
+}
+
+function logApply(log: Logger, report: { writes: number; errors: readonly object[] }): void {
+  if (report.errors.length > 0) log.error({ errors: report.errors }, 'apply left something undone');
+  else if (report.writes > 0) log.info({ writes: report.writes }, 'applied');
+}
+
+function startFlows(
+  node: string,
+  client: ApiClient,
+  directory: Directory,
+  dataplane: Dataplane,
+  log: Logger,
+): { stop: () => Promise<void> } {
+  const logs = LOG_GROUPS.map((group) => LogReader.open({ group }));
+  const conntrack = ConntrackSocket.open({ events: ['new', 'destroy'] });
+  const poller = new Poller();
+  const shipper = new FlowShipper({
+    send: async (flows: readonly Flow[]) => {
+      await client.request('POST', '/apis/flows.tortie.dev/v1/flows', { body: { flows } });
+    },
+    log: (message) => log.warn(message),
+  });
+  const collector = new FlowCollector({
+    logs,
+    conntrack,
+    poller,
+    tracker: new ConnectionTracker({ node, directory }),
+    directory,
+    hitOf: (prefix) => dataplane.hitOf(prefix),
+    onFlows: (flows) => {
+      shipper.add(flows);
+      void shipper.ship();
+    },
+  });
+  return {
+    stop: async () => {
+      collector.stop();
+      poller.close();
+      await shipper.ship();
+      for (const reader of logs) reader.close();
+      conntrack.close();
+    },
+  };
+}
+
+/** Resolves at the first SIGTERM or SIGINT. */
+function untilTold(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
+}
