@@ -49,6 +49,12 @@ spec: {hostNetwork: yes, containers: []}
   assert.match(JSON.stringify(resources[0]), /"2026-01-02T03:04:05Z".*"hostNetwork":true/);
 });
 
+test('a word that YAML takes for true or false is told to need quotes', () => {
+  const text = 'apiVersion: v1\nkind: Namespace\nmetadata: {name: no}\n';
+  const { problems } = loadManifests(text, 'a');
+  assert.equal(problems[0]?.message, 'must be a text, is false; put the value in quotes');
+});
+
 test('lists are taken apart, also in lists', () => {
   const item = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'a' } };
   const inner = { apiVersion: 'v1', kind: 'NamespaceList', items: [item, item] };

@@ -61,7 +61,9 @@ class SchemaCheck {
     if (schema.const !== undefined) return this.#oneOf([schema.const], value, path);
     if (!schema.type) return value;
     if (!hasType(schema.type, value)) {
-      this.#misshapen(path, `must be ${TYPE_NAMES[schema.type]}, is ${quoted(value)}`);
+      const bare = schema.type === 'string' && ['boolean', 'number'].includes(typeof value);
+      const hint = bare ? '; put the value in quotes' : '';
+      this.#misshapen(path, `must be ${TYPE_NAMES[schema.type]}, is ${quoted(value)}${hint}`);
       return value;
     }
     if (Array.isArray(value)) return this.#list(schema, value, path);
