@@ -6,7 +6,7 @@ import { parseParty, placeAddresses, placeName, placeOf } from './party.ts';
 import type { World } from './world.ts';
 
 /** What is sent; `name` is the key of its rows, such as `tcp/80`. */
-export interface ReachabilityProbe extends Omit<Packet, 'from' | 'to'> {
+export interface ReachabilityProbe extends Omit<Packet, 'to' | 'from'> {
   readonly name: string;
 }
 
@@ -31,7 +31,7 @@ export function reachability(
     const families = new Set(placeAddresses(place).map((address) => address.family));
     return { party, name: placeName(place), families };
   });
-  const rows = ({ name: _, ...probe }: ReachabilityProbe) =>
+  const rows = ({ name: _name, ...probe }: ReachabilityProbe) =>
     parties.map((from) =>
       parties
         .map((to) => {

@@ -143,7 +143,7 @@ function kubernetesPeer(
   direction: Direction,
 ): string[] {
   if (peer.type !== 'workload') return [`  - ipBlock: {cidr: ${peerAddress(trace, direction)}}`];
-  const [namespaces = '', pods = ''] = kubernetesPods(peer);
+  const [namespaces, pods] = kubernetesPods(peer);
   if (peer.workload.namespace === namespace) return [`  - ${pods}`];
   return [`  - ${namespaces}`, `    ${pods}`];
 }
