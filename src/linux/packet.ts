@@ -1,6 +1,7 @@
 // Headers of IP packets: addresses, protocol, ports and ICMP type, from possibly cut-off bytes.
 
-import { type Family, addressFromBytes, formatAddress } from '#lib';
+import type { Family } from '#lib';
+import { addressText } from './address-text.ts';
 
 /** What identifies the connection of a packet; what its bytes do not show is absent. */
 export interface PacketTuple {
@@ -38,32 +39,31 @@ export function parsePacket(payload: Uint8Array): PacketTuple | undefined {
 function parseV4(bytes: Uint8Array): PacketTuple | undefined {
   const headerLength = ((bytes[0] ?? 0) & 0x0f) * 4;
   if (headerLength < V4_HEADER || bytes.length < V4_HEADER) return undefined;
+  const source = addressText(4, bytes.subarray(12, 16));
+  const destination = addressText(4, bytes.subarray(16, 20));
+  if (source === undefined || destination === undefined) return undefined;
   const protocol = bytes[9] ?? 0;
   const fragment = be16(bytes, 6) & 0x1fff;
   return {
     family: 4,
-    source: dotted(bytes, 12),
-    destination: dotted(bytes, 16),
+    source,
+    destination,
     protocol,
     ...(fragment === 0 ? transport(4, protocol, bytes.subarray(headerLength)) : {}),
     length: be16(bytes, 2),
   };
 }
 
-function dotted(bytes: Uint8Array, at: number): string {
-  return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
-}
-
 function parseV6(bytes: Uint8Array): PacketTuple | undefined {
   if (bytes.length < V6_HEADER) return undefined;
-  const source = addressFromBytes(bytes.subarray(8, 24));
-  const destination = addressFromBytes(bytes.subarray(24, 40));
-  if (!source || !destination) return undefined;
+  const source = addressText(6, bytes.subarray(8, 24));
+  const destination = addressText(6, bytes.subarray(24, 40));
+  if (source === undefined || destination === undefined) return undefined;
   const { protocol, at } = skipExtensions(bytes);
   return {
     family: 6,
-    source: formatAddress(source),
-    destination: formatAddress(destination),
+    source,
+    destination,
     protocol,
     ...(at === undefined ? {} : transport(6, protocol, bytes.subarray(at))),
     length: be16(bytes, 4) + V6_HEADER,

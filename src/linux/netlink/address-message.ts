@@ -1,14 +1,7 @@
 // Messages of rtnetlink about interface addresses and neighbours (struct ifaddrmsg, struct ndmsg).
 
-import {
-  type Address,
-  type Family,
-  addressBytes,
-  addressFromBytes,
-  formatAddress,
-  parseAddress,
-  parsePrefix,
-} from '#lib';
+import { type Family, addressBytes, parseAddress, parsePrefix } from '#lib';
+import { addressText } from '../address-text.ts';
 import { LITTLE_ENDIAN } from '../libc.ts';
 import { AttributeWriter, parseAttributes } from './attribute.ts';
 import { macBytes, macText } from './link-message.ts';
@@ -95,22 +88,16 @@ export function parseLinkAddress(
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const attributes = parseAttributes(body.subarray(ADDRESS_HEADER));
   const bytes = attributes.bytes(IFA_LOCAL) ?? attributes.bytes(IFA_ADDRESS);
-  const address = bytes && addressOf(family, bytes);
-  if (!address) return undefined;
+  const address = addressText(family, bytes);
+  if (address === undefined) return undefined;
   const flags = attributes.u32(IFA_FLAGS) ?? view.getUint8(2);
   return {
     family,
-    prefix: `${formatAddress(address)}/${view.getUint8(1)}`,
+    prefix: `${address}/${view.getUint8(1)}`,
     interface: nameOf(view.getUint32(4, LITTLE_ENDIAN)),
     scope: scopeName(view.getUint8(3)),
     tentative: (flags & (FLAG.TENTATIVE | FLAG.DADFAILED)) !== 0,
   };
-}
-
-/** The address in these bytes, if they have the width of the family. */
-export function addressOf(family: Family, bytes: Uint8Array): Address | undefined {
-  const address = addressFromBytes(bytes);
-  return address?.family === family ? address : undefined;
 }
 
 /** An entry of the neighbour table (ARP, IPv6 neighbour discovery). */
@@ -160,13 +147,13 @@ export function parseNeighbour(
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   const attributes = parseAttributes(body.subarray(NEIGHBOUR_HEADER));
   const bytes = attributes.bytes(NDA_DST);
-  const address = bytes && addressOf(family, bytes);
-  if (!address) return undefined;
+  const address = addressText(family, bytes);
+  if (address === undefined) return undefined;
   const mac = attributes.bytes(NDA_LLADDR);
   return {
     family,
     interface: nameOf(view.getInt32(4, LITTLE_ENDIAN)),
-    address: formatAddress(address),
+    address,
     ...(mac?.length === 6 ? { mac: macText(mac) } : {}),
     permanent: (view.getUint16(8, LITTLE_ENDIAN) & NUD_PERMANENT) !== 0,
   };

@@ -1,8 +1,9 @@
 // The kernel's connection tracking: events, listing and deletion (nfnetlink_conntrack.h).
 
-import { type Family, addressBytes, formatAddress, parseAddress } from '#lib';
+import { type Family, addressBytes, parseAddress } from '#lib';
+import { addressText } from '../address-text.ts';
 import { writeSysctlInNamespace } from '../namespace.ts';
-import { addressOf, familyNumber, familyOf } from './address-message.ts';
+import { familyNumber, familyOf } from './address-message.ts';
 import { type AttributeMap, AttributeWriter, parseAttributes } from './attribute.ts';
 import { MESSAGE_FLAG, NetlinkError, type NetlinkMessage } from './message.ts';
 import { NETFILTER_HEADER, SUBSYSTEM, messageType, netfilterHeader } from './netfilter.ts';
@@ -270,11 +271,6 @@ function parseTuple(family: Family, tuple: AttributeMap | undefined): ConntrackT
     ...(icmpType === undefined ? {} : { icmpType }),
     ...(icmpCode === undefined ? {} : { icmpCode }),
   };
-}
-
-function addressText(family: Family, bytes: Uint8Array | undefined): string | undefined {
-  const address = bytes && addressOf(family, bytes);
-  return address && formatAddress(address);
 }
 
 function writeTuple(writer: AttributeWriter, tuple: ConntrackTuple): void {

@@ -4,21 +4,13 @@ import {
   type Family,
   type Prefix,
   addressBytes,
-  formatAddress,
-  formatPrefix,
   maskPrefix,
   parseAddress,
   parsePrefix,
 } from '#lib';
+import { addressText } from '../address-text.ts';
 import { LITTLE_ENDIAN } from '../libc.ts';
-import {
-  SCOPE,
-  type Scope,
-  addressOf,
-  familyNumber,
-  familyOf,
-  scopeName,
-} from './address-message.ts';
+import { SCOPE, type Scope, familyNumber, familyOf, scopeName } from './address-message.ts';
 import { type AttributeMap, AttributeWriter, align4, parseAttributes } from './attribute.ts';
 
 /** What the kernel does with a packet that matches a route. */
@@ -249,14 +241,8 @@ export function parseRoute(body: Uint8Array, nameOf: NameOf): Route | undefined 
 }
 
 function parseDestination(family: Family, length: number, bytes?: Uint8Array): string | undefined {
-  const zero = parseAddress(family === 4 ? '0.0.0.0' : '::');
-  const address = bytes ? addressOf(family, bytes) : zero;
-  return address && formatPrefix({ ...address, length });
-}
-
-function addressText(family: Family, bytes: Uint8Array | undefined): string | undefined {
-  const address = bytes && addressOf(family, bytes);
-  return address && formatAddress(address);
+  const address = bytes ? addressText(family, bytes) : family === 4 ? '0.0.0.0' : '::';
+  return address && `${address}/${length}`;
 }
 
 type Ways = Pick<Route, 'gateway' | 'interface' | 'onLink' | 'nextHops'>;

@@ -1,6 +1,7 @@
 // rtnetlink (man 7 rtnetlink): interfaces, addresses, routes and neighbours of one namespace.
 
 import { FAMILIES } from '#lib';
+import { ERRNO } from '../libc.ts';
 import {
   ADDRESS_MESSAGE,
   type AddressOptions,
@@ -24,6 +25,7 @@ import {
   checkLinkName,
   linkByName,
   linkHeader,
+  linkIndex,
   linkQuery,
   macBytes,
   newLink,
@@ -157,10 +159,10 @@ export class RouteSocket {
 
   /** False when the interface or the address was not there. */
   deleteAddress(name: string, prefix: string): boolean {
-    const link = this.link(name);
-    if (!link) return false;
+    const index = linkIndex(this.#socket.fd, name);
+    if (index === undefined) return false;
     const action = `cannot delete address ${prefix} from interface ${name}`;
-    return this.#delete(ADDRESS_MESSAGE.DELETE, addressBody(link.index, prefix), action);
+    return this.#delete(ADDRESS_MESSAGE.DELETE, addressBody(index, prefix), action);
   }
 
   /** Routes of both families; of one table or one protocol where given. */
@@ -216,10 +218,10 @@ export class RouteSocket {
   /** False when the interface or the neighbour was not there. */
   deleteNeighbour(neighbour: { link: string; address: string }): boolean {
     const { link: name, address } = neighbour;
-    const link = this.link(name);
-    if (!link) return false;
+    const index = linkIndex(this.#socket.fd, name);
+    if (index === undefined) return false;
     const action = `cannot delete neighbour ${address} from interface ${name}`;
-    return this.#delete(NEIGHBOUR_MESSAGE.DELETE, neighbourBody(link.index, address), action);
+    return this.#delete(NEIGHBOUR_MESSAGE.DELETE, neighbourBody(index, address), action);
   }
 
   close(): void {
@@ -257,9 +259,9 @@ export class RouteSocket {
   }
 
   #index(name: string, action: string): number {
-    const link = this.link(name);
-    if (link) return link.index;
-    throw new NetlinkError(action, 19, { detail: `there is no interface ${name}` });
+    const index = linkIndex(this.#socket.fd, name);
+    if (index !== undefined) return index;
+    throw new NetlinkError(action, ERRNO.ENODEV, { detail: `there is no interface ${name}` });
   }
 
   #nameOf(): (index: number) => string {

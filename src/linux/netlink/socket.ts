@@ -55,7 +55,7 @@ export interface NetlinkSocketOptions {
 
 /** An open netlink socket. Everything is synchronous and blocks no longer than ten seconds. */
 export class NetlinkSocket {
-  readonly fd: number;
+  readonly #fd: number;
   #sequence = 0;
   #sendBufferBytes = 0;
   #overruns = 0;
@@ -63,7 +63,7 @@ export class NetlinkSocket {
   #pending: NetlinkMessage[] = [];
 
   private constructor(fd: number, options: NetlinkSocketOptions) {
-    this.fd = fd;
+    this.#fd = fd;
     this.#growSendBuffer(options.sendBufferBytes ?? DEFAULT_BUFFER_BYTES);
     this.#setOption(SOL_SOCKET, SO_RCVBUFFORCE, options.receiveBufferBytes ?? DEFAULT_BUFFER_BYTES);
     this.#setOption(SOL_NETLINK, NETLINK_CAP_ACK, 1);
@@ -88,6 +88,12 @@ export class NetlinkSocket {
       libc('close', fd);
       throw error;
     }
+  }
+
+  /** The descriptor, to wait on; throws once the socket is closed, as the number may be reused. */
+  get fd(): number {
+    this.#assertOpen();
+    return this.#fd;
   }
 
   /** How often the receive buffer ran over and notifications were lost. */
@@ -159,7 +165,7 @@ export class NetlinkSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    libc('close', this.fd);
+    libc('close', this.#fd);
   }
 
   /** Reads until the answer to `sequence` is complete; other messages are kept for `receive`. */
@@ -199,7 +205,7 @@ export class NetlinkSocket {
           detail: `no answer in ${ANSWER_TIMEOUT_MS} ms`,
         });
       }
-      waitReadable(this.fd, left);
+      waitReadable(this.#fd, left);
     }
   }
 
@@ -211,7 +217,7 @@ export class NetlinkSocket {
     for (;;) {
       const length = libc(
         'recvfrom',
-        this.fd,
+        this.#fd,
         receiveBuffer,
         receiveBuffer.length,
         MSG_DONTWAIT | MSG_TRUNC,
@@ -223,7 +229,7 @@ export class NetlinkSocket {
       if (length === -ERRNO.ENOBUFS) return 'overrun';
       if (length < 0) throw new NetlinkError('cannot read from netlink', -length);
       if (length > receiveBuffer.length) {
-        throw new NetlinkError('cannot read from netlink', 90, {
+        throw new NetlinkError('cannot read from netlink', ERRNO.EMSGSIZE, {
           detail: `a datagram of ${length} bytes was cut to ${receiveBuffer.length}`,
         });
       }
@@ -239,11 +245,11 @@ export class NetlinkSocket {
     const bytes = encodeMessages(requests, first, flags);
     if (bytes.length + 1024 > this.#sendBufferBytes) this.#growSendBuffer(bytes.length + 65_536);
     for (;;) {
-      const sent = libc('sendto', this.fd, bytes, bytes.length, 0, kernelAddress(), 12);
+      const sent = libc('sendto', this.#fd, bytes, bytes.length, 0, kernelAddress(), 12);
       if (sent === -ERRNO.EINTR) continue;
       if (sent === bytes.length) return first;
       const action = requests[0]?.action ?? `cannot send ${requests.length} netlink messages`;
-      throw new NetlinkError(action, sent < 0 ? -sent : 90, {
+      throw new NetlinkError(action, sent < 0 ? -sent : ERRNO.EMSGSIZE, {
         detail: `${bytes.length} bytes to send`,
       });
     }
@@ -281,7 +287,7 @@ export class NetlinkSocket {
   #setOption(level: number, option: number, value: number): void {
     const action = `cannot set option ${option} of a netlink socket to ${value}`;
     const bytes = new Uint8Array(Int32Array.of(value).buffer);
-    libcOrThrow(action, 'setsockopt', this.fd, level, option, bytes, 4);
+    libcOrThrow(action, 'setsockopt', this.#fd, level, option, bytes, 4);
   }
 
   #assertOpen(): void {
