@@ -1,9 +1,10 @@
 // The driver: makes one host's kernel enforce a desired state, in an order that is safe at each step.
 import type { DataplaneState } from '#calc/dataplane-update';
+import type { Route } from '#linux';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-table.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
-import { type ApplyError, rulesetOf } from './rules/ruleset.ts';
+import { type ApplyError, type Ruleset, rulesetOf } from './rules/ruleset.ts';
 
 /** The one nftables table that is ours, of family inet. */
 export const TABLE_NAME = 'tortie';
@@ -26,6 +27,12 @@ export interface ApplyReport {
   readonly pending: readonly string[];
 }
 
+interface Desired {
+  readonly state: DataplaneState;
+  readonly ruleset: Ruleset;
+  readonly routes: ReadonlyMap<string, Route>;
+}
+
 /** All calls are synchronous. What the kernel enforces stays when the process ends. */
 export class Dataplane {
   readonly #options: DataplaneOptions;
@@ -33,6 +40,7 @@ export class Dataplane {
   readonly #routes: RouteTable;
   #hits: ReadonlyMap<string, RuleHit> = new Map();
   readonly #retiredHits = new Map<string, RuleHit>();
+  #desired: Desired | undefined;
   #told = new Set<string>();
 
   constructor(options: DataplaneOptions) {
@@ -52,14 +60,8 @@ export class Dataplane {
    */
   apply(state: DataplaneState): ApplyReport {
     const before = this.writes;
-    const problems = new Set<string>();
-    const onProblem = (what: string, message: string) => problems.add(`${what}: ${message}`);
-    const ruleset = rulesetOf(state);
-    for (const { what, message } of ruleset.problems) onProblem(what, message);
-    this.#routes.update(desiredRoutes(state, onProblem));
-    this.#tell(problems);
-    this.#rememberHits(ruleset.hits);
-
+    const { ruleset, routes } = this.#desiredOf(state);
+    this.#routes.update(routes);
     const removed = this.#routes.removeUnwanted();
     const filtered = this.#table.apply(ruleset);
     const added = this.#routes.addWanted();
@@ -84,6 +86,19 @@ export class Dataplane {
   close(): void {
     this.#options.nftables.close();
     this.#options.routes.close();
+  }
+
+  /** A state is a value: the same object wants the same. */
+  #desiredOf(state: DataplaneState): Desired {
+    if (this.#desired?.state === state) return this.#desired;
+    const problems = new Set<string>();
+    const onProblem = (what: string, message: string) => problems.add(`${what}: ${message}`);
+    const ruleset = rulesetOf(state);
+    for (const { what, message } of ruleset.problems) onProblem(what, message);
+    this.#desired = { state, ruleset, routes: desiredRoutes(state, onProblem) };
+    this.#tell(problems);
+    this.#rememberHits(ruleset.hits);
+    return this.#desired;
   }
 
   /** Packets may still be on their way to the reader when their rule goes. */

@@ -16,7 +16,7 @@ import {
 
 const FAMILIES = [4, 6] as const;
 
-test('pods with the allow profile reach one another, the host and are reached from it', async (t) => {
+void test('pods with the allow profile reach one another, the host and are reached from it', async (t) => {
   const { machine, pods, start } = await makeRouter(t, 2);
   const [one] = pods;
   assert.ok(one);
@@ -32,7 +32,7 @@ test('pods with the allow profile reach one another, the host and are reached fr
   }
 });
 
-test('[DP2] an interface that no endpoint claims may neither send nor receive', async (t) => {
+void test('[DP2] an interface that no endpoint claims may neither send nor receive', async (t) => {
   const { pods, routes, start } = await makeRouter(t, 2);
   const [one, two] = pods;
   assert.ok(one && two);
@@ -52,7 +52,7 @@ test('[DP2] an interface that no endpoint claims may neither send nor receive', 
   assert.equal(await one.probe('tcp', HOST_ADDRESS[4], 80), 'open', 'the known reaches the host');
 });
 
-test('ports, protocols, nets and IP sets decide as the rule says, in both families', async (t) => {
+void test('ports, protocols, nets and IP sets decide as the rule says, in both families', async (t) => {
   const { pods, start } = await makeRouter(t, 3);
   const [one, two] = pods;
   assert.ok(one && two);
@@ -112,7 +112,7 @@ test('ports, protocols, nets and IP sets decide as the rule says, in both famili
   }
 });
 
-test('[DP5] Pass leaves the tier, Log goes on, Deny ends, and a tier denies at its end', async (t) => {
+void test('[DP5] Pass leaves the tier, Log goes on, Deny ends, and a tier denies at its end', async (t) => {
   const { pods, start } = await makeRouter(t, 2);
   const [one] = pods;
   assert.ok(one);
@@ -148,7 +148,7 @@ test('[DP5] Pass leaves the tier, Log goes on, Deny ends, and a tier denies at i
   assert.equal(await one.probe('tcp', podAddress(2, 6), 8080), 'open', 'the profile allows');
 });
 
-test('[DP4] egress and ingress must both allow; policy of egress holds towards the host', async (t) => {
+void test('[DP4] egress and ingress must both allow; policy of egress holds towards the host', async (t) => {
   const { machine, pods, start } = await makeRouter(t, 2);
   const [one] = pods;
   assert.ok(one);
@@ -173,7 +173,7 @@ test('[DP4] egress and ingress must both allow; policy of egress holds towards t
   assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open', 'Drop is for the host only');
 });
 
-test('[DP3] a pod cannot send from an address that is not its own', async (t) => {
+void test('[DP3] a pod cannot send from an address that is not its own', async (t) => {
   const { pods, start } = await makeRouter(t, 2);
   const [one] = pods;
   assert.ok(one);
@@ -185,7 +185,7 @@ test('[DP3] a pod cannot send from an address that is not its own', async (t) =>
   assert.equal(one.pings(podAddress(2, 6), '-I', 'fd65::77'), false);
 });
 
-test('no profile denies, and a missing profile denies', async (t) => {
+void test('no profile denies, and a missing profile denies', async (t) => {
   const { pods, start } = await makeRouter(t, 2);
   const [one] = pods;
   assert.ok(one);
@@ -198,7 +198,7 @@ test('no profile denies, and a missing profile denies', async (t) => {
   assert.match(logged.join('\n'), /cannot find profile Profile\/\/none/);
 });
 
-test('an established connection survives a policy that would refuse it now', async (t) => {
+void test('an established connection survives a policy that would refuse it now', async (t) => {
   const { machine, pods, start } = await makeRouter(t, 2);
   const [one, two] = pods;
   assert.ok(one && two);

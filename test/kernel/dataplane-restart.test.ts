@@ -80,7 +80,7 @@ function nft(machine: Machine, ...args: string[]): string {
   return machine.run('nft', ...args);
 }
 
-test('[DP7] a restart with nothing changed writes nothing, nor does a second apply', async (t) => {
+void test('[DP7] a restart with nothing changed writes nothing, nor does a second apply', async (t) => {
   const router = await makeRouter(t, 2);
   const first = router.start().apply(richState());
   assert.deepEqual(first.errors, []);
@@ -96,7 +96,7 @@ test('[DP7] a restart with nothing changed writes nothing, nor does a second app
   assert.equal(nft(router.machine, '-a', 'list', 'ruleset'), ruleset);
 });
 
-test('nft reads the whole table back as it was meant', async (t) => {
+void test('nft reads the whole table back as it was meant', async (t) => {
   const router = await makeRouter(t, 2);
   router.start().apply(richState());
   const listed: unknown = JSON.parse(nft(router.machine, '-j', 'list', 'ruleset'));
@@ -126,7 +126,7 @@ test('nft reads the whole table back as it was meant', async (t) => {
   }
 });
 
-test('[DP8] foreign changes to our table and routes are repaired at the next resync', async (t) => {
+void test('[DP8] foreign changes to our table and routes are repaired at the next resync', async (t) => {
   const router = await makeRouter(t, 2);
   const dataplane = router.start();
   dataplane.apply(richState());
@@ -174,7 +174,7 @@ function normalised(ruleset: string): string {
     .join('\n');
 }
 
-test('a table that changed behind our back is read again when the kernel refuses', async (t) => {
+void test('a table that changed behind our back is read again when the kernel refuses', async (t) => {
   const router = await makeRouter(t, 1);
   const dataplane = router.start();
   dataplane.apply(stateOf([endpoint(1)]));
@@ -184,7 +184,7 @@ test('a table that changed behind our back is read again when the kernel refuses
   assert.equal(router.start().apply(changed).writes, 0);
 });
 
-test('[DP9] tables and routes of others stay as they are', async (t) => {
+void test('[DP9] tables and routes of others stay as they are', async (t) => {
   const router = await makeRouter(t, 2);
   nft(router.machine, 'add', 'table', 'inet', 'others');
   nft(router.machine, 'add', 'chain', 'inet', 'others', 'tortie');
@@ -221,7 +221,7 @@ test('[DP9] tables and routes of others stay as they are', async (t) => {
   assert.doesNotMatch(router.machine.run('ip', 'route', 'show'), /proto 80/);
 });
 
-test('only the difference is written: one member, one rule, one endpoint', async (t) => {
+void test('only the difference is written: one member, one rule, one endpoint', async (t) => {
   const router = await makeRouter(t, 2);
   const dataplane = router.start();
   dataplane.apply(richState());
@@ -241,7 +241,7 @@ test('only the difference is written: one member, one rule, one endpoint', async
   assert.equal(router.start().apply({ ...gone, ipSets: new Map() }).writes, 0);
 });
 
-test('[DP10] a route waits for its interface and comes back with it', async (t) => {
+void test('[DP10] a route waits for its interface and comes back with it', async (t) => {
   const router = await makeRouter(t, 2);
   const [one] = router.pods;
   assert.ok(one);
@@ -264,7 +264,7 @@ test('[DP10] a route waits for its interface and comes back with it', async (t) 
   assert.equal(dataplane.apply(state).writes, 2, 'the kernel had dropped both routes');
 });
 
-test('own blocks lead nowhere but to the pods, whatever the size of the block', async (t) => {
+void test('own blocks lead nowhere but to the pods, whatever the size of the block', async (t) => {
   const router = await makeRouter(t, 2);
   const dataplane = router.start();
   const blackholes = [`${podAddress(2, 4)}/32`, `${podAddress(2, 6)}/128`, '10.65.0.64/26'];
@@ -278,7 +278,7 @@ test('own blocks lead nowhere but to the pods, whatever the size of the block', 
   assert.equal(router.start().apply(state).writes, 0);
 });
 
-test('[DP6] what the kernel refuses does not stop the others, and fails closed', async (t) => {
+void test('[DP6] what the kernel refuses does not stop the others, and fails closed', async (t) => {
   const router = await makeRouter(t, 3);
   const [one, two] = router.pods;
   assert.ok(one && two);
@@ -329,7 +329,7 @@ function spoil(operation: NftOperation): NftOperation {
   return { ...operation, expressions };
 }
 
-test('how long a state of a hundred endpoints takes', async (t) => {
+void test('how long a state of a hundred endpoints takes', async (t) => {
   const router = await makeRouter(t, 0);
   const policies = Array.from({ length: 100 }, (_, n) =>
     policy(`p${n}`, {

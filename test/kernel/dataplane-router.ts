@@ -132,7 +132,7 @@ export interface Router {
   readonly pods: readonly Machine[];
   readonly routes: RouteSocket;
   /** A dataplane as a new process would make it. */
-  start(log?: (message: string) => void): Dataplane;
+  readonly start: (log?: (message: string) => void) => Dataplane;
 }
 
 export async function makeRouter(t: TestContext, podCount: number): Promise<Router> {

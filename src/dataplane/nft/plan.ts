@@ -1,6 +1,7 @@
 // From what the table holds to what it should hold: the target that can be reached, and the steps to it.
 import type { NftOperation, SetElement } from '#linux';
-import type { ChainState, SetState, TableState } from './table-state.ts';
+import type { SetState } from './set-state.ts';
+import { type ChainState, NO_RULES, type TableState } from './table-state.ts';
 
 /** A change, with the name of the chain or set that it is part of. */
 export interface Step {
@@ -127,7 +128,7 @@ function fillChain(table: string, name: string, chain: ChainState, actual: Table
   const { rules = [], ruleComments = [] } = chain.content ?? {};
   const before = actual.chains.get(name);
   const flush: Step[] =
-    before && before.signature !== ''
+    before && before.signature !== NO_RULES
       ? [step(name, { kind: 'flush-chain', table, chain: name })]
       : [];
   return [

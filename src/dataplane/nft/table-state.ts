@@ -1,21 +1,17 @@
 // What an nftables table should hold, or holds, in a form in which the two can be compared.
-import { FAMILIES, type Family } from '#lib';
+import { FAMILIES } from '#lib';
 import {
   type BaseChain,
   type Expression,
-  type SetElement,
-  type SetType,
   type TableSnapshot,
   baseSignature,
   setSignature,
 } from '#linux';
-import type { IpSet } from '#calc/dataplane-update';
 import type { Chain } from '../rules/chain.ts';
 import { ipSetName, shortHash } from '../rules/names.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
-import { addressBytes, interfaceHex, parseIpPort } from './bytes.ts';
-import { intervalElements, netIntervals } from './intervals.ts';
 import { renderChain } from './render.ts';
+import { type IpSetStates, type SetState, dispatchState, entriesOf } from './set-state.ts';
 
 /** What it takes to write a chain. */
 export interface ChainContent {
@@ -36,12 +32,6 @@ export interface ChainState {
   readonly content?: ChainContent;
 }
 
-/** Entries by a text that says all of them; an entry is one element, or the two of a range. */
-export interface SetState {
-  readonly type: SetType;
-  readonly entries: ReadonlyMap<string, readonly SetElement[]>;
-}
-
 export interface TableState {
   readonly chains: ReadonlyMap<string, ChainState>;
   readonly sets: ReadonlyMap<string, SetState>;
@@ -52,7 +42,7 @@ export const EMPTY_TABLE: TableState = { chains: new Map(), sets: new Map() };
 const COMMENT_PREFIX = 'tortie';
 
 /** What the kernel should hold for a ruleset: its chains, and the sets that they refer to. */
-export function desiredTable(ruleset: Ruleset): TableState {
+export function desiredTable(ruleset: Ruleset, ipSets: IpSetStates): TableState {
   const chains = new Map<string, ChainState>();
   const referred = new Set<string>();
   for (const chain of ruleset.chains.values()) {
@@ -65,7 +55,7 @@ export function desiredTable(ruleset: Ruleset): TableState {
   for (const set of ruleset.ipSets.values()) {
     for (const family of FAMILIES) {
       const name = ipSetName(set.id, set.type, family);
-      if (referred.has(name)) sets.set(name, ipSetState(set, family));
+      if (referred.has(name)) sets.set(name, ipSets.stateOf(set, family));
     }
   }
   return { chains, sets };
@@ -82,8 +72,16 @@ function desiredChain(chain: Chain): ChainState {
     ruleComments,
     references: referencesOf(rules),
   };
-  return { base: baseSignature(base), signature: ruleComments.join(' '), content };
+  return { base: baseSignature(base), signature: rulesSignature(ruleComments), content };
 }
+
+/** Equal for rules with equal comments in equal order; a rule without one is nobody's of ours. */
+function rulesSignature(comments: readonly (string | undefined)[]): string {
+  return JSON.stringify(comments);
+}
+
+/** The signature of a chain without rules. */
+export const NO_RULES = rulesSignature([]);
 
 function referencesOf(rules: readonly (readonly Expression[])[]): Set<string> {
   const names = new Set<string>();
@@ -98,47 +96,6 @@ function referencesOf(rules: readonly (readonly Expression[])[]): Set<string> {
   return names;
 }
 
-function dispatchState(map: ReadonlyMap<string, string>): SetState {
-  const entries = new Map<string, SetElement[]>();
-  for (const [interfaceName, chain] of map) {
-    const element: SetElement = {
-      key: interfaceHex(interfaceName),
-      verdict: { kind: 'jump', chain },
-    };
-    entries.set(entryText([element]), [element]);
-  }
-  return { type: { key: ['ifname'], verdicts: true }, entries };
-}
-
-/** Members that are not of the set's form are left out; calc never makes them. */
-function ipSetState(set: IpSet, family: Family): SetState {
-  const field = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
-  const entries = new Map<string, readonly SetElement[]>();
-  if (set.type === 'net') {
-    for (const interval of netIntervals(set.members, family)) {
-      const elements = intervalElements(interval, addressBytes(family));
-      entries.set(entryText(elements), elements);
-    }
-    return { type: { key: [field], interval: true }, entries };
-  }
-  for (const member of set.members) {
-    const parsed = parseIpPort(member);
-    if (parsed?.family !== family) continue;
-    const elements = [{ key: parsed.key }];
-    entries.set(entryText(elements), elements);
-  }
-  return { type: { key: [field, 'inet_proto', 'inet_service'] }, entries };
-}
-
-function entryText(elements: readonly SetElement[]): string {
-  return elements
-    .map(({ key, verdict }) => {
-      if (!verdict) return key;
-      return `${key} ${verdict.kind} ${'chain' in verdict ? verdict.chain : ''}`;
-    })
-    .join('-');
-}
-
 /**
  * The kernel's table as a state to compare with `desired`. Undefined when something of it cannot be
  * changed in place: then the table must be made anew.
@@ -148,7 +105,7 @@ export function actualTable(snapshot: TableSnapshot, desired: TableState): Table
   for (const [name, chain] of snapshot.chains) {
     const wanted = desired.chains.get(name);
     if (wanted && wanted.base !== chain.base) return undefined;
-    const signature = chain.rules.map((rule) => rule.comment ?? '?').join(' ');
+    const signature = rulesSignature(chain.rules.map((rule) => rule.comment));
     chains.set(name, { base: chain.base, signature });
   }
   const sets = new Map<string, SetState>();
@@ -159,32 +116,4 @@ export function actualTable(snapshot: TableSnapshot, desired: TableState): Table
     sets.set(name, { type, entries: entriesOf(type, set.elements) });
   }
   return { chains, sets };
-}
-
-function entriesOf(
-  type: SetType,
-  elements: readonly SetElement[],
-): Map<string, readonly SetElement[]> {
-  const groups = type.interval ? pairIntervals(elements) : elements.map((element) => [element]);
-  return new Map(groups.map((group) => [entryText(group), group]));
-}
-
-/** Puts each start together with the end that follows it; an end without a start says nothing. */
-function pairIntervals(elements: readonly SetElement[]): SetElement[][] {
-  const rank = (element: SetElement) => `${element.key}${element.intervalEnd ? 0 : 1}`;
-  const sorted = elements
-    .map((element) => ({ element, rank: rank(element) }))
-    .toSorted((a, b) => (a.rank < b.rank ? -1 : 1));
-  const pairs: SetElement[][] = [];
-  let open: SetElement[] | undefined;
-  for (const { element } of sorted) {
-    if (!element.intervalEnd) {
-      open = [element];
-      pairs.push(open);
-    } else if (open) {
-      open.push(element);
-      open = undefined;
-    }
-  }
-  return pairs;
 }

@@ -2,6 +2,7 @@
 import { NftError, type NftOperation, type TableSnapshot } from '#linux';
 import type { ApplyError, Ruleset } from '../rules/ruleset.ts';
 import { planSteps, reachable } from './plan.ts';
+import { IpSetStates } from './set-state.ts';
 import { EMPTY_TABLE, type TableState, actualTable, desiredTable } from './table-state.ts';
 
 /** What the driver needs of nftables. */
@@ -23,7 +24,9 @@ interface Belief {
 export class NftTable {
   readonly #kernel: NftablesKernel;
   readonly #name: string;
+  readonly #ipSets = new IpSetStates();
   #belief: Belief | undefined;
+  #desired: { readonly ruleset: Ruleset; readonly state: TableState } | undefined;
 
   constructor(kernel: NftablesKernel, name: string) {
     this.#kernel = kernel;
@@ -37,7 +40,7 @@ export class NftTable {
 
   /** Returns what the kernel refused, and what was left as it was because of that. */
   apply(ruleset: Ruleset): ApplyError[] {
-    const desired = desiredTable(ruleset);
+    const desired = this.#desiredOf(ruleset);
     const isFresh = this.#belief === undefined;
     const refusals = new Map<string, string>();
     // The first refusal may only mean that somebody else changed the table: look again, once.
@@ -57,6 +60,13 @@ export class NftTable {
       }
       refusals.set(failure.object, failure.message);
     }
+  }
+
+  #desiredOf(ruleset: Ruleset): TableState {
+    if (this.#desired?.ruleset !== ruleset) {
+      this.#desired = { ruleset, state: desiredTable(ruleset, this.#ipSets) };
+    }
+    return this.#desired.state;
   }
 
   #read(desired: TableState): Belief {

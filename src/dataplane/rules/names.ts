@@ -1,5 +1,5 @@
 // Names of chains, sets and maps: short, unique, and the same after each restart.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Family } from '#lib';
 import type { Direction, IpSet } from '#calc/dataplane-update';
 
@@ -7,7 +7,7 @@ const HASH_LENGTH = 16;
 
 /** Sixteen characters of base64url: 96 bits of SHA-256. */
 export function shortHash(text: string): string {
-  return createHash('sha256').update(text).digest('base64url').slice(0, HASH_LENGTH);
+  return hash('sha256', text, 'base64url').slice(0, HASH_LENGTH);
 }
 
 /** Chain of one policy or profile, `key` being its `policyKey`. */

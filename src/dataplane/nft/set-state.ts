@@ -1,0 +1,96 @@
+// Contents of sets and verdict maps in a form in which desired and actual can be compared.
+import type { Family } from '#lib';
+import type { SetElement, SetType } from '#linux';
+import type { IpSet } from '#calc/dataplane-update';
+import { addressBytes, interfaceHex, parseIpPort } from './bytes.ts';
+import { intervalElements, netIntervals } from './intervals.ts';
+
+/** Entries by a text that says all of them; an entry is one element, or the two of a range. */
+export interface SetState {
+  readonly type: SetType;
+  readonly entries: ReadonlyMap<string, readonly SetElement[]>;
+}
+
+export function dispatchState(map: ReadonlyMap<string, string>): SetState {
+  const jumps = [...map].map(([interfaceName, chain]): SetElement[] => [
+    { key: interfaceHex(interfaceName), verdict: { kind: 'jump', chain } },
+  ]);
+  return { type: { key: ['ifname'], verdicts: true }, entries: byText(jumps) };
+}
+
+/** IP sets are values, the same object as long as they do not change; big ones take time to read. */
+export class IpSetStates {
+  readonly #known = { 4: new WeakMap<IpSet, SetState>(), 6: new WeakMap<IpSet, SetState>() };
+
+  /** The members of one family. Those that are not of the set's form are left out. */
+  stateOf(set: IpSet, family: Family): SetState {
+    const known = this.#known[family].get(set);
+    if (known) return known;
+    const state = set.type === 'net' ? netState(set, family) : ipPortState(set, family);
+    this.#known[family].set(set, state);
+    return state;
+  }
+}
+
+function addressField(family: Family): 'ipv4_addr' | 'ipv6_addr' {
+  return family === 4 ? 'ipv4_addr' : 'ipv6_addr';
+}
+
+function netState(set: IpSet, family: Family): SetState {
+  const bytes = addressBytes(family);
+  const ranges = netIntervals(set.members, family).map((item) => intervalElements(item, bytes));
+  return { type: { key: [addressField(family)], interval: true }, entries: byText(ranges) };
+}
+
+function ipPortState(set: IpSet, family: Family): SetState {
+  const keys: SetElement[][] = [];
+  for (const member of set.members) {
+    const parsed = parseIpPort(member);
+    if (parsed?.family === family) keys.push([{ key: parsed.key }]);
+  }
+  const key = [addressField(family), 'inet_proto', 'inet_service'] as const;
+  return { type: { key }, entries: byText(keys) };
+}
+
+function byText(groups: readonly (readonly SetElement[])[]): Map<string, readonly SetElement[]> {
+  return new Map(groups.map((group) => [entryText(group), group]));
+}
+
+function entryText(elements: readonly SetElement[]): string {
+  return elements
+    .map(({ key, verdict, intervalEnd }) => {
+      if (!verdict) return intervalEnd ? `<${key}` : key;
+      return `${key} ${verdict.kind} ${'chain' in verdict ? verdict.chain : ''}`;
+    })
+    .join('-');
+}
+
+/** The entries of a set of this type that was read from the kernel. */
+export function entriesOf(
+  type: SetType,
+  elements: readonly SetElement[],
+): Map<string, readonly SetElement[]> {
+  const groups = type.interval ? pairIntervals(elements) : elements.map((element) => [element]);
+  return byText(groups);
+}
+
+/** Puts each start together with the end that follows it; an end without a start stands alone. */
+function pairIntervals(elements: readonly SetElement[]): SetElement[][] {
+  const rank = (element: SetElement) => `${element.key}${element.intervalEnd ? 0 : 1}`;
+  const sorted = elements
+    .map((element) => ({ element, rank: rank(element) }))
+    .toSorted((a, b) => (a.rank < b.rank ? -1 : 1));
+  const pairs: SetElement[][] = [];
+  let open: SetElement[] | undefined;
+  for (const { element } of sorted) {
+    if (!element.intervalEnd) {
+      open = [element];
+      pairs.push(open);
+    } else {
+      if (open) open.push(element);
+      else pairs.push([element]);
+      open = undefined;
+    }
+  }
+  return pairs;
+}

@@ -1,0 +1,276 @@
+// The driver against a kernel in memory that refuses what refers to nothing, and what is referred to.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  NftError,
+  type NftOperation,
+  type SetElement,
+  type TableSnapshot,
+  baseSignature,
+  setSignature,
+} from '#linux';
+import type { DataplaneState } from '#calc/dataplane-update';
+import { endpoint, policy, rule, stateOf } from '../fixture.ts';
+import { rulesetOf } from '../rules/ruleset.ts';
+import { NftTable } from './table.ts';
+
+interface HeldChain {
+  readonly base: string;
+  readonly rules: { readonly comment: string; readonly references: readonly string[] }[];
+}
+
+/** Holds one table. A transaction is made on a copy, and kept when nothing of it was refused. */
+class MemoryKernel {
+  writes = 0;
+  transactions = 0;
+  /** Refuses operations of its own liking. */
+  refuse: (operation: NftOperation) => boolean = () => false;
+  #table: { chains: Map<string, HeldChain>; sets: Map<string, HeldSet> } | undefined;
+
+  readTable(): TableSnapshot | undefined {
+    if (!this.#table) return undefined;
+    const { chains, sets } = this.#table;
+    return {
+      dormant: false,
+      chains: new Map(
+        [...chains].map(([name, { base, rules }]) => [
+          name,
+          { base, rules: rules.map(({ comment }) => ({ handle: 0n, comment })) },
+        ]),
+      ),
+      sets: new Map(
+        [...sets].map(([name, set]) => [
+          name,
+          { signature: set.signature, elements: [...set.elements.values()] },
+        ]),
+      ),
+    };
+  }
+
+  commit(operations: readonly NftOperation[]): void {
+    if (operations.length === 0) return;
+    this.transactions++;
+    const before = structuredClone(this.#table);
+    for (const [index, operation] of operations.entries()) {
+      const refusal = this.refuse(operation) ? 'EINVAL' : this.#make(operation);
+      if (refusal === undefined) continue;
+      this.#table = before;
+      throw new NftError(`refused ${operation.kind}`, refusal, index, undefined);
+    }
+    this.writes += operations.length;
+  }
+
+  /** Somebody else's change. */
+  disturb(change: (chains: Map<string, HeldChain>, sets: Map<string, HeldSet>) => void): void {
+    if (this.#table) change(this.#table.chains, this.#table.sets);
+  }
+
+  #make(operation: NftOperation): string | undefined {
+    if (operation.kind === 'add-table') {
+      this.#table ??= { chains: new Map(), sets: new Map() };
+      return undefined;
+    }
+    if (!this.#table) return 'ENOENT';
+    const { chains, sets } = this.#table;
+    const exists = (name: string) => chains.has(name) || sets.has(name);
+    const isUsed = (name: string) =>
+      [...chains.values()].some((chain) =>
+        chain.rules.some((one) => one.references.includes(name)),
+      ) ||
+      [...sets.values()].some((set) =>
+        [...set.elements.values()].some((element) => chainOf(element) === name),
+      );
+    switch (operation.kind) {
+      case 'delete-table':
+        this.#table = undefined;
+        return undefined;
+      case 'add-set':
+        sets.set(operation.set, { signature: setSignature(operation.type), elements: new Map() });
+        return undefined;
+      case 'delete-set':
+        if (isUsed(operation.set)) return 'EBUSY';
+        return sets.delete(operation.set) ? undefined : 'ENOENT';
+      case 'add-chain':
+        chains.set(operation.chain, { base: baseSignature(operation.base), rules: [] });
+        return undefined;
+      case 'flush-chain':
+        return chains.get(operation.chain)?.rules.splice(0) ? undefined : 'ENOENT';
+      case 'delete-chain':
+        if (isUsed(operation.chain)) return 'EBUSY';
+        return chains.delete(operation.chain) ? undefined : 'ENOENT';
+      case 'add-rule': {
+        const references = operation.expressions.flatMap((one) => {
+          if (one.kind === 'lookup' && typeof one.set === 'string') return [one.set];
+          return one.kind === 'verdict' && 'chain' in one.verdict ? [one.verdict.chain] : [];
+        });
+        if (!references.every(exists)) return 'ENOENT';
+        const chain = chains.get(operation.chain);
+        chain?.rules.push({ comment: operation.comment ?? '', references });
+        return chain ? undefined : 'ENOENT';
+      }
+      case 'add-elements':
+      case 'delete-elements':
+        return changeElements(sets.get(operation.set), operation, exists);
+      default:
+        throw new Error(`the driver does not use ${operation.kind}`);
+    }
+  }
+}
+
+interface HeldSet {
+  readonly signature: string;
+  readonly elements: Map<string, SetElement>;
+}
+
+function chainOf(element: SetElement): string | undefined {
+  return element.verdict && 'chain' in element.verdict ? element.verdict.chain : undefined;
+}
+
+function changeElements(
+  set: HeldSet | undefined,
+  operation: NftOperation & { kind: 'add-elements' | 'delete-elements' },
+  exists: (name: string) => boolean,
+): string | undefined {
+  if (!set) return 'ENOENT';
+  for (const element of operation.elements) {
+    const key = `${element.key} ${element.intervalEnd ?? false}`;
+    if (operation.kind === 'delete-elements') {
+      if (!set.elements.delete(key)) return 'ENOENT';
+      continue;
+    }
+    const chain = chainOf(element);
+    if (chain !== undefined && !exists(chain)) return 'ENOENT';
+    if (set.elements.has(key)) return 'EEXIST';
+    set.elements.set(key, element);
+  }
+  return undefined;
+}
+
+const NAMES = ['a', 'b', 'c', 'd'] as const;
+const POLICIES = ['p', 'q', 'r'] as const;
+const nets = fc.uniqueArray(
+  fc.constantFrom('10.0.0.0/8', '10.0.0.0/9', '10.128.0.0/9', '192.0.2.1/32', 'fd00::/8'),
+);
+
+const states: fc.Arbitrary<DataplaneState> = fc
+  .record({
+    members: nets,
+    policies: fc.array(fc.constantFrom('Allow', 'Deny', 'Pass'), { minLength: 3, maxLength: 3 }),
+    endpoints: fc.uniqueArray(
+      fc.record({ name: fc.constantFrom(...NAMES), uses: fc.subarray([...POLICIES]) }),
+      { selector: ({ name }) => name },
+    ),
+  })
+  .map(({ members, policies, endpoints }) => {
+    const source = { ipSets: ['s'], notIpSets: [] };
+    const made = POLICIES.map((name, index) =>
+      policy(name, { ingress: [rule(policies[index] ?? 'Deny', { source }), rule('Deny')] }),
+    );
+    const local = endpoints.map(({ name, uses }) => {
+      const tier = {
+        name: 'default',
+        defaultAction: 'Deny' as const,
+        policies: uses.map((one) => `NetworkPolicy/shop/${one}`),
+      };
+      return endpoint(name, { ingress: uses.length > 0 ? [tier] : [] });
+    });
+    const ipSets = new Map([['s', { id: 's', type: 'net' as const, members: new Set(members) }]]);
+    return stateOf(local, made, { ipSets });
+  });
+
+/** What a fresh kernel holds after this state alone. */
+function alone(state: DataplaneState): TableSnapshot | undefined {
+  const kernel = new MemoryKernel();
+  new NftTable(kernel, 'tortie').apply(rulesetOf(state));
+  return kernel.readTable();
+}
+
+function sorted(table: TableSnapshot | undefined): unknown {
+  const byName = <T>(map: ReadonlyMap<string, T> | undefined) =>
+    [...(map ?? [])].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return [
+    byName(table?.chains),
+    byName(table?.sets).map(([name, set]) => [
+      name,
+      set.elements.map((one) => JSON.stringify(one)).toSorted(),
+    ]),
+  ];
+}
+
+void test('[DP14] any history of states ends as the last state alone, one transaction each', () => {
+  fc.assert(
+    fc.property(fc.array(states, { minLength: 1, maxLength: 6 }), (history) => {
+      const kernel = new MemoryKernel();
+      const table = new NftTable(kernel, 'tortie');
+      for (const [index, state] of history.entries()) {
+        assert.deepEqual(table.apply(rulesetOf(state)), []);
+        assert.ok(kernel.transactions <= index + 1);
+        assert.deepEqual(sorted(kernel.readTable()), sorted(alone(state)));
+      }
+    }),
+  );
+});
+
+void test('[DP7] a new driver on the same kernel writes nothing', () => {
+  fc.assert(
+    fc.property(states, (state) => {
+      const kernel = new MemoryKernel();
+      new NftTable(kernel, 'tortie').apply(rulesetOf(state));
+      const { writes } = kernel;
+      assert.deepEqual(new NftTable(kernel, 'tortie').apply(rulesetOf(state)), []);
+      assert.equal(kernel.writes, writes);
+    }),
+  );
+});
+
+void test('[DP8] whatever was disturbed is repaired after a resync', () => {
+  fc.assert(
+    fc.property(states, states, fc.nat(), (first, second, at) => {
+      const kernel = new MemoryKernel();
+      const table = new NftTable(kernel, 'tortie');
+      table.apply(rulesetOf(first));
+      kernel.disturb((chains, sets) => {
+        const victims = [...chains.values()];
+        victims[at % victims.length]?.rules.splice(0, 1);
+        victims[(at >> 3) % victims.length]?.rules.push({ comment: '', references: [] });
+        const set = [...sets.values()][at % sets.size];
+        for (const key of [...(set?.elements.keys() ?? [])].slice(0, 1)) set?.elements.delete(key);
+      });
+      table.resync();
+      assert.deepEqual(table.apply(rulesetOf(second)), []);
+      assert.deepEqual(sorted(kernel.readTable()), sorted(alone(second)));
+    }),
+  );
+});
+
+void test('[DP6] what is refused, and what needs it, stays as it was; the rest is done', () => {
+  fc.assert(
+    fc.property(states, states, fc.constantFrom(...POLICIES), (first, second, name) => {
+      const kernel = new MemoryKernel();
+      const table = new NftTable(kernel, 'tortie');
+      table.apply(rulesetOf(first));
+      const before = kernel.readTable();
+      kernel.refuse = (operation) =>
+        operation.kind === 'add-rule' && isRuleOf(operation.expressions, name);
+      const errors = table.apply(rulesetOf(second));
+      const after = kernel.readTable();
+      const wanted = alone(second);
+      for (const [chain, { rules }] of wanted?.chains ?? []) {
+        const held = after?.chains.get(chain)?.rules;
+        const isLeft = errors.some(({ what }) => what.includes(`chain ${chain})`));
+        assert.deepEqual(held, isLeft ? before?.chains.get(chain)?.rules : rules, chain);
+      }
+      kernel.refuse = () => false;
+      assert.deepEqual(table.apply(rulesetOf(second)), [], 'it is made up for');
+      assert.deepEqual(sorted(kernel.readTable()), sorted(wanted));
+    }),
+  );
+});
+
+function isRuleOf(
+  expressions: readonly { kind: string; prefix?: string }[],
+  name: string,
+): boolean {
+  return expressions.some(({ prefix }) => prefix?.endsWith(`NetworkPolicy/shop/${name}`) ?? false);
+}
