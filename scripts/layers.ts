@@ -13,7 +13,15 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   dataplane: ['#lib', '#linux', '#calc/dataplane-update'],
   flows: ['#lib', '#selector', '#api', '#datastore/syncer'],
   cni: ['#lib', '#linux', '#api', '#datastore/client', '#ipam'],
-  agent: ['#lib', '#linux', '#calc/dataplane-update', '#datastore/syncer', '#flows'],
+  agent: [
+    '#lib',
+    '#linux',
+    '#selector',
+    '#api',
+    '#calc/dataplane-update',
+    '#datastore/syncer',
+    '#flows',
+  ],
   apiserver: ['#lib', '#selector', '#api', '#policy', '#datastore', '#flows'],
   lab: ['#lib', '#linux', '#api', '#datastore/client'],
   cli: [
@@ -35,7 +43,7 @@ export const PURE: readonly string[] = ['lib', 'selector', 'api', 'policy', 'cal
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ['linux'],
   typebox: ['api'],
-  yaml: ['api', 'cli'],
+  yaml: ['api', 'datastore', 'cli'],
   undici: ['datastore'],
   fastify: ['apiserver'],
   '@peculiar/x509': ['apiserver'],

@@ -54,7 +54,10 @@ function checkImports(path: string, layer: string, lines: readonly string[]): st
   const problems: string[] = [];
   const isTest = path.endsWith('.test.ts') || path.endsWith('.contract.ts');
   for (const [index, line] of lines.entries()) {
-    const specifier = /(?:\bfrom|^import|\bimport\()\s*'([^']+)'/.exec(line)?.[1];
+    const specifier =
+      /(?:^import|^export .*\bfrom|^} from|^import .*\bfrom|\bimport\()\s*'([^']+)'/.exec(
+        line,
+      )?.[1];
     if (specifier === undefined || line.trimStart().startsWith('*')) continue;
     const problem = importProblem(layer, specifier, isTest, path);
     if (problem) problems.push(`${path}:${index + 1}: ${problem}`);

@@ -24,7 +24,7 @@ export interface FlowCollectorOptions {
 
 const INTERVAL_MS = 1_000;
 /** Every so many intervals the live connections' counters are read, so that long ones show. */
-const DUMP_EVERY = 5;
+const DUMP_EVERY = 2;
 
 export class FlowCollector {
   readonly #options: FlowCollectorOptions;

@@ -2,4 +2,5 @@
 export { ApplyLoop, type ApplyReport, type AwaitedEndpoint } from './apply-loop.ts';
 export { FlowCollector } from './flow-collector.ts';
 export { FlowShipper } from './flow-shipper.ts';
+export { PoolSelection } from './pool-selection.ts';
 export { type AgentStatusBody, StatusReporter } from './status-reporter.ts';

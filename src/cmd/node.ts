@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Logger, pino } from 'pino';
-import { ApplyLoop, FlowCollector, FlowShipper, StatusReporter } from '#agent';
+import { ApplyLoop, FlowCollector, FlowShipper, PoolSelection, StatusReporter } from '#agent';
 import { KINDS, kindOf, type KindDefinition, type Resource } from '#api';
 import { CalcGraph } from '#calc';
 import { CniServer, PodNetwork } from '#cni';
@@ -65,6 +65,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   const client = new ApiClient(await loadKubeconfig(options.kubeconfig));
   const calc = new CalcGraph(options.name);
   const directory = new Directory();
+  const pools = new PoolSelection(options.name);
   const dataplane = new Dataplane({
     nftables: NftablesSocket.open(),
     routes: RouteSocket.open(),
@@ -91,6 +92,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     callbacks: {
       onUpdates: (updates) => {
         directory.onUpdates(updates);
+        pools.onUpdates(updates);
         loop.onUpdates(updates);
       },
       onStatus: (status) => {
@@ -105,7 +107,11 @@ async function runNode(options: NodeOptions): Promise<void> {
     handler: new PodNetwork({
       nodeName: options.name,
       client,
-      allocator: new BlockAllocator({ client, nodeName: options.name }),
+      allocator: new BlockAllocator({
+        client,
+        nodeName: options.name,
+        poolSelects: (pool, attributes) => pools.selects(pool, attributes),
+      }),
       waitEnforced: (endpoint, signal) => loop.waitEnforced(endpoint, signal),
       isReady: () => loop.ready,
     }),
