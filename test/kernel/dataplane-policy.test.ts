@@ -198,7 +198,7 @@ void test('no profile denies, and a missing profile denies', async (t) => {
   assert.match(logged.join('\n'), /cannot find profile Profile\/\/none/);
 });
 
-void test('an established connection survives a policy that would refuse it now', async (t) => {
+void test('[DP16] an established connection survives a policy that would refuse it now', async (t) => {
   const { machine, pods, start } = await makeRouter(t, 2);
   const [one, two] = pods;
   assert.ok(one && two);
