@@ -10,6 +10,7 @@ import { appendFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.
 import type { FlowStore } from './flow-store.ts';
 import { openApiDocument, openApiIndex, openApiV2 } from './open-api.ts';
 import { acceptedForm } from './representation.ts';
+import { jsonBody } from './request-body.ts';
 import { failureStatus, forbidden, noSuchPath, notAllowed, RequestError } from './request-error.ts';
 import { parseResourcePath } from './request-path.ts';
 import { ResourceRequest } from './resource-routes.ts';
@@ -82,16 +83,15 @@ export class ApiServer {
   }
 
   #build(): FastifyInstance {
-    const app = fastify({ bodyLimit: MAX_BODY, exposeHeadRoutes: false, logger: false });
+    const app = fastify({
+      bodyLimit: MAX_BODY,
+      exposeHeadRoutes: false,
+      logger: false,
+      frameworkErrors: (error, request, reply) => this.#refuse(error, request, reply),
+    });
     app.removeAllContentTypeParsers();
-    app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
-      if (body === '') return done(null, undefined);
-      try {
-        done(null, JSON.parse(String(body)));
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        done(new RequestError(400, 'BadRequest', `the body is not JSON: ${reason}`), undefined);
-      }
+    app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
+      done(null, body);
     });
     app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
     app.setNotFoundHandler((request, reply) => {
@@ -166,7 +166,7 @@ export class ApiServer {
     { request, reply, user }: { request: FastifyRequest; reply: FastifyReply; user: User },
   ): Promise<unknown> {
     if (request.method === 'POST') {
-      appendFlows(store, request.body);
+      appendFlows(store, jsonBody(request));
       return reply.send({ kind: 'Status', apiVersion: 'v1', status: 'Success' });
     }
     if (request.method !== 'GET') throw notAllowed(request.method, FLOWS_PATH);

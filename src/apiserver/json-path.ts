@@ -4,16 +4,17 @@ import { isObject } from '#lib';
 type Step = (value: unknown) => unknown[];
 
 const TOKEN =
-  /\.(?<member>[A-Za-z_][\w-]*)|\['(?<quoted>(?:[^'\\]|\\.)*)'\]|\[(?<index>-?\d+)\]|(?<all>\[\*\])|\[\?\(@\.(?<field>[\w.]+)\s*==\s*["'](?<equals>[^"']*)["']\)\]/y;
+  /\.(?<member>[A-Za-z_][\w-]*)|\['(?<quoted>(?:[^'\\]|\\.)*)'\]|\[(?<index>-?\d+)\]|(?<all>\[\*\])|\[\?\(@\.(?<field>[\w.]+)\s*==\s*["'](?<equals>[^"']*)["']\)\]/;
 
 /** Compiles a path such as `.status.conditions[?(@.type=="Ready")].status`; throws on others. */
 export function jsonPath(path: string): (value: unknown) => unknown[] {
   const steps: Step[] = [];
   const text = path.replaceAll(String.raw`\.`, '.');
-  TOKEN.lastIndex = 0;
-  while (TOKEN.lastIndex < text.length) {
-    const at = TOKEN.lastIndex;
-    const groups = TOKEN.exec(text)?.groups;
+  // Its own, for its position: a filter compiles another path meanwhile.
+  const token = new RegExp(TOKEN, 'y');
+  while (token.lastIndex < text.length) {
+    const at = token.lastIndex;
+    const groups = token.exec(text)?.groups;
     if (!groups) throw new Error(`cannot read the JSONPath "${path}" at "${text.slice(at)}"`);
     steps.push(stepOf(groups));
   }

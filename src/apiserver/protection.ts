@@ -20,14 +20,32 @@ export function isPendingDeletion(resource: Resource): boolean {
   return resource.metadata.deletionTimestamp !== undefined;
 }
 
+export interface ProtectionOptions {
+  readonly kinds: readonly KindDefinition[];
+  /**
+   * How long a namespace stays as it is after it was marked, so that who deletes a manifest can
+   * delete what is in it by name. Milliseconds.
+   */
+  readonly graceMs: number;
+  /** A namespace could not be emptied; it is tried again. */
+  readonly onError: (error: unknown) => void;
+}
+
+const RETRY_MS = 5_000;
+
 /** Rules across kinds. Deleting a namespace empties it; a tier goes when its last policy has gone. */
 export class Protection {
   readonly #resources: Resources;
+  readonly #options: ProtectionOptions;
   readonly #namespaced: readonly KindDefinition[];
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #running = new Set<Promise<void>>();
+  #closed = false;
 
-  constructor(resources: Resources, kinds: readonly KindDefinition[]) {
+  constructor(resources: Resources, options: ProtectionOptions) {
     this.#resources = resources;
-    this.#namespaced = kinds.filter((kind) => kind.namespaced);
+    this.#options = options;
+    this.#namespaced = options.kinds.filter((kind) => kind.namespaced);
   }
 
   /** Throws 404 or 403 where the namespace is missing or going. */
@@ -53,8 +71,8 @@ export class Protection {
     return kind !== namespaceKind;
   }
 
-  async afterMark(kind: KindDefinition, marked: Resource): Promise<void> {
-    if (kind === namespaceKind) await this.#finalizeNamespace(marked.metadata.name);
+  afterMark(kind: KindDefinition, marked: Resource): void {
+    if (kind === namespaceKind) this.#schedule(marked.metadata.name, this.#options.graceMs);
   }
 
   async afterRemove(kind: KindDefinition, removed: Resource): Promise<void> {
@@ -72,6 +90,28 @@ export class Protection {
         if (metadata['deletionTimestamp']) await this.#deleteAgain(kind, '', key.name);
       }
     }
+  }
+
+  /** Waits for what is under way; what is only scheduled is resumed at the next start. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    await Promise.all(this.#running);
+  }
+
+  #schedule(namespace: string, delayMs: number): void {
+    if (this.#closed || this.#timers.has(namespace)) return;
+    const run = (): void => {
+      this.#timers.delete(namespace);
+      const running = this.#finalizeNamespace(namespace)
+        .catch((error: unknown) => {
+          this.#options.onError(error);
+          this.#schedule(namespace, RETRY_MS);
+        })
+        .finally(() => this.#running.delete(running));
+      this.#running.add(running);
+    };
+    this.#timers.set(namespace, setTimeout(run, delayMs));
   }
 
   async #finalizeNamespace(name: string): Promise<void> {

@@ -12,6 +12,7 @@ import {
   type Representation,
   resourceBody,
 } from './representation.ts';
+import { jsonBody, mediaType, optionalJsonBody } from './request-body.ts';
 import { badRequest, notAllowed, unsupportedMediaType } from './request-error.ts';
 import type { ResourcePath } from './request-path.ts';
 import type { NamedTarget, Resources } from './resources.ts';
@@ -96,7 +97,11 @@ export class ResourceRequest {
   async #create(reply: FastifyReply): Promise<unknown> {
     const check = this.#authorize('create');
     const options = { dryRun: this.#dryRun(), authorize: check };
-    const accepted = await this.#resources.create(this.#writeTarget(), this.#body(), options);
+    const accepted = await this.#resources.create(
+      this.#writeTarget(),
+      jsonBody(this.#request),
+      options,
+    );
     return this.#written(reply.code(201), accepted);
   }
 
@@ -107,13 +112,16 @@ export class ResourceRequest {
   }
 
   async #replace(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
-    const body = this.#body();
+    const body = jsonBody(this.#request);
     return this.#update(target, reply, { verb: 'update', change: () => body });
   }
 
   async #patch(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
-    const patch = this.#body(PATCHES.map(({ type }) => type));
-    const apply = patchOf(target.kind, this.#mediaType());
+    const patch = jsonBody(
+      this.#request,
+      PATCHES.map(({ type }) => type),
+    );
+    const apply = patchOf(target.kind, mediaType(this.#request));
     const change = (current: Resource): unknown => {
       const patched = apply(target.kind, current, patch);
       return isObject(patched) ? withPrecondition(patched, current, patch) : patched;
@@ -136,7 +144,8 @@ export class ResourceRequest {
 
   async #delete(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
     this.#authorize('delete');
-    const options = isObject(this.#request.body) ? this.#request.body : {};
+    const body = optionalJsonBody(this.#request);
+    const options = isObject(body) ? body : {};
     const preconditions = isObject(options['preconditions']) ? options['preconditions'] : {};
     const deleted = await this.#resources.delete(target, {
       dryRun: this.#dryRun(options['dryRun']),
@@ -183,17 +192,6 @@ export class ResourceRequest {
     if (wanted === undefined || wanted === '') return false;
     if (wanted === 'All') return true;
     throw badRequest('dryRun can only be "All"');
-  }
-
-  #mediaType(): string {
-    return (this.#request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? '';
-  }
-
-  #body(allowed: readonly string[] = ['application/json']): unknown {
-    const type = this.#mediaType();
-    if (!allowed.includes(type)) throw unsupportedMediaType(type, allowed);
-    if (this.#request.body === undefined) throw badRequest('the request needs a body');
-    return this.#request.body;
   }
 
   #representation(): Representation {

@@ -16,6 +16,17 @@ import {
   timestamp,
 } from './write-strategy.ts';
 
+export interface ResourcesOptions {
+  readonly store: Store;
+  readonly kinds: readonly KindDefinition[];
+  /** Work after a request failed, and is tried again. */
+  readonly onError: (error: unknown) => void;
+  /** How long a deleted namespace keeps its contents; milliseconds, 1000 by default. */
+  readonly graceMs?: number;
+  /** Milliseconds since 1970. */
+  readonly now?: () => number;
+}
+
 export interface WriteOptions {
   readonly dryRun: boolean;
   /** Refuses a change that the caller may not make, by throwing. `current` is absent on a create. */
@@ -35,17 +46,19 @@ export interface DeleteOptions {
 export type NamedTarget = Target & { readonly name: string };
 
 /** How often a write is tried that others keep overtaking. */
-const ATTEMPTS = 20;
+const ATTEMPTS = 100;
+const GRACE_MS = 1_000;
 
 export class Resources {
   readonly #store: Store;
   readonly #now: () => number;
   readonly #protection: Protection;
 
-  constructor(store: Store, kinds: readonly KindDefinition[], now: () => number = Date.now) {
+  constructor(options: ResourcesOptions) {
+    const { store, kinds, onError, graceMs = GRACE_MS, now = Date.now } = options;
     this.#store = store;
     this.#now = now;
-    this.#protection = new Protection(this, kinds);
+    this.#protection = new Protection(this, { kinds, graceMs, onError });
   }
 
   get store(): Store {
@@ -152,7 +165,7 @@ export class Resources {
         const revision = await this.#attempt({ key, value, expected: stored.revision });
         if (revision === undefined) continue;
       }
-      await this.#protection.afterMark(kind, marked);
+      this.#protection.afterMark(kind, marked);
       return marked;
     }
     throw conflict(kind, name, 'others are changing it all the time; try again');
@@ -161,6 +174,11 @@ export class Resources {
   /** Goes on with what was marked for deletion when the server last stopped. */
   async resume(): Promise<void> {
     await this.#protection.resume();
+  }
+
+  /** Ends the work that goes on after requests; the store stays open. */
+  async close(): Promise<void> {
+    await this.#protection.close();
   }
 
   #checkDelete(kind: KindDefinition, current: Resource, options: DeleteOptions): void {

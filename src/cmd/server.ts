@@ -67,7 +67,11 @@ async function serve(flags: ServerFlags): Promise<void> {
       process.exit(1);
     },
   });
-  const resources = new Resources(store, KINDS);
+  const resources = new Resources({
+    store,
+    kinds: KINDS,
+    onError: (error) => log.error({ err: error }, 'cannot finish a deletion; trying again'),
+  });
   await seed(resources);
   await resources.resume();
   const tokens = await Tokens.load(join(data, 'tokens'), nodes);
@@ -92,6 +96,7 @@ async function serve(flags: ServerFlags): Promise<void> {
   log.info('stopping');
   await server.close();
   flows.close();
+  await resources.close();
   await store.close();
 }
 

@@ -30,6 +30,7 @@ export interface SqliteStoreOptions {
 interface Pending {
   readonly row: Row;
   readonly write: StoreWrite;
+  readonly durable: Promise<number>;
   readonly resolve: (revision: number) => void;
   readonly reject: (error: Error) => void;
 }
@@ -55,7 +56,7 @@ class SqliteStore implements Store {
   readonly #onFatal: ((error: Error) => void) | undefined;
   #cache: WatchCache;
   /** The last write accepted for a key and not yet durable. */
-  readonly #heads = new Map<string, Row>();
+  readonly #heads = new Map<string, Pending>();
   #nextRevision = 0;
   #queue: Pending[] = [];
   #committing: Pending[] = [];
@@ -115,16 +116,19 @@ class SqliteStore implements Store {
     const { key, value, expected } = write;
     const actual = this.#currentRevision(key);
     if (expected !== undefined && expected !== actual) {
+      // Whoever reads again must see what stood in the way: it is told once that is durable.
+      await this.#heads.get(idOf(key))?.durable.catch(() => undefined);
       throw new RevisionConflict(key, expected, actual);
     }
     if (value === undefined && actual === 0) return this.#cache.revision;
     const revision = this.#nextRevision++;
     const row = { ...key, revision, value: value === undefined ? null : JSON.stringify(value) };
-    this.#heads.set(idOf(key), row);
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
-    this.#queue.push({ row, write, resolve, reject });
+    const { promise: durable, resolve, reject } = Promise.withResolvers<number>();
+    const pending = { row, write, durable, resolve, reject };
+    this.#heads.set(idOf(key), pending);
+    this.#queue.push(pending);
     this.#commitNext();
-    return promise;
+    return durable;
   }
 
   async close(): Promise<void> {
@@ -141,7 +145,7 @@ class SqliteStore implements Store {
   /** With what is queued counted as done; 0: there is no such key. */
   #currentRevision(key: StoreKey): number {
     const head = this.#heads.get(idOf(key));
-    if (head) return head.value === null ? 0 : head.revision;
+    if (head) return head.row.value === null ? 0 : head.row.revision;
     return this.#cache.get(key)?.revision ?? 0;
   }
 
@@ -175,10 +179,11 @@ class SqliteStore implements Store {
     const done = this.#committing;
     this.#committing = [];
     this.#compaction = undefined;
-    for (const { row, write, resolve } of done) {
+    for (const pending of done) {
+      const { row, write, resolve } = pending;
       this.#cache.apply(write, row.revision, sizeOf(row.value));
       // A later write of the same key may be queued: then its head stays.
-      if (this.#heads.get(idOf(row)) === row) this.#heads.delete(idOf(row));
+      if (this.#heads.get(idOf(row)) === pending) this.#heads.delete(idOf(row));
       resolve(row.revision);
     }
     this.#compaction = this.#cache.trim();
