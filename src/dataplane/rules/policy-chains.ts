@@ -116,10 +116,9 @@ function matchesOf(rule: DataplaneRule): Match[][] {
 function fitsFamily(rule: DataplaneRule, family: Family): boolean {
   if (rule.ipVersion !== undefined && rule.ipVersion !== family) return false;
   return [rule.source, rule.destination].every((entity) => {
-    const negated = ofFamily(entity.notNets ?? [], family);
-    if (entity.nets && ofFamily(entity.nets, family).length === 0) return false;
-    if (entity.notNets && entity.notNets.length > 0 && negated.length === 0) return false;
-    return !negated.some(isEverything);
+    const { nets, notNets = [] } = entity;
+    if (nets && ofFamily(nets, family).length === 0) return false;
+    return notNets.length === 0 || ofFamily(notNets, family).length > 0;
   });
 }
 
@@ -173,7 +172,7 @@ function addressMatches(entity: DataplaneEntity, end: PacketEnd, family: Family)
   const nets = ofFamily(entity.nets ?? [], family);
   const notNets = ofFamily(entity.notNets ?? [], family);
   const matches: Match[] = [];
-  if (nets.length > 0 && !nets.some(isEverything)) {
+  if (nets.length > 0) {
     matches.push({ match: 'nets', end, family, nets });
   }
   if (notNets.length > 0) {
@@ -235,8 +234,4 @@ function negatedPorts(entity: DataplaneEntity, end: PacketEnd, family: Family): 
 
 function ofFamily(nets: readonly string[], family: Family): string[] {
   return nets.filter((net) => parsePrefix(net)?.family === family);
-}
-
-function isEverything(net: string): boolean {
-  return net.endsWith('/0');
 }
