@@ -226,6 +226,9 @@ void test('routes of others with the same destination survive the deletion of ou
   left.route.replaceRoute(ours);
   assert.equal(left.route.deleteRoute(ours), true);
   assert.deepEqual(left.route.routes({ protocol: 4 }), [other]);
+  const dearer: Route = { ...ours, metric: 2048 };
+  left.route.replaceRoute({ ...dearer, destination: 'fd0b::/64' });
+  assert.equal(left.route.deleteRoute({ ...ours, destination: 'fd0b::/64' }), false, 'metric');
 });
 
 void test('packets go the way of the routes and neighbours, for both families', (t) => {

@@ -74,6 +74,15 @@ void test('the last of repeated attributes counts, and short ones read as absent
   assert.deepEqual(map.list(2), []);
 });
 
+void test('an attribute that is cut off, or shorter than its header, ends the list', () => {
+  const bytes = new AttributeWriter().u32(1, 7).u32(2, 8).finish();
+  assert.equal(parseAttributeList(bytes.subarray(0, 15)).length, 1);
+  assert.equal(parseAttributeList(bytes.subarray(0, 11)).length, 1);
+  const zero = bytes.slice();
+  zero[8] = 3;
+  assert.equal(parseAttributeList(zero).length, 1);
+});
+
 void test('values too large for an attribute, and NULs in text, are refused', () => {
   const writer = new AttributeWriter();
   writer.bytes(1, new Uint8Array(65_531));

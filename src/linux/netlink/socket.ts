@@ -1,6 +1,7 @@
 // A netlink socket: requests with acknowledgement, dumps, batches and notifications, all bounded.
 
 import { ERRNO, LITTLE_ENDIAN, libc, libcOrThrow } from '../libc.ts';
+import { Answer } from './answer.ts';
 import {
   CONTROL_TYPE,
   MESSAGE_FLAG,
@@ -169,26 +170,17 @@ export class NetlinkSocket {
   }
 
   /** Reads until the answer to `sequence` is complete; other messages are kept for `receive`. */
-  #collect(sequence: number, action: string): { messages: NetlinkMessage[]; interrupted: boolean } {
-    const messages: NetlinkMessage[] = [];
+  #collect(sequence: number, action: string): Answer {
+    const answer = new Answer(sequence);
     const deadline = performance.now() + ANSWER_TIMEOUT_MS;
-    let interrupted = false;
-    for (;;) {
+    while (!answer.end) {
       for (const message of this.#readWaiting(deadline, action)) {
-        if (message.sequence !== sequence) {
-          this.#keep(message);
-          continue;
-        }
-        if (message.flags & MESSAGE_FLAG.DUMP_INTERRUPTED) interrupted = true;
-        if (message.type !== CONTROL_TYPE.ERROR && message.type !== CONTROL_TYPE.DONE) {
-          messages.push(message);
-          continue;
-        }
-        const { errno, detail } = parseAcknowledgement(message);
-        if (errno !== 0) throw new NetlinkError(action, errno, detail ? { detail } : {});
-        return { messages, interrupted };
+        if (!answer.add(message)) this.#keep(message);
       }
     }
+    const { errno, detail } = answer.end;
+    if (errno !== 0) throw new NetlinkError(action, errno, detail ? { detail } : {});
+    return answer;
   }
 
   #readWaiting(deadline: number, action: string): NetlinkMessage[] {
