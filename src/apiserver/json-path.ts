@@ -3,8 +3,15 @@ import { isObject } from '#lib';
 
 type Step = (value: unknown) => unknown[];
 
-const TOKEN =
-  /\.(?<member>[A-Za-z_][\w-]*)|\['(?<quoted>(?:[^'\\]|\\.)*)'\]|\[(?<index>-?\d+)\]|(?<all>\[\*\])|\[\?\(@\.(?<field>[\w.]+)\s*==\s*["'](?<equals>[^"']*)["']\)\]/;
+const TOKEN = new RegExp(
+  [
+    String.raw`\.(?<member>[A-Za-z_][\w-]*)`,
+    String.raw`\['(?<quoted>(?:[^'\\]|\\.)*)'\]`,
+    String.raw`\[(?<index>-?\d+)\]`,
+    String.raw`(?<all>\[\*\])`,
+    String.raw`\[\?\(@\.(?<field>[\w.]+)\s*==\s*["'](?<equals>[^"']*)["']\)\]`,
+  ].join('|'),
+);
 
 /** Compiles a path such as `.status.conditions[?(@.type=="Ready")].status`; throws on others. */
 export function jsonPath(path: string): (value: unknown) => unknown[] {

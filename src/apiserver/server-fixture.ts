@@ -18,7 +18,7 @@ export interface ServerFixture {
   /** The administrator. */
   readonly admin: ApiClient;
   readonly resources: Resources;
-  clientOf(user: User | { token: string }): ApiClient;
+  readonly clientOf: (user: User | { token: string }) => ApiClient;
 }
 
 /** Nodes `n1` and `n2` have tokens. Everything ends with the test. */

@@ -18,7 +18,7 @@ import {
   Tokens,
   type User,
 } from '#apiserver';
-import { openSqliteStore } from '#datastore';
+import { openSqliteStore, type Store } from '#datastore';
 import { VERSION } from './version.ts';
 
 interface Address {
@@ -57,16 +57,24 @@ async function serve(flags: ServerFlags): Promise<void> {
   const log = pino({ name: 'server' }, pino.destination(2));
   // Keys, tokens and the store are for their owner alone.
   process.umask(0o077);
-  const { data, listen = DEFAULT_LISTEN, node: nodes = [] } = flags;
-  await mkdir(join(data, 'nodes'), { recursive: true });
-  await mkdir(join(data, 'pki'), { recursive: true });
+  await mkdir(join(flags.data, 'nodes'), { recursive: true });
+  await mkdir(join(flags.data, 'pki'), { recursive: true });
   const store = await openSqliteStore({
-    path: join(data, 'store.db'),
+    path: join(flags.data, 'store.db'),
     onFatal: (error) => {
       log.fatal({ err: error }, 'the store failed');
       process.exit(1);
     },
   });
+  try {
+    await serveStore(store, flags, log);
+  } finally {
+    await store.close();
+  }
+}
+
+async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promise<void> {
+  const { data, listen = DEFAULT_LISTEN, node: nodes = [] } = flags;
   const resources = new Resources({
     store,
     kinds: KINDS,
@@ -89,15 +97,18 @@ async function serve(flags: ServerFlags): Promise<void> {
     version: VERSION,
     onError: (error, request) => log.error({ err: error, ...request }, 'request failed'),
   });
-  const url = await listenAll(server, listen, log);
-  await writeKubeconfigs({ flags, url, certificate, tokens });
-  process.stdout.write(`tortie server ready at ${url} (kubeconfig ${join(data, 'kubeconfig')})\n`);
-  await stopSignal();
-  log.info('stopping');
-  await server.close();
-  flows.close();
-  await resources.close();
-  await store.close();
+  try {
+    const url = await listenAll(server, listen, log);
+    await writeKubeconfigs({ flags, url, certificate, tokens });
+    const kubeconfig = join(data, 'kubeconfig');
+    process.stdout.write(`tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`);
+    await stopSignal();
+    log.info('stopping');
+  } finally {
+    await server.close();
+    flows.close();
+    await resources.close();
+  }
 }
 
 /** Serves on every address and descriptor; returns the URL of the first loopback one, if any. */

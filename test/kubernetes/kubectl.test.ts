@@ -1,0 +1,262 @@
+// The real kubectl against `tortie server`: what it prints and how it ends.
+import assert from 'node:assert/strict';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type TestContext, test } from 'node:test';
+import { KINDS } from '#api';
+import { startServerProcess, temporaryFolder } from './server-process.ts';
+
+const installed = spawnSync('kubectl', ['version', '--client']).status === 0;
+const options = { skip: installed ? false : 'kubectl is not installed', timeout: 120_000 };
+
+interface Output {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+interface Kubectl {
+  /** Runs kubectl to its end. */
+  run(...words: string[]): Promise<Output>;
+  /** As `run`, and fails the test unless it succeeds; what it printed. */
+  ok(...words: string[]): Promise<string>;
+  start(...words: string[]): ChildProcess;
+  /** A file with this content. */
+  file(name: string, content: string): Promise<string>;
+}
+
+async function kubectlAt(context: TestContext): Promise<Kubectl> {
+  const folder = await temporaryFolder(context);
+  const { kubeconfig } = await startServerProcess(context, join(folder, 'data'));
+  const env = { ...process.env, HOME: folder, KUBECONFIG: kubeconfig, KUBECTL_EXTERNAL_DIFF: '' };
+  const flags = ['--cache-dir', join(folder, 'cache'), '--request-timeout', '30s'];
+  const run = (...words: string[]): Promise<Output> =>
+    new Promise((resolve) => {
+      execFile('kubectl', [...words, ...flags], { env, timeout: 60_000 }, (error, out, err) => {
+        const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0;
+        resolve({ code, out, err });
+      });
+    });
+  return {
+    run,
+    ok: async (...words) => {
+      const { code, out, err } = await run(...words);
+      assert.equal(code, 0, `kubectl ${words.join(' ')}\n${out}${err}`);
+      return out;
+    },
+    start: (...words) => {
+      const child = spawn('kubectl', [...words, '--cache-dir', join(folder, 'cache')], { env });
+      context.after(() => child.kill('SIGKILL'));
+      return child;
+    },
+    file: async (name, content) => {
+      const path = join(folder, name);
+      await writeFile(path, content);
+      return path;
+    },
+  };
+}
+
+const SHOP = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop, labels: {team: web}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: front, namespace: shop}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: front, namespace: shop, labels: {app: front}}
+spec:
+  nodeName: n1
+  serviceAccountName: front
+  containers:
+  - name: web
+    image: web:1
+    command: [node, server.js]
+    env: [{name: A, value: "1"}, {name: B, value: "2"}]
+    ports: [{containerPort: 80, name: http}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop}
+spec: {selector: {app: front}, ports: [{port: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: front, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: front}}
+  ingress: [{from: [{podSelector: {}}], ports: [{protocol: TCP, port: 80}]}]
+---
+apiVersion: projectcalico.org/v3
+kind: Tier
+metadata: {name: security}
+spec: {order: 100}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: security.deny-bad}
+spec:
+  tier: security
+  order: 10
+  selector: all()
+  types: [Ingress]
+  ingress: [{action: Deny, source: {selector: role == "bad"}}, {action: Pass}]
+---
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: allow-web, namespace: shop}
+spec:
+  selector: app == "front"
+  ingress: [{action: Allow, protocol: TCP, destination: {ports: [80, "8000:8010"]}}]
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkSet
+metadata: {name: bad, labels: {role: bad}}
+spec: {nets: [192.0.2.0/24]}
+`;
+
+const words = (line: string): string[] => line.trim().split(/\s{2,}/);
+const lines = (text: string): string[] => text.trim().split('\n');
+
+test('kubectl applies, applies again, changes and deletes a manifest', options, async (context) => {
+  const kubectl = await kubectlAt(context);
+  const shop = await kubectl.file('shop.yaml', SHOP);
+  for (const line of lines(await kubectl.ok('apply', '-f', shop))) assert.match(line, / created$/);
+  for (const line of lines(await kubectl.ok('apply', '-f', shop)))
+    assert.match(line, / unchanged$/);
+
+  const changes = SHOP.replace('{name: B, value: "2"}', '{name: C, value: "3"}')
+    .replace('image: web:1', 'image: web:2')
+    .replace('order: 10\n', 'order: 20\n')
+    .replace(', {action: Pass}', '');
+  const changed = await kubectl.file('changed.yaml', changes);
+  const applied = lines(await kubectl.ok('apply', '-f', changed));
+  assert.deepEqual(
+    applied.filter((line) => !line.endsWith(' unchanged')),
+    ['pod/front configured', 'globalnetworkpolicy.projectcalico.org/security.deny-bad configured'],
+  );
+  const path = '{.spec.containers[0].image} {.spec.containers[0].env}';
+  assert.equal(
+    await kubectl.ok('get', 'pod', 'front', '-n', 'shop', '-o', `jsonpath=${path}`),
+    'web:2 [{"name":"A","value":"1"},{"name":"C","value":"3"}]',
+  );
+  const policy = JSON.parse(await kubectl.ok('get', 'gnp', 'security.deny-bad', '-o', 'json'));
+  assert.deepEqual([policy.spec.order, policy.spec.ingress.length], [20, 1]);
+  assert.equal(policy.metadata.generation, 2);
+
+  for (const line of lines(await kubectl.ok('delete', '-f', changed)))
+    assert.match(line, / deleted$/);
+  const left = await kubectl.ok('get', 'pods,cnp,netpol,services,gnp,globalnetworksets', '-A');
+  assert.equal(left, '');
+  assert.doesNotMatch(await kubectl.ok('get', 'ns,tiers'), /shop|security/);
+});
+
+test('kubectl prints every kind: tables, wide, YAML, JSON, names', options, async (context) => {
+  const kubectl = await kubectlAt(context);
+  await kubectl.ok('apply', '-f', await kubectl.file('shop.yaml', SHOP));
+  const resources = lines(await kubectl.ok('api-resources', '--no-headers'));
+  assert.equal(resources.length, KINDS.length);
+  for (const kind of KINDS) {
+    const name = kind.group === '' ? kind.plural : `${kind.plural}.${kind.group}`;
+    for (const form of ['wide', 'yaml', 'json', 'name']) {
+      await kubectl.ok('get', name, '-A', '-o', form);
+    }
+  }
+  const table = lines(await kubectl.ok('get', 'cnp', '-A'));
+  assert.deepEqual(words(table[0] ?? '').slice(0, 2), ['NAMESPACE', 'NAME']);
+  assert.match(table[0] ?? '', /TIER.*ORDER.*AGE$/);
+  assert.deepEqual(words(table[1] ?? '').slice(0, 3), ['shop', 'allow-web', 'default']);
+  assert.match(table[1] ?? '', /\s\d+s$/);
+  const policies = lines(await kubectl.ok('get', 'netpol', '-n', 'shop'));
+  assert.match(policies[1] ?? '', /^front\s+app=front\s+\d+s$/);
+  const pods = await kubectl.ok('get', 'pods', '-A', '-o', 'wide', '--no-headers');
+  assert.match(pods, /shop\s+front\s+Pending.*\sn1\s/);
+  const yaml = await kubectl.ok('get', 'tier', 'default', '-o', 'yaml');
+  assert.match(yaml, /^apiVersion: projectcalico.org\/v3\nkind: Tier\n/);
+  assert.match(yaml, /defaultAction: Deny/);
+});
+
+test('kubectl selects, labels, describes, explains and compares', options, async (context) => {
+  const kubectl = await kubectlAt(context);
+  const shop = await kubectl.file('shop.yaml', SHOP);
+  await kubectl.ok('apply', '-f', shop);
+  await kubectl.ok('label', 'ns', 'shop', 'stage=gold');
+  await kubectl.ok('annotate', 'gnp', 'security.deny-bad', 'note=why');
+  const selected = (...flags: string[]) => kubectl.ok('get', 'ns', '-o', 'name', ...flags);
+  assert.equal(await selected('-l', 'team in (web),stage=gold'), 'namespace/shop\n');
+  assert.equal(await selected('-l', 'team,stage!=gold'), '');
+  assert.equal(await selected('--field-selector', 'metadata.name=shop'), 'namespace/shop\n');
+  assert.match(await kubectl.ok('describe', 'pod', 'front', '-n', 'shop'), /Image:\s+web:1/);
+  const explained = await kubectl.ok('explain', 'gnp.spec.ingress.action');
+  assert.match(explained, /FIELD: action <string>\s+ENUM:\s+Allow\s+Deny/);
+  assert.equal((await kubectl.run('diff', '-f', shop)).code, 0);
+  const changed = await kubectl.file('changed.yaml', SHOP.replace('order: 100', 'order: 101'));
+  assert.match((await kubectl.run('diff', '-f', changed)).out, /^\+ {2}order: 101$/m);
+  assert.match(await kubectl.ok('version'), /Server Version: v1\.\d+\.\d+\+tortie-/);
+  const dry = ['apply', '-f', changed, '--dry-run=server'];
+  assert.match(
+    await kubectl.ok(...dry),
+    /tier.projectcalico.org\/security configured \(server dry run\)/,
+  );
+  assert.equal(await kubectl.ok('get', 'tier', 'security', '-o', 'jsonpath={.spec.order}'), '100');
+});
+
+test('kubectl tells in plain words what is refused', options, async (context) => {
+  const kubectl = await kubectlAt(context);
+  const wrong = `
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: wrong, namespace: default}
+spec: {selectr: "all()", selector: "a == ", ingress: [{action: Alow}]}
+`;
+  const refused = await kubectl.run('apply', '-f', await kubectl.file('wrong.yaml', wrong));
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.err, /The NetworkPolicy "wrong" is invalid/);
+  assert.match(refused.err, /\* spec\.ingress\[0\]\.action: .*did you mean "Allow"\?/);
+  assert.match(refused.err, /\* spec\.selectr: .*did you mean "selector"\?/);
+  assert.match(refused.err, /\* spec\.selector: /);
+  const fails = async (pattern: RegExp, ...command: string[]) => {
+    const { code, err } = await kubectl.run(...command);
+    assert.notEqual(code, 0, command.join(' '));
+    assert.match(err, pattern);
+  };
+  const missing = /\(NotFound\): .*"nope" not found/;
+  await fails(missing, 'get', 'pod', 'nope');
+  await fails(missing, 'get', 'gnp', 'nope');
+  await fails(missing, 'delete', 'ns', 'nope');
+  await fails(/\(Forbidden\): tier "default" is built in/, 'delete', 'tier', 'default');
+  const elsewhere = await kubectl.file('e.yaml', wrong.replace('default}', 'nowhere}'));
+  await fails(/is invalid|namespaces "nowhere" not found/, 'apply', '-f', elsewhere);
+  await fails(
+    /Unauthorized|must be logged in/,
+    'get',
+    'ns',
+    '--token',
+    'not-the-right-token-at-all',
+  );
+});
+
+test('kubectl watches', options, async (context) => {
+  const kubectl = await kubectlAt(context);
+  const watching = kubectl.start('get', 'ns', '-w', '--no-headers');
+  const seen: string[] = [];
+  const reader = createInterface({ input: watching.stdout as NodeJS.ReadableStream });
+  reader.on('line', (line) => seen.push(line));
+  const until = async (pattern: RegExp): Promise<void> => {
+    while (!seen.some((line) => pattern.test(line))) await once(reader, 'line');
+  };
+  await until(/^kube-system/);
+  const shop = await kubectl.file(
+    'ns.yaml',
+    'apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n',
+  );
+  await Promise.all([kubectl.ok('apply', '-f', shop), until(/^shop\s+Active\s+\d+s$/)]);
+  await Promise.all([kubectl.ok('delete', 'ns', 'shop'), until(/^shop\s+Terminating/)]);
+});
