@@ -393,3 +393,51 @@ test('many writers of one resource all succeed, each on top of the others', asyn
   const result = await admin.get(networkSetKind, key('busy'));
   assert.equal(Object.keys(result?.metadata.labels ?? {}).length, 40);
 });
+
+/** From a pod to one that no policy lets it reach, as its source reports it. */
+function deniedFlow(now: number): Record<string, unknown> {
+  const end = (name: string, address: string) => ({
+    type: 'workload',
+    namespace: 'shop',
+    name,
+    address,
+    labels: {},
+  });
+  return {
+    startTime: now,
+    endTime: now,
+    reporter: 'src',
+    node: 'n1',
+    source: end('a', '10.244.0.1'),
+    destination: end('b', '10.244.0.2'),
+    protocol: 'tcp',
+    sourcePort: 40_000,
+    port: 80,
+    verdict: 'deny',
+    packets: { in: 0, out: 1 },
+    bytes: { in: 0, out: 60 },
+    connections: { started: 1, completed: 0, live: 0 },
+    policies: [],
+  };
+}
+
+test('flows are posted, queried and followed', async (context) => {
+  const { admin, clientOf } = await startServer(context);
+  const node = clientOf({ kind: 'node', name: 'n1' });
+  const path = '/apis/flows.tortie.dev/v1/flows';
+  const lines = await admin.stream('GET', path, { query: { follow: 1, verdict: 'deny' } });
+  const following = (async () => {
+    for await (const line of lines) return line;
+  })();
+  await node.request('POST', path, { body: { flows: [deniedFlow(Date.now())] } });
+  assert.match(JSON.stringify(await following), /"deny"/);
+  const query = async (query: Record<string, string>) =>
+    (await admin.request('GET', path, { query })) as { flows: unknown[] };
+  assert.equal((await query({ verdict: 'deny', limit: '5' })).flows.length, 1);
+  assert.equal((await query({ verdict: 'allow' })).flows.length, 0);
+  const bad = { status: 400, message: /verdict "maybe"/ };
+  await assert.rejects(query({ verdict: 'maybe' }), bad);
+  await assert.rejects(admin.stream('GET', path, { query: { follow: 1, verdict: 'maybe' } }), bad);
+  await assert.rejects(node.request('POST', path, { body: { flows: ['x'] } }), { status: 400 });
+  await assert.rejects(node.request('POST', path, { body: {} }), { status: 400 });
+});

@@ -1,5 +1,5 @@
 // The flow log behind the API: parses what nodes ship, filters, and follows with a bounded queue.
-import { type Flow, FlowLog, parseFlow, parseFlowFilter } from '#flows';
+import { type Flow, FlowLog, parseFlows, parseFlowFilter } from '#flows';
 import type { FlowQuery, FlowStore } from './flow-store.ts';
 
 /** Flows that may wait for a slow reader; it is ended when there are more. */
@@ -20,7 +20,7 @@ export class FlowLogStore implements FlowStore {
   }
 
   append(flows: unknown[]): void {
-    this.#log.append(flows.map(parseFlow), this.#now());
+    this.#log.append(parseFlows(flows), this.#now());
   }
 
   query(params: FlowQuery): Flow[] {

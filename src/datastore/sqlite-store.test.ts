@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { openSqliteStore } from './sqlite-store.ts';
 import { storeContract } from './store.contract.ts';
-import type { Store, StoreEvent } from './store.ts';
+import { type Store, type StoreEvent, StoreUnavailable } from './store.ts';
 
 async function temporaryFile(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'tortie-store-'));
@@ -91,4 +91,32 @@ test('a file that is no database, or of a newer format, is refused by name', asy
   database.exec("UPDATE meta SET value = 99 WHERE name = 'format'");
   database.close();
   await assert.rejects(openSqliteStore({ path: newer }), /format 99/);
+});
+
+test('a commit that fails leaves nothing behind, and the next one succeeds', async (context) => {
+  const path = await temporaryFile(context);
+  await (await openSqliteStore({ path })).close();
+  const database = new DatabaseSync(path);
+  database.exec(`CREATE TRIGGER full BEFORE INSERT ON history WHEN NEW.name = 'poison'
+    BEGIN SELECT RAISE(ABORT, 'disk is full'); END`);
+  database.close();
+  const store = await openSqliteStore({ path });
+  context.after(() => store.close());
+  const before = await store.write({ key: key('a'), value: { n: 1 } });
+  const seen: StoreEvent[] = [];
+  await store.watch({ kind: 'pods', from: before, onEvent: (event) => void seen.push(event) });
+  const together = await Promise.allSettled([
+    store.write({ key: key('a'), value: { n: 2 } }),
+    store.write({ key: key('poison'), value: {} }),
+    store.write({ key: key('a'), value: { n: 3 } }),
+  ]);
+  const last = together.at(-1);
+  assert.ok(last?.status === 'rejected' && last.reason instanceof StoreUnavailable);
+  assert.match(last.reason.message, /cannot write the store ".*": disk is full/);
+  const { revision = 0, value } = (await store.get(key('a'))) ?? {};
+  assert.ok(seen.length <= 1, 'only what was durable was told');
+  assert.deepEqual(value, { n: seen.length === 1 ? 2 : 1 });
+  await store.write({ key: key('a'), value: { n: 4 }, expected: revision });
+  assert.deepEqual(seen.at(-1)?.value, { n: 4 });
+  assert.equal(await store.get(key('poison')), undefined);
 });

@@ -1,9 +1,10 @@
 // The server is killed while it writes: what it acknowledged is there, and watches go on without a gap.
 import assert from 'node:assert/strict';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { networkSetKind, type Resource } from '#api';
-import { type ApiClient, ApiError, Syncer } from '#datastore';
+import { networkSetKind, type Resource, tierKind } from '#api';
+import { ApiClient, ApiError, loadKubeconfig, Syncer } from '#datastore';
 import { startServerProcess, temporaryFolder } from './server-process.ts';
 
 const ROUNDS = 4;
@@ -108,7 +109,9 @@ test('a syncer goes on where it was when the server comes back', {
   await first.end('SIGKILL');
   await until(() => log.includes('resync'));
   // The same port again, beside a free one of its own for the writes that the syncer misses.
-  const second = await startServerProcess(context, data, ['--listen', `127.0.0.1:${port}`]);
+  const second = await startServerProcess(context, data, {
+    flags: ['--listen', `127.0.0.1:${port}`],
+  });
   await second.client.replace(networkSetKind, networkSet('a', 2));
   await until(() => log.includes('2') && syncer.status === 'in-sync');
   assert.deepEqual(
@@ -124,4 +127,21 @@ test('SIGTERM ends the server cleanly, and its socket is refused afterwards', as
   await client.list(networkSetKind);
   assert.equal(await end('SIGTERM'), 0);
   await assert.rejects(client.list(networkSetKind), { name: 'ConnectionError' });
+});
+
+test('sockets that are handed down are served, as by systemd', {
+  timeout: 30_000,
+}, async (context) => {
+  const data = join(await temporaryFolder(context), 'data');
+  const listener = createServer();
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const { port } = listener.address() as AddressInfo;
+  const { _handle: handle } = listener as unknown as { _handle: { fd: number } };
+  const server = await startServerProcess(context, data, { descriptor: handle.fd });
+  listener.close();
+  assert.notEqual(new URL(server.url).port, String(port));
+  const config = { ...loadKubeconfig(server.kubeconfig), server: `https://127.0.0.1:${port}` };
+  const client = new ApiClient(config);
+  context.after(() => client.close());
+  assert.equal((await client.list(tierKind)).items.length, 3);
 });

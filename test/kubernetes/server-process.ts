@@ -26,14 +26,17 @@ export async function temporaryFolder(context: TestContext): Promise<string> {
   return folder;
 }
 
-/** Starts the server on a free loopback port and waits until it is ready. */
+/** Starts the server on a free loopback port (and a listening socket) and waits until it is ready. */
 export async function startServerProcess(
   context: TestContext,
   data: string,
-  flags: readonly string[] = [],
+  { flags = [], descriptor }: { flags?: readonly string[]; descriptor?: number } = {},
 ): Promise<ServerProcess> {
-  const child = spawn(TORTIE, ['server', '--data', data, '--listen', '127.0.0.1:0', ...flags], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const words = ['server', '--data', data, '--listen', '127.0.0.1:0', ...flags];
+  const handedDown = descriptor === undefined ? [] : [descriptor];
+  const child = spawn(TORTIE, words, {
+    stdio: ['ignore', 'pipe', 'pipe', ...handedDown],
+    env: { ...process.env, LISTEN_FDS: String(handedDown.length) },
   });
   const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> => {
     if (child.exitCode === null && child.signalCode === null) {
