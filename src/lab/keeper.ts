@@ -1,0 +1,266 @@
+// Keeps one lab running, as a process of its own: server, agents, machines outside, and the kubelet of all nodes.
+import { mkdirSync, closeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Pod, type Resource, isFinishedPod } from '#api';
+import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
+import { listenInNamespace, openNamespace } from '#linux';
+import { PEERS_VARIABLE } from './container-environment.ts';
+import { writeJsonFile } from './json-file.ts';
+import { type LabContext, Turns } from './lab-context.ts';
+import { LabFolder } from './lab-folder.ts';
+import { type LabNode, type LabState, readLabState } from './lab-state.ts';
+import { launch, type LaunchOptions } from './launch.ts';
+import { PodSandbox } from './pod-sandbox.ts';
+import { coreKind, podKey, watchPods } from './pod-watch.ts';
+import { PodRoutes, UNDERLAY_ADDRESS } from './underlay.ts';
+
+const SERVER_PORT = 6443;
+const PLUGINS_AT_ONCE = 3;
+const POLL_MS = 50;
+const RESTART_FIRST_MS = 500;
+const RESTART_MAX_MS = 10_000;
+
+/** Runs until a signal comes; what it started goes on, to be ended by `stopLab`. */
+export async function keepLab(name: string): Promise<void> {
+  const folder = new LabFolder(name);
+  const state = readLabState(folder);
+  if (!state) throw new Error(`Cannot keep lab ${name}: ${folder.state} is not there`);
+  const stopping = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => stopping.abort());
+  }
+  try {
+    await new Keeper(folder, state, stopping.signal).run();
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error;
+  }
+  // Children are no reason to stay.
+  process.exit();
+}
+
+function log(message: string): void {
+  process.stdout.write(`${new Date().toISOString()} ${message}\n`);
+}
+
+class Keeper {
+  readonly #folder: LabFolder;
+  readonly #state: LabState;
+  readonly #signal: AbortSignal;
+  /** By UID. */
+  readonly #sandboxes = new Map<string, PodSandbox>();
+  /** Node that a pod was bound to, by UID. */
+  readonly #bound = new Map<string, string>();
+  readonly #complained = new Set<string>();
+
+  constructor(folder: LabFolder, state: LabState, signal: AbortSignal) {
+    this.#folder = folder;
+    this.#state = state;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<void> {
+    this.#writePods();
+    this.#supervise(this.#serverOptions());
+    const client = await this.#connect();
+    for (const node of this.#state.nodes) {
+      await registerNode(client, node);
+      mkdirSync(this.#folder.agent(node.name), { recursive: true, mode: 0o700 });
+      this.#supervise(this.#agentOptions(node));
+    }
+    for (const machine of this.#state.outside) {
+      this.#supervise({
+        label: `outside/${machine.name}`,
+        argv: machine.command,
+        namespace: machine.namespace,
+        workingFolder: this.#state.workingFolder,
+        environment: { HOSTNAME: machine.name, [PEERS_VARIABLE]: this.#folder.peers },
+      });
+    }
+    const context: LabContext = {
+      folder: this.#folder,
+      state: this.#state,
+      client,
+      podRoutes: new PodRoutes(this.#state),
+      cniTurns: new Turns(PLUGINS_AT_ONCE),
+      log,
+      onPodChange: () => this.#writePods(),
+    };
+    const onPods = (pods: ReadonlyMap<string, Pod>) => this.#reconcile(context, pods);
+    await watchPods({ client, signal: this.#signal, onPods, log });
+  }
+
+  #serverOptions(): LaunchOptions {
+    const underlay = openNamespace(this.#state.underlay);
+    // Kept open, so that a server that is started again has the same socket.
+    const socket = listenInNamespace(underlay, UNDERLAY_ADDRESS, SERVER_PORT);
+    closeSync(underlay);
+    const advertise = `https://${UNDERLAY_ADDRESS}:${SERVER_PORT}`;
+    const nodes = this.#state.nodes.flatMap(({ name }) => ['--node', name]);
+    const where = ['--data', this.#folder.data, '--listen', `127.0.0.1:${this.#state.port}`];
+    const server = [this.#state.executable, 'server', ...where, '--advertise', advertise, ...nodes];
+    return {
+      label: 'server',
+      argv: server,
+      // As systemd hands sockets down, but for LISTEN_PID: that is not known before the process is there.
+      environment: { LISTEN_FDS: '1' },
+      descriptors: [socket],
+    };
+  }
+
+  #agentOptions({ name, namespace }: LabNode): LaunchOptions {
+    const runFolder = ['--run-dir', this.#folder.agent(name)];
+    const kubeconfig = ['--kubeconfig', this.#folder.nodeKubeconfig(name)];
+    return {
+      label: name,
+      argv: [this.#state.executable, 'node', '--name', name, ...kubeconfig, ...runFolder],
+      namespace,
+    };
+  }
+
+  /** Starts a process, and again whenever it ends. */
+  #supervise(options: LaunchOptions): void {
+    const again = async () => {
+      for (let delay = RESTART_FIRST_MS; !this.#signal.aborted; ) {
+        const started = Date.now();
+        const exit = await launch(this.#folder, options).ended;
+        if (this.#signal.aborted) return;
+        delay = Date.now() - started > RESTART_MAX_MS ? RESTART_FIRST_MS : delay * 2;
+        log(`${options.label} ended: ${JSON.stringify(exit)}; starting it again in ${delay} ms`);
+        await sleep(Math.min(delay, RESTART_MAX_MS), undefined, { signal: this.#signal });
+      }
+    };
+    void again().catch((error: unknown) => {
+      if (!this.#signal.aborted) log(`Cannot start ${options.label}: ${String(error)}`);
+    });
+  }
+
+  /** A client of the server, once that answers. */
+  async #connect(): Promise<ApiClient> {
+    for (;;) {
+      const client = tryLoad(this.#folder.kubeconfig);
+      if (client && (await answers(client))) return client;
+      await client?.close();
+      await sleep(POLL_MS, undefined, { signal: this.#signal });
+    }
+  }
+
+  #reconcile(context: LabContext, pods: ReadonlyMap<string, Pod>): void {
+    for (const [uid, sandbox] of this.#sandboxes) {
+      const pod = pods.get(uid);
+      if (!pod || pod.metadata.deletionTimestamp !== undefined)
+        this.#stop(context, uid, sandbox, pod);
+    }
+    for (const [uid, pod] of pods) {
+      const isToRun = pod.metadata.deletionTimestamp === undefined && !isFinishedPod(pod);
+      if (isToRun && !this.#sandboxes.has(uid)) this.#start(context, uid, pod);
+    }
+    for (const uid of this.#bound.keys()) if (!pods.has(uid)) this.#bound.delete(uid);
+  }
+
+  #start(context: LabContext, uid: string, pod: Pod): void {
+    const { nodeName } = pod.spec;
+    if (nodeName === undefined || nodeName === '') {
+      if (!this.#bound.has(uid)) void this.#bind(context, uid, pod);
+      return;
+    }
+    const node = this.#state.nodes.find(({ name }) => name === nodeName);
+    if (!node) {
+      const names = this.#state.nodes.map(({ name }) => name).join(', ');
+      const message = `pod ${podKey(pod)}: this lab has no node "${nodeName}"; it has ${names}`;
+      if (!this.#complained.has(uid)) log(message);
+      this.#complained.add(uid);
+      return;
+    }
+    this.#bound.set(uid, nodeName);
+    const sandbox = new PodSandbox(context, pod, node);
+    this.#sandboxes.set(uid, sandbox);
+    sandbox.start();
+  }
+
+  #stop(context: LabContext, uid: string, sandbox: PodSandbox, pod: Pod | undefined): void {
+    this.#sandboxes.delete(uid);
+    this.#writePods();
+    const finish = async () => {
+      await sandbox.stop();
+      log(`pod ${sandbox.key}: removed`);
+      if (pod) await deletePod(context.client, pod);
+    };
+    finish().catch((error: unknown) => log(`pod ${sandbox.key}: ${String(error)}`));
+  }
+
+  /** Gives a pod to the node with the fewest. */
+  async #bind(context: LabContext, uid: string, pod: Pod): Promise<void> {
+    const counts = new Map(this.#state.nodes.map(({ name }) => [name, 0]));
+    for (const name of this.#bound.values()) counts.set(name, (counts.get(name) ?? 0) + 1);
+    const [least] = [...counts].toSorted(([, a], [, b]) => a - b);
+    if (!least) return;
+    const [nodeName] = least;
+    this.#bound.set(uid, nodeName);
+    try {
+      await context.client.patch(coreKind('Pod'), pod.metadata, { spec: { nodeName } });
+    } catch (error) {
+      this.#bound.delete(uid);
+      log(`pod ${podKey(pod)}: cannot bind it to ${nodeName}: ${String(error)}`);
+    }
+  }
+
+  #writePods(): void {
+    const records = [...this.#sandboxes.values()].map(({ key, record }) => [key, record] as const);
+    writeJsonFile(this.#folder.pods, Object.fromEntries(records));
+    const { nodes, outside } = this.#state;
+    const addresses = [
+      ...nodes.map((node) => [`node:${node.name}`, node.addresses] as const),
+      ...outside.map((machine) => [`outside:${machine.name}`, machine.addresses] as const),
+      ...records.map(([key, record]) => [key, record.addresses] as const),
+    ];
+    writeJsonFile(this.#folder.peers, Object.fromEntries(addresses));
+  }
+}
+
+function tryLoad(path: string): ApiClient | undefined {
+  try {
+    return new ApiClient(loadKubeconfig(path));
+  } catch {
+    return undefined;
+  }
+}
+
+async function answers(client: ApiClient): Promise<boolean> {
+  try {
+    await client.list(coreKind('Node'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function registerNode(client: ApiClient, { name, addresses }: LabNode): Promise<void> {
+  const kind = coreKind('Node');
+  const resource: Resource = {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name, labels: { 'kubernetes.io/hostname': name } },
+  };
+  try {
+    await client.create(kind, resource);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.alreadyExists)) throw error;
+  }
+  const status = {
+    addresses: [
+      ...addresses.map((address) => ({ type: 'InternalIP', address })),
+      { type: 'Hostname', address: name },
+    ],
+    conditions: [{ type: 'Ready', status: 'True', reason: 'LabNode' }],
+  };
+  await client.patch(kind, { name }, { status }, { subresource: 'status' });
+}
+
+/** Takes away a pod that waits for its kubelet to do so. */
+async function deletePod(client: ApiClient, pod: Pod): Promise<void> {
+  try {
+    await client.delete(coreKind('Pod'), pod.metadata);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.notFound)) throw error;
+  }
+}
