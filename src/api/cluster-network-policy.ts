@@ -1,6 +1,6 @@
 // policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy: the administrators' policy of Kubernetes itself.
 import { type Static, Type } from 'typebox';
-import { clusterPolicyToCalico } from './conversion/cluster-policy.ts';
+import { enforcedClusterPolicy } from './conversion/enforced-cluster-policy.ts';
 import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
 import { LabelSelector } from './kubernetes-network-policy.ts';
 
@@ -50,6 +50,8 @@ const EgressPeer = Type.Object(
     namespaces: Type.Optional(LabelSelector),
     pods: Type.Optional(NamespacedPods),
     networks: Type.Optional(Type.Array(Type.String(), { ...some, uniqueItems: true })),
+    /** The addresses of the Nodes with these labels (experimental channel). */
+    nodes: Type.Optional(LabelSelector),
   },
   one,
 );
@@ -97,5 +99,5 @@ export const clusterNetworkPolicyKind: KindDefinition = {
     { name: 'Priority', type: 'string', path: '.spec.priority', priority: 0 },
   ],
   // What the conversion could not read would not be enforced as written.
-  check: (resource) => clusterPolicyToCalico(resource as ClusterNetworkPolicy).problems,
+  check: (resource) => enforcedClusterPolicy(resource as ClusterNetworkPolicy, []).problems,
 };

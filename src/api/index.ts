@@ -2,6 +2,7 @@
 export * from './agent-status.ts';
 export * from './cluster-network-policy.ts';
 export { clusterPolicyToCalico, type ConvertedClusterPolicy } from './conversion/cluster-policy.ts';
+export { enforcedClusterPolicy } from './conversion/enforced-cluster-policy.ts';
 export {
   type ConvertedPolicy,
   kubernetesPolicyToCalico,

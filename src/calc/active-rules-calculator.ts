@@ -1,14 +1,21 @@
 // Every policy that may apply to workloads, of whatever kind, compiled once for each resource.
-import type { GlobalNetworkPolicy, NetworkPolicy } from '#api';
+import type {
+  ClusterNetworkPolicy,
+  GlobalNetworkPolicy,
+  KubernetesNode,
+  NetworkPolicy,
+} from '#api';
+import { jsonEqual } from '#lib';
 import type { ClusterInputs } from './cluster-inputs.ts';
 import {
   type CompiledSource,
   compileClusterPolicy,
   compileKubernetesPolicy,
+  namesNodes,
 } from './kubernetes-policies.ts';
 import { type CompiledPolicy, compilePolicy } from './policy-compiler.ts';
 import type { CalcProblem } from './problem-log.ts';
-import { memoize } from './shared-values.ts';
+import { memoize, share } from './shared-values.ts';
 
 export interface ActiveRules {
   /** In no particular order. */
@@ -20,7 +27,9 @@ export class ActiveRulesCalculator {
   readonly #namespaced = memoize(compileNamespacedPolicy);
   readonly #global = memoize(compileGlobalPolicy);
   readonly #kubernetes = memoize(compileKubernetesPolicy);
-  readonly #cluster = memoize(compileClusterPolicy);
+  readonly #cluster = memoize((source: ClusterNetworkPolicy) => compileClusterPolicy(source, []));
+  #nodes: readonly KubernetesNode[] = [];
+  #clusterWithNodes = memoize(this.#compileWithNodes(this.#nodes));
 
   rules(inputs: ClusterInputs): ActiveRules {
     const compiled = [
@@ -31,13 +40,40 @@ export class ActiveRulesCalculator {
         .filter(({ spec }) => !spec.doNotTrack && !spec.preDNAT)
         .map(this.#global),
       ...inputs.list('networking.k8s.io/NetworkPolicy').map(this.#kubernetes),
-      ...inputs.list('policy.networking.k8s.io/ClusterNetworkPolicy').map(this.#cluster),
+      ...this.#clusterPolicies(inputs),
     ];
     return {
       policies: compiled.flatMap(({ policy }) => (policy ? [policy] : [])),
       problems: compiled.flatMap(({ problems }) => problems),
     };
   }
+
+  #clusterPolicies(inputs: ClusterInputs): CompiledSource[] {
+    const policies = inputs.list('policy.networking.k8s.io/ClusterNetworkPolicy');
+    if (policies.some(namesNodes)) {
+      const nodes = share(this.#nodes, inputs.list('/Node').map(asPeer), jsonEqual);
+      if (nodes !== this.#nodes) this.#clusterWithNodes = memoize(this.#compileWithNodes(nodes));
+      this.#nodes = nodes;
+    }
+    return policies.map((policy) =>
+      namesNodes(policy) ? this.#clusterWithNodes(policy) : this.#cluster(policy),
+    );
+  }
+
+  #compileWithNodes(nodes: readonly KubernetesNode[]) {
+    return (source: ClusterNetworkPolicy) => compileClusterPolicy(source, nodes);
+  }
+}
+
+/** A node as far as it is a peer of policies: heartbeats in its status change nothing. */
+function asPeer({ apiVersion, metadata, status }: KubernetesNode): KubernetesNode {
+  const { name, labels } = metadata;
+  return {
+    apiVersion,
+    kind: 'Node',
+    metadata: { name, ...(labels && { labels }) },
+    status: { ...(status?.addresses && { addresses: status.addresses }) },
+  };
 }
 
 function compileNamespacedPolicy(source: NetworkPolicy): CompiledSource {

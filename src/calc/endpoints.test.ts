@@ -9,6 +9,7 @@ import {
   resource,
   serviceAccount,
   shop,
+  update,
 } from './cluster-fixture.ts';
 import type { EndpointTier } from './dataplane-update.ts';
 
@@ -83,6 +84,20 @@ test('[CG5] labels of namespace and account are inherited, the own label wins', 
       'GlobalNetworkPolicy//p2',
     ],
   ]);
+});
+
+test('[CG14] serviceAccountSelector all() selects what has a service account', () => {
+  for (const [account, applies] of [
+    ['default', true],
+    ['', false],
+  ] as const) {
+    const graph = graphOf(
+      namespace('shop'),
+      pod('shop/web', '10.0.0.1', { account }),
+      calico('NetworkPolicy', 'shop/p', { serviceAccountSelector: 'all()', ...allowAll }),
+    );
+    assert.equal(tiersOf(graph)?.length, applies ? 1 : 0, JSON.stringify(account));
+  }
 });
 
 test('[CG6] profiles come in order; a missing one denies both ways', () => {
@@ -246,5 +261,58 @@ test('[CG26] a ClusterNetworkPolicy applies by priority in the tier of its kind'
   assert.deepEqual(
     graph.problems().map(({ key }) => key),
     ['ClusterNetworkPolicy broken'],
+  );
+});
+
+test('[CG27] node peers are the addresses of the Nodes now, named ports of any protocol', () => {
+  const node = (name: string, labels: Record<string, string>, address: string, beat = 0) =>
+    resource('v1', 'Node', name, {
+      labels,
+      status: { addresses: [{ type: 'InternalIP', address }], conditions: [{ beat }] },
+    });
+  const graph = shop(
+    node('one', { role: 'edge' }, '192.0.2.1'),
+    node('two', {}, '192.0.2.2'),
+    resource('policy.networking.k8s.io/v1alpha2', 'ClusterNetworkPolicy', 'c', {
+      spec: {
+        tier: 'Admin',
+        priority: 0,
+        subject: { namespaces: {} },
+        egress: [
+          { action: 'Deny', to: [{ nodes: { matchLabels: { role: 'edge' } } }] },
+          {
+            action: 'Accept',
+            to: [{ nodes: {} }],
+            protocols: [{ destinationNamedPort: 'dns' }],
+          },
+        ],
+      },
+    }),
+  );
+  const rules = () =>
+    graph
+      .state()
+      .policies.get('ClusterNetworkPolicy//c')
+      ?.egress.map(({ index, protocol, destination }) => [index, protocol, destination.nets]);
+  const both = ['192.0.2.1/32', '192.0.2.2/32'];
+  assert.deepEqual(rules(), [
+    [0, undefined, ['192.0.2.1/32']],
+    [1, 6, both],
+    [1, 17, both],
+    [1, 132, both],
+  ]);
+  const before = graph.state();
+  graph.onUpdates([update(node('two', {}, '192.0.2.2', 1))]);
+  assert.equal(graph.state(), before, 'a heartbeat changes nothing');
+  graph.onUpdates([update(node('two', { role: 'edge' }, '192.0.2.2'))]);
+  assert.deepEqual(rules()?.[0], [0, undefined, both]);
+  graph.onUpdates([
+    update(node('one', {}, '192.0.2.1'), true),
+    update(node('two', {}, '192.0.2.2')),
+  ]);
+  assert.deepEqual(
+    rules()?.map(([index]) => index),
+    [1, 1, 1],
+    'nodes that nothing selects are no peer',
   );
 });

@@ -1,9 +1,10 @@
 // Compiles Kubernetes' own policies by way of the Calico policies that mean the same (spec 02, 2.2).
 import {
   type ClusterNetworkPolicy,
-  clusterPolicyToCalico,
+  enforcedClusterPolicy,
   type GlobalNetworkPolicy,
   type KubernetesNetworkPolicy,
+  type KubernetesNode,
   kubernetesPolicyToCalico,
   type NetworkPolicy,
   type Problem,
@@ -25,10 +26,19 @@ export function compileKubernetesPolicy(source: KubernetesNetworkPolicy): Compil
   );
 }
 
-export function compileClusterPolicy(source: ClusterNetworkPolicy): CompiledSource {
+/** Whether what the policy means depends on the Nodes that there are. */
+export function namesNodes({ spec }: ClusterNetworkPolicy): boolean {
+  return (spec.egress ?? []).some(({ to }) => to.some((peer) => peer.nodes !== undefined));
+}
+
+/** Of `nodes` labels and addresses count. */
+export function compileClusterPolicy(
+  source: ClusterNetworkPolicy,
+  nodes: readonly KubernetesNode[],
+): CompiledSource {
   const { name } = source.metadata;
   return compileConverted(source, { kind: 'ClusterNetworkPolicy', namespace: null, name }, (spec) =>
-    clusterPolicyToCalico({ ...source, spec }),
+    enforcedClusterPolicy({ ...source, spec }, nodes),
   );
 }
 

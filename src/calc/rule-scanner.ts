@@ -73,7 +73,9 @@ function scanRule(
   found: IpSetDefinition[],
 ): DataplaneRule | undefined {
   if (rule.http) {
-    throw new InvalidMatch('a match on HTTP needs an HTTP proxy, which this agent does not run');
+    throw new InvalidMatch(
+      'HTTP conditions need the application layer, which is not enforced here',
+    );
   }
   const protocol = rule.protocol === undefined ? undefined : parseProtocol(rule.protocol);
   const end = { protocol, namespace, found };

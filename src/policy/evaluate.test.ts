@@ -46,6 +46,26 @@ test('without policy pods talk, and the profile is not named as a tier or policy
   assert.deepEqual(ingress, egress);
 });
 
+test('serviceAccountSelector all() selects what has a service account', () => {
+  const policy = networkPolicy('shop/p', { serviceAccountSelector: 'all()' });
+  const bare = pod('shop/bare', ['10.0.0.9'], {});
+  assert.equal(verdict([...CLUSTER, policy, bare], 'lab/web', 'shop/web'), 'deny ingress');
+  assert.equal(verdict([...CLUSTER, policy, bare], 'lab/web', 'shop/bare'), 'allow');
+});
+
+test('an allowance by HTTP never matches, and the reason is told', () => {
+  const policy = networkPolicy('shop/p', {
+    ingress: [{ action: 'Allow', http: { methods: ['GET'] } }],
+  });
+  const { ingress, steps } = ask([...CLUSTER, policy], 'lab/web', 'shop/web');
+  assert.equal(ingress.verdict, 'deny');
+  assert.ok(
+    steps.some(({ reason }) =>
+      reason.includes('HTTP conditions need the application layer, which is not enforced here'),
+    ),
+  );
+});
+
 test('a policy that selects and does not match denies by the default action of its tier', () => {
   const policy = networkPolicy('shop/p', { selector: "app == 'db'" });
   const { egress, ingress } = ask([...CLUSTER, policy], 'shop/web', 'shop/db');
@@ -256,7 +276,7 @@ test('a service stands for its endpoint slices: with ports as a destination, add
   const source = { services: { name: 'db' } };
   assert.equal(ingressOf({ action: 'Allow', source }, 'shop/db', {}, [slice]), 'allow');
   assert.equal(ingressOf({ action: 'Allow', source }, 'lab/web', {}, [slice]), 'deny ingress');
-  assert.equal(globalIngress(source, 'shop/db', [slice]), 'deny ingress');
+  assert.throws(() => globalIngress(source, 'shop/db', [slice]), WorldError);
   assert.equal(
     globalIngress({ services: { name: 'db', namespace: 'shop' } }, 'shop/db', [slice]),
     'allow',

@@ -1,18 +1,16 @@
 // Every policy of whatever kind as one shape: who wrote it, its Calico spec and its author's rule indexes.
-import { clusterPolicyToCalico, kubernetesPolicyToCalico } from '#api';
+import { enforcedClusterPolicy, kubernetesPolicyToCalico } from '#api';
 import type {
   ClusterNetworkPolicy,
   GlobalNetworkPolicy,
   KubernetesNetworkPolicy,
-  LabelSelector,
   NetworkPolicy,
   Problem,
   Resource,
-  Rule,
 } from '#api';
 import { type Direction, formatPolicyRef, type PolicyRef } from './explanation.ts';
 import type { WorldProblem } from './world-problem.ts';
-import { type ClusterPolicy, namespaceOf, type ResourcesByKind } from './world-resources.ts';
+import { namespaceOf, type ResourcesByKind } from './world-resources.ts';
 
 type Spec = GlobalNetworkPolicy['spec'];
 type RuleIndexes = Readonly<Record<Direction, readonly number[]>>;
@@ -90,7 +88,7 @@ function kubernetesSource(
 
 /** A policy whose tier or subject makes no sense is none. It applies where it has rules. */
 function clusterSource(
-  policy: ClusterPolicy,
+  policy: ClusterNetworkPolicy,
   resources: ResourcesByKind,
   report: Report,
 ): PolicySource | undefined {
@@ -99,36 +97,22 @@ function clusterSource(
     namespace: null,
     name: policy.metadata.name,
   };
-  const written = withNodePeers(policy, resources['core Node']);
+  const nodes = resources['core Node'];
   const convert = (spec: ClusterNetworkPolicy['spec']) => {
-    const { policy: converted, problems } = clusterPolicyToCalico({ ...written, spec });
-    return { spec: converted && withPortProtocols(converted.spec), problems };
+    const { policy: converted, problems } = enforcedClusterPolicy({ ...policy, spec }, nodes);
+    return { spec: converted?.spec, problems };
   };
-  const { spec, problems } = convert(written.spec);
+  const { spec, problems } = convert(policy.spec);
   reportConversion(ref, problems, report);
   if (!spec) return undefined;
   const directions = (['ingress', 'egress'] as const).filter(
     (direction) => (spec[direction] ?? []).length > 0,
   );
   const indexes = authorIndexes(
-    written.spec,
-    (direction, rule) => convert({ ...written.spec, [direction]: [rule] }).spec ?? {},
+    policy.spec,
+    (direction, rule) => convert({ ...policy.spec, [direction]: [rule] }).spec ?? {},
   );
   return { ref, spec, staged: false, directions, indexes };
-}
-
-/**
- * `destinationNamedPort` is a port of that name whatever its protocol, where a Calico rule without protocol
- * would mean TCP alone.
- */
-function withPortProtocols(spec: Spec): Spec {
-  const expand = (rules: readonly Rule[] = []) =>
-    rules.flatMap((rule) => {
-      const onPorts = (rule.destination?.ports ?? []).length > 0;
-      if (rule.protocol !== undefined || !onPorts) return [rule];
-      return ['TCP', 'UDP', 'SCTP'].map((protocol) => ({ ...rule, protocol }));
-    });
-  return { ...spec, ingress: expand(spec.ingress), egress: expand(spec.egress) };
 }
 
 function reportConversion(ref: PolicyRef, problems: readonly Problem[], report: Report): void {
@@ -147,49 +131,4 @@ function authorIndexes(
       (convertAlone(direction, rule)[direction] ?? []).map(() => index),
     );
   return { ingress: indexesOf('ingress'), egress: indexesOf('egress') };
-}
-
-/**
- * Egress peers `nodes` (the experimental channel of ClusterNetworkPolicy) are the addresses of the nodes whose
- * labels match: upstream converts none, so that every such Deny would deny everything.
- */
-function withNodePeers(policy: ClusterPolicy, nodes: ResourcesByKind['core Node']): ClusterPolicy {
-  const egress = (policy.spec.egress ?? []).map((rule) => ({
-    ...rule,
-    to: (rule.to ?? []).flatMap((peer) => {
-      if (!peer.nodes) return [peer];
-      const { nodes: selector } = peer;
-      const networks = nodes
-        .filter((node) => labelSelectorMatches(selector, node.metadata.labels ?? {}))
-        .flatMap((node) => node.status?.addresses ?? [])
-        .filter(({ type }) => type === 'InternalIP' || type === 'ExternalIP')
-        .map(({ address }) => `${address}/${address.includes(':') ? 128 : 32}`);
-      return networks.length === 0 ? [] : [{ networks }];
-    }),
-  }));
-  if (egress.length === 0) return policy;
-  return { ...policy, spec: { ...policy.spec, egress } };
-}
-
-function labelSelectorMatches(
-  selector: LabelSelector,
-  labels: Readonly<Record<string, string>>,
-): boolean {
-  const { matchLabels = {}, matchExpressions = [] } = selector;
-  return (
-    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every(({ key, operator, values = [] }) => {
-      const value = labels[key];
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value);
-        case 'NotIn':
-          return value === undefined || !values.includes(value);
-        case 'Exists':
-          return value !== undefined;
-        case 'DoesNotExist':
-          return value === undefined;
-      }
-    })
-  );
 }

@@ -37,8 +37,9 @@ function compileRule(
   const inner: RuleScope = { ...scope, report };
   const protocol = readProtocol(rule.protocol, 'protocol', report);
   const notProtocol = readProtocol(rule.notProtocol, 'notProtocol', report);
-  const icmp = readIcmp(rule.icmp);
-  const notIcmp = readIcmp(rule.notICMP);
+  const icmp = readIcmp(rule.icmp, 'icmp', protocol, report);
+  const notIcmp = readIcmp(rule.notICMP, 'notICMP', protocol, report);
+  if (rule.http && rule.action !== 'Allow') report('http', 'only goes with action Allow');
   const compiled: MatchRule = {
     action: rule.action,
     index,
@@ -47,6 +48,7 @@ function compileRule(
     ...(notProtocol === undefined ? {} : { notProtocol }),
     ...(icmp ? { icmp } : {}),
     ...(notIcmp ? { notIcmp } : {}),
+    ...(rule.http ? { http: true } : {}),
     source: compileEntity(rule.source ?? {}, 'source', protocol, inner),
     destination: compileEntity(rule.destination ?? {}, 'destination', protocol, inner),
   };
@@ -66,10 +68,20 @@ function readProtocol(
   return number;
 }
 
-/** A type is required for a match; upstream's validation refuses a code alone. */
-function readIcmp(icmp: Icmp | undefined): IcmpMatch | undefined {
-  if (icmp?.type === undefined) return undefined;
-  return { type: icmp.type, ...(icmp.code === undefined ? {} : { code: icmp.code }) };
+/** A match is by type, with a code or without, under a protocol that has types. */
+function readIcmp(
+  icmp: Icmp | undefined,
+  path: string,
+  protocol: number | undefined,
+  report: Report,
+): IcmpMatch | undefined {
+  const { type, code } = icmp ?? {};
+  if (type === undefined) {
+    if (code !== undefined) report(`${path}.code`, 'a code needs a type');
+    return undefined;
+  }
+  if (protocol === undefined || !isIcmp(protocol)) report(path, 'needs protocol ICMP or ICMPv6');
+  return { type, ...(code === undefined ? {} : { code }) };
 }
 
 function compileEntity(
@@ -83,14 +95,10 @@ function compileEntity(
   const named = (name: string) => scope.book.namedPort(name, portProtocol, selection);
   const nets = readNets(entity.nets, `${side}.nets`, scope.report);
   const notNets = readNets(entity.notNets, `${side}.notNets`, scope.report);
-  const ports = readPorts(entity.ports, `${side}.ports`, named, scope.report);
-  const notPorts = readPorts(entity.notPorts, `${side}.notPorts`, named, scope.report);
-  const service = entity.services?.name === undefined ? undefined : entity.services;
-  const namespace = service?.namespace ?? scope.namespace;
-  const serviceAddresses =
-    service?.name !== undefined && side === 'source'
-      ? [scope.book.serviceAddresses(namespace, service.name)]
-      : [];
+  const reading = { protocol, named, report: scope.report };
+  const ports = readPorts(entity.ports, `${side}.ports`, reading);
+  const notPorts = readPorts(entity.notPorts, `${side}.notPorts`, reading);
+  const service = readService(entity, side, scope);
   const positive = selection.positive.length > 0 ? [scope.book.selected(selection)] : [];
   const negative =
     selection.positive.length === 0 && selection.negative
@@ -99,15 +107,41 @@ function compileEntity(
   return {
     ...(nets ? { nets } : {}),
     ...(notNets ? { notNets } : {}),
-    sets: [...positive, ...serviceAddresses],
+    sets: [
+      ...positive,
+      ...(service && side === 'source'
+        ? [scope.book.serviceAddresses(service.namespace, service.name)]
+        : []),
+    ],
     notSets: negative,
     ...(ports ? { ports } : {}),
     ...(notPorts ? { notPorts } : {}),
     services:
-      service?.name !== undefined && side === 'destination'
-        ? [scope.book.servicePorts(namespace, service.name)]
+      service && side === 'destination'
+        ? [scope.book.servicePorts(service.namespace, service.name)]
         : [],
   };
+}
+
+interface ServiceName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** A service at a destination brings its own ports. */
+function readService(
+  { services, ports = [] }: EntityRule,
+  side: 'source' | 'destination',
+  { namespace: own, report }: RuleScope,
+): ServiceName | undefined {
+  if (!services) return undefined;
+  const { name, namespace = own } = services;
+  if (side === 'destination' && ports.length > 0) {
+    report(`${side}.ports`, 'a service brings its own ports');
+  }
+  if (name && namespace) return { namespace, name };
+  report(`${side}.services`, 'needs a name, and a namespace in a policy without one');
+  return undefined;
 }
 
 function readSelection(
@@ -144,27 +178,42 @@ function readNets(
   });
 }
 
+interface PortReading {
+  /** Of the rule. */
+  readonly protocol: number | undefined;
+  readonly named: (name: string) => PortSet;
+  readonly report: Report;
+}
+
+const PROTOCOLS_WITH_PORTS: readonly number[] = [
+  PROTOCOL_NUMBERS.tcp,
+  PROTOCOL_NUMBERS.udp,
+  PROTOCOL_NUMBERS.sctp,
+];
+
 function readPorts(
   ports: readonly Port[] | undefined,
   path: string,
-  named: (name: string) => PortSet,
-  report: Report,
+  { protocol, named, report }: PortReading,
 ): PortList | undefined {
   if (!ports || ports.length === 0) return undefined;
   const ranges: (readonly [number, number])[] = [];
   const sets: PortSet[] = [];
   for (const [index, port] of ports.entries()) {
-    const range = /^(\d{1,5})(?::(\d{1,5}))?$/.exec(String(port));
+    const range = /^(\d+)(?::(\d+))?$/.exec(String(port));
     if (!range) {
       sets.push(named(String(port)));
       continue;
     }
     const first = Number(range[1]);
     const last = Number(range[2] ?? range[1]);
-    if (first > last || last > 65535) {
-      report(`${path}[${index}]`, `"${port}" is no port range: give first:last up to 65535`);
+    if (first < 1 || first > last || last > 65535) {
+      report(`${path}[${index}]`, `"${port}" is no port range: give first:last from 1 to 65535`);
     }
     ranges.push([first, last]);
+  }
+  if (ranges.length > 0 && (protocol === undefined || !PROTOCOLS_WITH_PORTS.includes(protocol))) {
+    report(path, 'numbers of ports need protocol TCP, UDP or SCTP');
   }
   return { ranges, named: sets, text: ports.join(',') };
 }

@@ -54,6 +54,8 @@ export interface MatchRule {
   readonly notProtocol?: number;
   readonly icmp?: IcmpMatch;
   readonly notIcmp?: IcmpMatch;
+  /** Whether the rule also asks for HTTP, which no packet can show: it never matches. */
+  readonly http?: true;
   readonly source: MatchEntity;
   readonly destination: MatchEntity;
 }
@@ -62,11 +64,21 @@ export const ANYTHING: MatchEntity = { sets: [], notSets: [], services: [] };
 
 export interface Mismatch {
   /** Which condition of the rule failed. */
-  readonly field: 'ipVersion' | 'protocol' | 'icmp' | 'nets' | 'selector' | 'ports' | 'services';
+  readonly field:
+    | 'ipVersion'
+    | 'protocol'
+    | 'icmp'
+    | 'nets'
+    | 'selector'
+    | 'ports'
+    | 'services'
+    | 'http';
   readonly side?: 'source' | 'destination';
   /** Plain English, such as `destination port 8080 is not in 80,443`. */
   readonly text: string;
 }
+
+const HTTP_TEXT = 'HTTP conditions need the application layer, which is not enforced here';
 
 /** Every condition of the rule that the packet does not meet; none means that the rule matches. */
 export function mismatches(rule: MatchRule, traffic: Traffic): Mismatch[] {
@@ -80,6 +92,7 @@ export function mismatches(rule: MatchRule, traffic: Traffic): Mismatch[] {
   protocolMismatches(rule, traffic, found);
   entityMismatches('source', rule.source, traffic, found);
   entityMismatches('destination', rule.destination, traffic, found);
+  if (rule.http) found.push({ field: 'http', text: HTTP_TEXT });
   return found;
 }
 

@@ -81,6 +81,13 @@ function serviceAccountNames(names: readonly string[]): LabelCondition {
   return { text: `of service account ${names.join(' or ')}`, selector: selectorOf(tree) };
 }
 
+/** In a policy's own selector `all()` is "has a service account". */
+function policyAccountCondition(text: string): LabelCondition {
+  if (parseSelector(text).tree.kind !== 'all') return serviceAccountCondition(text);
+  const selector = selectorOf({ kind: 'has', label: SERVICE_ACCOUNT_LABEL });
+  return { text: 'of a service account', selector };
+}
+
 /** What a source or destination says about labels. Both are weighed per object, not per address. */
 export interface EntitySelection {
   /** Empty: any address, known or not. */
@@ -120,7 +127,7 @@ export function policySelection(
   const conditions = policyNamespace === undefined ? [] : [inNamespace(policyNamespace)];
   if (spec.namespaceSelector) conditions.push(namespaceCondition(spec.namespaceSelector));
   if (spec.serviceAccountSelector) {
-    conditions.push(serviceAccountCondition(spec.serviceAccountSelector));
+    conditions.push(policyAccountCondition(spec.serviceAccountSelector));
   }
   conditions.push(selectedBy(spec.selector ?? ''));
   return conditions;

@@ -8,7 +8,6 @@ import type {
   IPPool,
   KubernetesNetworkPolicy,
   KubernetesNode,
-  LabelSelector,
   Namespace,
   NetworkPolicy,
   NetworkSet,
@@ -29,17 +28,6 @@ export interface CalicoNode extends Resource {
   };
 }
 
-type ClusterEgressRule = NonNullable<ClusterNetworkPolicy['spec']['egress']>[number];
-
-/** A ClusterNetworkPolicy with the egress peers of its experimental channel. */
-export type ClusterPolicy = Omit<ClusterNetworkPolicy, 'spec'> & {
-  readonly spec: Omit<ClusterNetworkPolicy['spec'], 'egress'> & {
-    egress?: (Omit<ClusterEgressRule, 'to'> & {
-      to: (ClusterEgressRule['to'][number] & { readonly nodes?: LabelSelector })[];
-    })[];
-  };
-};
-
 /** A row a kind: `group kind`, whatever the version, and where its resources go. */
 export interface ResourcesByKind {
   readonly 'core Namespace': Namespace[];
@@ -49,7 +37,7 @@ export interface ResourcesByKind {
   readonly 'core ServiceAccount': ServiceAccount[];
   readonly 'discovery.k8s.io EndpointSlice': EndpointSlice[];
   readonly 'networking.k8s.io NetworkPolicy': KubernetesNetworkPolicy[];
-  readonly 'policy.networking.k8s.io ClusterNetworkPolicy': ClusterPolicy[];
+  readonly 'policy.networking.k8s.io ClusterNetworkPolicy': ClusterNetworkPolicy[];
   readonly 'projectcalico.org Node': CalicoNode[];
   readonly 'projectcalico.org Tier': Tier[];
   readonly 'projectcalico.org NetworkPolicy': NetworkPolicy[];

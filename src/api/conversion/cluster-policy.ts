@@ -1,5 +1,6 @@
 // A ClusterNetworkPolicy as the GlobalNetworkPolicy that means the same (spec 02, 2.2).
 import { compareCodePoints, formatPrefix, maskPrefix, parsePrefix } from '#lib';
+import type { KubernetesNode } from '../kubernetes.ts';
 import type {
   ClusterNetworkPolicy,
   ClusterPolicyPeer,
@@ -7,10 +8,12 @@ import type {
   ClusterPolicySubject,
 } from '../cluster-network-policy.ts';
 import type { Problem } from '../kind.ts';
+import type { LabelSelector } from '../kubernetes-network-policy.ts';
 import type { GlobalNetworkPolicy } from '../policy.ts';
 import { fault, quoted } from '../problem.ts';
 import type { EntityRule, Port, Rule } from '../rule.ts';
 import { KUBERNETES_PODS, namespaceSelectorText, podSelectorText } from './label-selector.ts';
+import { nodeAddresses } from './node-addresses.ts';
 import { portOf, simplifyPorts } from './simplify-ports.ts';
 
 const TIERS: Readonly<Record<string, string>> = { Admin: 'kube-admin', Baseline: 'kube-baseline' };
@@ -31,8 +34,13 @@ export interface ConvertedClusterPolicy {
 /**
  * Converts; the priority becomes the order. Fails closed: where a rule is wrong, an Accept is left out and a Deny or
  * Pass becomes a rule that denies everything. Without rules the policy has no types, and so applies to nothing.
+ * A peer `nodes` means the present addresses of the Nodes that it selects; where no `nodes` are known, as in upstream's
+ * conversion, such a rule is wrong.
  */
-export function clusterPolicyToCalico(source: ClusterNetworkPolicy): ConvertedClusterPolicy {
+export function clusterPolicyToCalico(
+  source: ClusterNetworkPolicy,
+  nodes?: readonly KubernetesNode[],
+): ConvertedClusterPolicy {
   const problems: Problem[] = [];
   const { spec, metadata } = source;
   const tier = TIERS[spec.tier];
@@ -42,10 +50,10 @@ export function clusterPolicyToCalico(source: ClusterNetworkPolicy): ConvertedCl
   const subject = convertSubject(spec.subject, 'spec.subject', problems);
   if (tier === undefined || !subject || problems.length > 0) return { policy: undefined, problems };
   const ingress = (spec.ingress ?? []).flatMap((rule, index) =>
-    convertRule({ direction: 'ingress', peers: rule.from, ...rule }, index, problems),
+    convertRule({ direction: 'ingress', peers: rule.from, nodes, ...rule }, index, problems),
   );
   const egress = (spec.egress ?? []).flatMap((rule, index) =>
-    convertRule({ direction: 'egress', peers: rule.to, ...rule }, index, problems),
+    convertRule({ direction: 'egress', peers: rule.to, nodes, ...rule }, index, problems),
   );
   const types = [
     ...(ingress.length > 0 ? (['Ingress'] as const) : []),
@@ -71,6 +79,7 @@ export function clusterPolicyToCalico(source: ClusterNetworkPolicy): ConvertedCl
 interface SourceRule {
   readonly direction: 'ingress' | 'egress';
   readonly peers: readonly ClusterPolicyPeer[];
+  readonly nodes: readonly KubernetesNode[] | undefined;
   readonly name?: string;
   readonly action: string;
   readonly protocols?: readonly ClusterPolicyProtocol[];
@@ -85,9 +94,10 @@ function convertRule(rule: SourceRule, index: number, problems: Problem[]): Rule
   }
   const found: Problem[] = [];
   const peersField = rule.direction === 'egress' ? 'to' : 'from';
-  const entities = rule.peers.map((peer, item) =>
-    convertPeer(peer, `${path}.${peersField}[${item}]`, found),
-  );
+  const entities = rule.peers.flatMap((peer, item) => {
+    const at = `${path}.${peersField}[${item}]`;
+    return peer.nodes ? nodesPeer(peer.nodes, rule, at, found) : convertPeer(peer, at, found);
+  });
   const protocols = portsByProtocol(rule.protocols ?? [], `${path}.protocols`, found);
   problems.push(...found);
   if (found.length > 0) return action === 'Allow' ? [] : [DENY_ALL];
@@ -155,6 +165,22 @@ function convertPeer(peer: ClusterPolicyPeer, path: string, problems: Problem[])
     fault(path, 'is no peer known here; use namespaces, pods or, for egress, networks'),
   );
   return {};
+}
+
+/** No entity where the selected nodes have no address: nothing is such a peer. */
+function nodesPeer(
+  selector: LabelSelector,
+  { nodes, direction }: SourceRule,
+  path: string,
+  problems: Problem[],
+): EntityRule[] {
+  if (!nodes || direction !== 'egress') {
+    problems.push(fault(`${path}.nodes`, 'is a peer for egress only, where the Nodes are known'));
+    return [];
+  }
+  const { nets, problems: found } = nodeAddresses(selector, nodes, `${path}.nodes`);
+  problems.push(...found);
+  return nets.length > 0 ? [{ nets: [...nets] }] : [];
 }
 
 function maskedCidr(cidr: string, path: string, problems: Problem[]): string {
