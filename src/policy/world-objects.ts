@@ -48,19 +48,8 @@ export class AddressBook {
 
   /** `service` is `namespace/name`. Endpoints count whether ready or not, as upstream counts them. */
   addSlice(service: string, slice: EndpointSlice): void {
-    const addresses = (slice.endpoints ?? []).flatMap((endpoint) => endpoint.addresses);
-    const endpoints: ServiceEndpoints = {
-      addresses: new Set(
-        addresses.flatMap((text) => {
-          const address = parseAddress(text);
-          return address ? [addressKey(address)] : [];
-        }),
-      ),
-      ports: (slice.ports ?? []).flatMap(({ port, protocol }) => {
-        const number = protocolNumber(protocol ?? 'TCP');
-        return typeof port === 'number' && number !== undefined ? [{ protocol: number, port }] : [];
-      }),
-    };
+    const { addresses, ports } = sliceEndpoints(slice);
+    const endpoints = { addresses: new Set(addresses.map(addressKey)), ports };
     const slices = this.#slices.get(service);
     if (slices) slices.push(endpoints);
     else this.#slices.set(service, [endpoints]);
@@ -134,6 +123,21 @@ export class AddressBook {
   #slicesOf(namespace: string | undefined, name: string): readonly ServiceEndpoints[] {
     return namespace === undefined ? [] : (this.#slices.get(`${namespace}/${name}`) ?? []);
   }
+}
+
+/** What an EndpointSlice says of addresses and numbered ports. */
+export function sliceEndpoints(slice: EndpointSlice): {
+  readonly addresses: Address[];
+  readonly ports: ServiceEndpoints['ports'];
+} {
+  const texts = (slice.endpoints ?? []).flatMap((endpoint) => endpoint.addresses);
+  return {
+    addresses: texts.flatMap((text) => parseAddress(text) ?? []),
+    ports: (slice.ports ?? []).flatMap(({ port, protocol }) => {
+      const number = protocolNumber(protocol ?? 'TCP');
+      return typeof port === 'number' && number !== undefined ? [{ protocol: number, port }] : [];
+    }),
+  };
 }
 
 export function addressKey(address: Address): string {

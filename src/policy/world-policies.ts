@@ -15,7 +15,7 @@ import type { WorldProblem } from './world-problem.ts';
 /** Where in a packet's way a policy stands. Workloads know only `normal`. */
 export type Stage = 'untracked' | 'preDnat' | 'forward' | 'normal';
 
-interface WorldPolicy {
+export interface WorldPolicy {
   readonly ref: PolicyRef;
   readonly tier: string;
   /** Infinity where none is given. */
@@ -28,7 +28,7 @@ interface WorldPolicy {
   readonly egress: readonly MatchRule[];
 }
 
-interface WorldTier {
+export interface WorldTier {
   readonly name: string;
   readonly defaultAction: 'Deny' | 'Pass';
   readonly policies: readonly WorldPolicy[];
@@ -45,6 +45,11 @@ export class PolicyTable {
   ) {
     const policies = compilePolicies(resources, book, report);
     this.#tiers = sortTiers(resources['projectcalico.org Tier'], policies);
+  }
+
+  /** In order, with their policies in order. */
+  get tiers(): readonly WorldTier[] {
+    return this.#tiers;
   }
 
   /** What applies to the endpoint in one direction and stage; the rest with the reason why not. */

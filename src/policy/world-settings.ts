@@ -5,7 +5,7 @@ import type { Direction } from './explanation.ts';
 import { PROTOCOL_NUMBERS, type Traffic } from './packet.ts';
 import { protocolNumber } from './world-objects.ts';
 
-interface FailsafePort {
+export interface FailsafePort {
   readonly protocol: number;
   readonly port: number;
   /** Of the remote end; absent is any. */

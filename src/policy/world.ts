@@ -14,7 +14,7 @@ import { WorldError, type WorldProblem } from './world-problem.ts';
 import { namespaceOf, resourcesByKind, type ResourcesByKind } from './world-resources.ts';
 import { type HostSettings, hostSettings } from './world-settings.ts';
 
-type ProfileRules = Readonly<Record<Direction, readonly MatchRule[]>>;
+export type ProfileRules = Readonly<Record<Direction, readonly MatchRule[]>>;
 
 export interface World {
   /** By `namespace/name`. */
@@ -78,14 +78,16 @@ export function buildWorld(resources: Iterable<Resource>): World {
   };
 }
 
-function addSlices(table: ResourcesByKind, book: AddressBook): void {
+/** Tells the book of every EndpointSlice and its service. */
+export function addSlices(table: ResourcesByKind, book: AddressBook): void {
   for (const slice of table['discovery.k8s.io EndpointSlice']) {
     const service = slice.metadata.labels?.['kubernetes.io/service-name'];
     if (service !== undefined) book.addSlice(`${namespaceOf(slice)}/${service}`, slice);
   }
 }
 
-function compileProfiles(
+/** The rules of every profile, by its name. */
+export function compileProfiles(
   profiles: ReadonlyMap<string, Profile>,
   book: AddressBook,
   report: (problem: WorldProblem) => void,
