@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:https';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import {
   globalNetworkPolicyKind,
   ipPoolKind,
@@ -265,8 +266,14 @@ test('finalizers hold a resource until they are gone', async (context) => {
   const place = { namespace: 'held', name: 'a' };
   await admin.delete(serviceAccountKind, place);
   assert.ok((await admin.get(serviceAccountKind, place))?.metadata.deletionTimestamp);
+  const { resourceVersion } = await admin.list(namespaceKind);
+  await admin.delete(namespaceKind, { name: 'held' });
+  await setTimeout(100);
+  assert.ok(await admin.get(namespaceKind, { name: 'held' }), 'it waits for what is in it');
   await admin.patch(serviceAccountKind, place, { metadata: { finalizers: null } });
   assert.equal(await admin.get(serviceAccountKind, place), undefined);
+  const events = await take(admin.watch(namespaceKind, { resourceVersion }), 2);
+  assert.deepEqual(named(events), ['MODIFIED held', 'DELETED held']);
 });
 
 test('patches: JSON, strategic for built-in kinds, and what is refused', async (context) => {

@@ -24,7 +24,7 @@ export interface ProtectionOptions {
   readonly kinds: readonly KindDefinition[];
   /**
    * How long a namespace stays as it is after it was marked, so that who deletes a manifest can
-   * delete what is in it by name. Milliseconds.
+   * delete what is in it by name; and how often it is looked at again. Milliseconds.
    */
   readonly graceMs: number;
   /** A namespace could not be emptied; it is tried again. */
@@ -116,18 +116,21 @@ export class Protection {
 
   async #finalizeNamespace(name: string): Promise<void> {
     await this.#empty(name);
-    if (await this.#isEmpty(name)) await this.#removeNamespace(name);
+    // What has finalizers, in it or its own, may take its time.
+    const removed = (await this.#isEmpty(name)) && (await this.#removeNamespace(name));
+    if (!removed) return this.#schedule(name, this.#options.graceMs);
     // A create that passed its check just before the mark may have become durable only now.
     await this.#empty(name);
   }
 
-  async #removeNamespace(name: string): Promise<void> {
+  async #removeNamespace(name: string): Promise<boolean> {
     const key = { kind: namespaceKind.plural, namespace: '', name };
     const stored = await this.#resources.store.get(key);
     const metadata = stored && isObject(stored.value['metadata']) ? stored.value['metadata'] : {};
     const finalizers: unknown = metadata['finalizers'];
-    if (Array.isArray(finalizers) && finalizers.length > 0) return;
+    if (Array.isArray(finalizers) && finalizers.length > 0) return false;
     if (stored) await this.#resources.store.write({ key, value: undefined });
+    return true;
   }
 
   async #empty(namespace: string): Promise<void> {

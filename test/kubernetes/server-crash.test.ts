@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { networkSetKind, type Resource, tierKind } from '#api';
 import { ApiClient, ApiError, loadKubeconfig, Syncer } from '#datastore';
 import { startServerProcess, temporaryFolder } from './server-process.ts';
@@ -17,6 +18,12 @@ const networkSet = (name: string, count: number): Resource =>
     metadata: { name, namespace: 'default', labels: { count: String(count) } },
     spec: { nets: ['192.0.2.0/24'] },
   }) as Resource;
+
+/** Waits until it holds, a minute at most. */
+async function until(holds: () => boolean): Promise<void> {
+  for (let turn = 0; turn < 20_000 && !holds(); turn++) await setTimeout(3);
+  assert.ok(holds(), 'it has not come to hold within a minute');
+}
 
 /** Writes until the server is gone; what was acknowledged stands in `acknowledged`. */
 async function writeAway(
@@ -63,7 +70,7 @@ test('no acknowledged write is lost when the server is killed', {
     const before = [...acknowledged.values()].reduce((sum, count) => sum + count, 0);
     const written = (): number =>
       [...acknowledged.values()].reduce((sum, n) => sum + n, 0) - before;
-    while (written() < 50 + round * 13) await new Promise((resolve) => setTimeout(resolve, 3));
+    await until(() => written() >= 50 + round * 13);
     await end('SIGKILL');
     await Promise.all(writers);
     revision = Number(resourceVersion);
@@ -85,9 +92,6 @@ test('a syncer goes on where it was when the server comes back', {
       return first.client.list(...parameters);
     },
     watch: (...parameters: Parameters<ApiClient['watch']>) => first.client.watch(...parameters),
-  };
-  const until = async (holds: () => boolean): Promise<void> => {
-    while (!holds()) await new Promise((resolve) => setTimeout(resolve, 5));
   };
   const syncer = new Syncer({
     client,
