@@ -382,7 +382,7 @@ test('requests that are no good are refused with a Status', async (context) => {
   }
 });
 
-test('many writers of one resource all succeed, each on top of the others', async (context) => {
+test('[ST3] many writers of one resource all succeed, each on top of the others', async (context) => {
   const { admin } = await startServer(context);
   await admin.create(namespaceKind, namespace('shop'));
   const set = {

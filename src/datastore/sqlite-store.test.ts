@@ -23,11 +23,12 @@ async function open(context: TestContext, options: { logEvents?: number } = {}):
   return store;
 }
 
+// The contract holds the tests of [ST1] [ST2] [ST5] [ST6].
 storeContract('sqlite', open);
 
 const key = (name: string) => ({ kind: 'pods', namespace: 'shop', name });
 
-test('a reopened store has its values, its revision and its change log', async (context) => {
+test('[ST7] a reopened store has its values, its revision and its change log', async (context) => {
   const path = await temporaryFile(context);
   const log = { events: 5, bytes: 1_000_000 };
   const first = await openSqliteStore({ path, log });
@@ -58,7 +59,7 @@ test('a reopened store has its values, its revision and its change log', async (
   );
 });
 
-test('compaction removes the rows that nothing needs', async (context) => {
+test('[ST8] compaction removes the rows that nothing needs', async (context) => {
   const path = await temporaryFile(context);
   const store = await openSqliteStore({ path, log: { events: 5, bytes: 1_000_000 } });
   for (let n = 0; n < 100; n++) {
@@ -73,14 +74,14 @@ test('compaction removes the rows that nothing needs', async (context) => {
   assert.ok(typeof count === 'number' && count < 30, `rows are left: ${String(count)}`);
 });
 
-test('a second server on the same file is refused with the reason', async (context) => {
+test('[ST9] a second server on the same file is refused with the reason', async (context) => {
   const path = await temporaryFile(context);
   const store = await openSqliteStore({ path });
   context.after(() => store.close());
   await assert.rejects(openSqliteStore({ path }), /another server is using it/);
 });
 
-test('a file that is no database, or of a newer format, is refused by name', async (context) => {
+test('[ST9] a file that is no database, or of a newer format, is refused by name', async (context) => {
   const path = await temporaryFile(context);
   await writeFile(path, 'this is not a database, not at all, whatever its name says'.repeat(20));
   await assert.rejects(openSqliteStore({ path }), (error: Error) => error.message.includes(path));
@@ -93,7 +94,7 @@ test('a file that is no database, or of a newer format, is refused by name', asy
   await assert.rejects(openSqliteStore({ path: newer }), /format 99/);
 });
 
-test('a commit that fails leaves nothing behind, and the next one succeeds', async (context) => {
+test('[ST4] a commit that fails leaves nothing behind, and the next one succeeds', async (context) => {
   const path = await temporaryFile(context);
   await (await openSqliteStore({ path })).close();
   const database = new DatabaseSync(path);

@@ -92,7 +92,7 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-test('everything listed comes before in-sync, which needs every kind', async (context) => {
+test('[SY1] everything listed comes before in-sync, which needs every kind', async (context) => {
   const { syncer, log, at } = harness([podKind, tierKind]);
   context.after(() => syncer.stop());
   at(podKind).items = [resource('a', '1')];
@@ -124,7 +124,7 @@ test('events become updates; a bookmark moves only where the watch resumes', asy
   assert.deepEqual([pods.lists, pods.watchedFrom], [1, ['1', '9']]);
 });
 
-test('while the server is away nothing is taken back', async (context) => {
+test('[SY2] [SY5] while the server is away nothing is taken back', async (context) => {
   const { syncer, log, pods, waits } = harness();
   context.after(() => syncer.stop());
   pods.items = [resource('a', '1')];
@@ -142,7 +142,7 @@ test('while the server is away nothing is taken back', async (context) => {
   assert.ok(waits.every((wait, index) => wait >= (waits[index - 1] ?? 0) && wait <= 10_000));
 });
 
-test('a revision that is gone means a new list, with what is missing deleted', async (context) => {
+test('[SY3] a revision that is gone means a new list, with what is missing deleted', async (context) => {
   const { syncer, log, pods } = harness();
   context.after(() => syncer.stop());
   pods.items = [resource('kept', '1'), resource('changed', '1'), resource('lost', '1')];
@@ -162,7 +162,7 @@ test('a revision that is gone means a new list, with what is missing deleted', a
   assert.deepEqual(pods.watchedFrom, ['1', '7']);
 });
 
-test('the same revision of another object is another object', async (context) => {
+test('[SY4] the same revision of another object is another object', async (context) => {
   const { syncer, log, pods } = harness();
   context.after(() => syncer.stop());
   pods.items = [resource('a', '1', 'first')];
@@ -177,7 +177,7 @@ test('the same revision of another object is another object', async (context) =>
   );
 });
 
-test('after stop nothing is said any more', async () => {
+test('[SY6] after stop nothing is said any more', async () => {
   const { syncer, log, pods } = harness();
   syncer.start();
   await settle();

@@ -46,7 +46,7 @@ async function writeAway(
   }
 }
 
-test('no acknowledged write is lost when the server is killed', {
+test('[ST1] [ST7] no acknowledged write is lost when the server is killed', {
   timeout: 120_000,
 }, async (context) => {
   const data = join(await temporaryFolder(context), 'data');
