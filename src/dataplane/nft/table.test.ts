@@ -245,14 +245,32 @@ void test('[DP8] whatever was disturbed is repaired after a resync', () => {
 });
 
 void test('[DP6] what is refused, and what needs it, stays as it was; the rest is done', () => {
+  const refusals: fc.Arbitrary<(operation: NftOperation) => boolean> = fc.oneof(
+    fc
+      .constantFrom(...POLICIES)
+      .map(
+        (name) => (operation: NftOperation) =>
+          operation.kind === 'add-rule' && isRuleOf(operation.expressions, name),
+      ),
+    fc
+      .constantFrom(...NAMES)
+      .map(
+        (name) => (operation: NftOperation) =>
+          operation.kind === 'add-rule' && operation.chain.endsWith(`cali${name}`),
+      ),
+    fc.constant(
+      (operation: NftOperation) =>
+        operation.kind === 'add-elements' && operation.set.startsWith('s4-'),
+    ),
+  );
   fc.assert(
-    fc.property(states, states, fc.constantFrom(...POLICIES), (first, second, name) => {
+    fc.property(states, states, refusals, fc.boolean(), (first, second, refuse, restart) => {
       const kernel = new MemoryKernel();
-      const table = new NftTable(kernel, 'tortie');
+      let table = new NftTable(kernel, 'tortie');
       table.apply(rulesetOf(first));
       const before = kernel.readTable();
-      kernel.refuse = (operation) =>
-        operation.kind === 'add-rule' && isRuleOf(operation.expressions, name);
+      if (restart) table = new NftTable(kernel, 'tortie');
+      kernel.refuse = refuse;
       const errors = table.apply(rulesetOf(second));
       const after = kernel.readTable();
       const wanted = alone(second);
@@ -265,6 +283,7 @@ void test('[DP6] what is refused, and what needs it, stays as it was; the rest i
       assert.deepEqual(table.apply(rulesetOf(second)), [], 'it is made up for');
       assert.deepEqual(sorted(kernel.readTable()), sorted(wanted));
     }),
+    { numRuns: 300 },
   );
 });
 
