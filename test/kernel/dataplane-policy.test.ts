@@ -202,7 +202,7 @@ void test('[DP3] a pod cannot send from an address that is not its own', async (
   assert.match(seen, /elements = { fd65::1 }/);
 });
 
-void test('no profile denies, and a missing profile denies', async (t) => {
+void test('[DP13] no profile denies, and a missing profile denies', async (t) => {
   const { pods, start } = await makeRouter(t, 2);
   const [one] = pods;
   assert.ok(one);
@@ -210,8 +210,14 @@ void test('no profile denies, and a missing profile denies', async (t) => {
   const dataplane = start((message) => logged.push(message));
   dataplane.apply(stateOf([endpoint(1), endpoint(2, { profiles: [] })]));
   assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'silent');
-  dataplane.apply(stateOf([endpoint(1), endpoint(2, { profiles: ['Profile//none'] })]));
-  assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'silent');
+  const profiles = ['Profile//none', ...endpoint(2).profiles];
+  const report = dataplane.apply(stateOf([endpoint(1), endpoint(2, { profiles })]));
+  assert.deepEqual(report.errors, []);
+  assert.equal(
+    await one.probe('tcp', podAddress(2, 4), 80),
+    'silent',
+    'profiles after it are idle',
+  );
   assert.match(logged.join('\n'), /cannot find profile Profile\/\/none/);
 });
 

@@ -21,45 +21,23 @@ export function reachable(
   if (refused.size === 0) return desired;
   const chains = keepRefused(desired.chains, actual.chains, refused);
   const sets = keepRefused(desired.sets, actual.sets, refused);
-  const target = { chains, sets };
-  // A chain that falls back to what it was brings back what it referred to: until nothing moves.
+  const isThere = (name: string) => chains.has(name) || sets.has(name);
+  // A chain without what it refers to falls back to what it was, and others may then miss it.
   for (let moved = true; moved; ) {
     moved = false;
-    for (const name of [...chains.keys()]) {
-      if (settle(name, target, actual)) moved = true;
+    for (const [name, chain] of [...chains]) {
+      const before = actual.chains.get(name);
+      const references = [...(chain.content?.references ?? [])];
+      if (chain === before || references.every(isThere)) continue;
+      if (before) chains.set(name, before);
+      else chains.delete(name);
+      moved = true;
     }
   }
   for (const [name, set] of sets) {
     if (set.type.verdicts) sets.set(name, reachableVerdicts(set, actual.sets.get(name), chains));
   }
   return { chains, sets };
-}
-
-interface Target {
-  readonly chains: Map<string, ChainState>;
-  readonly sets: Map<string, SetState>;
-}
-
-/** Makes a chain's references good, or the chain what it was; false when there was nothing to do. */
-function settle(name: string, { chains, sets }: Target, actual: TableState): boolean {
-  const chain = chains.get(name);
-  const missing = [...(chain?.content?.references ?? [])].filter(
-    (reference) => !chains.has(reference) && !sets.has(reference),
-  );
-  if (missing.length === 0) return false;
-  const before = actual.chains.get(name);
-  if (before && before !== chain) chains.set(name, before);
-  if (!before) chains.delete(name);
-  if (before !== chain) return true;
-  let restored = false;
-  for (const reference of missing) {
-    const oldChain = actual.chains.get(reference);
-    const oldSet = actual.sets.get(reference);
-    if (oldChain) chains.set(reference, oldChain);
-    if (oldSet) sets.set(reference, oldSet);
-    restored ||= oldChain !== undefined || oldSet !== undefined;
-  }
-  return restored;
 }
 
 function keepRefused<T>(
