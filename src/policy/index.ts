@@ -20,6 +20,8 @@ export {
   protocolName,
   type Traffic,
 } from './packet.ts';
+export { type Finding, type LintCheck, type Severity } from './lint/finding.ts';
+export { lint } from './lint/lint.ts';
 export { parseParty, PartyError } from './party.ts';
 export { type Reachability, type ReachabilityProbe, reachability } from './reachability.ts';
 export {
