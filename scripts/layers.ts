@@ -46,7 +46,6 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   yaml: ['api', 'datastore', 'cli'],
   undici: ['datastore'],
   fastify: ['apiserver'],
-  '@peculiar/x509': ['apiserver'],
   pino: ['cmd'],
   commander: ['cli', 'cmd'],
 };

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Logger, pino } from 'pino';
 import { ApplyLoop, FlowCollector, FlowShipper, PoolSelection, StatusReporter } from '#agent';
-import { KINDS, kindOf, type KindDefinition, type Resource } from '#api';
+import { apiVersionOf, KINDS, kindOf, type KindDefinition, type Resource } from '#api';
 import { CalcGraph } from '#calc';
 import { CniServer, PodNetwork } from '#cni';
 import { Dataplane } from '#dataplane';
@@ -132,15 +132,21 @@ async function runNode(options: NodeOptions): Promise<void> {
   client.close();
 }
 
-/** The agent's status object is made at the first report and only its status changes after that. */
+/** The agent's status object is made at the first report; a server takes a status only by itself. */
 async function storeStatus(client: ApiClient, name: string, status: object): Promise<void> {
   const kind = agentStatusKind();
+  const patch = () => client.patch(kind, { name }, { status }, { subresource: 'status' });
   try {
-    await client.patch(kind, { name }, { status }, { subresource: 'status' });
+    await patch();
   } catch (error) {
-    if (!(error instanceof ApiError) || error.status !== 404) throw error;
-    const object = { apiVersion: 'tortie.dev/v1', kind: kind.kind, metadata: { name }, status };
-    await client.create(kind, object as Resource);
+    if (!(error instanceof ApiError && error.notFound)) throw error;
+    const object: Resource = {
+      apiVersion: apiVersionOf(kind),
+      kind: kind.kind,
+      metadata: { name },
+    };
+    await client.create(kind, object);
+    await patch();
   }
 }
 
