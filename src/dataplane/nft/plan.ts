@@ -25,7 +25,7 @@ export function reachable(
   // A chain without what it refers to falls back to what it was, and others may then miss it.
   for (let moved = true; moved; ) {
     moved = false;
-    for (const [name, chain] of [...chains]) {
+    for (const [name, chain] of chains) {
       const before = actual.chains.get(name);
       const references = [...(chain.content?.references ?? [])];
       if (chain === before || references.every(isThere)) continue;
