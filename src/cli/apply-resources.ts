@@ -69,7 +69,7 @@ async function applyOnce(
   if (jsonEqual(next, present)) return 'unchanged';
   if (kind.kind === 'Pod' && !jsonEqual(bodyOf(next), bodyOf(present))) {
     throw new Error(
-      `Cannot change ${displayName(kind, wanted.metadata.name)}: what a pod runs is settled when it starts, delete it first`,
+      `Cannot change ${displayName(kind, wanted.metadata.name)}: a pod is settled when it starts, delete it first`,
     );
   }
   await client.replace(kind, next);

@@ -19,6 +19,8 @@ export interface Clusters {
   /** Value of KUBECONFIG. */
   readonly kubeconfigVariable: string | undefined;
   readonly runningLabs: () => readonly string[];
+  /** Those too that broke. */
+  readonly existingLabs: () => readonly string[];
 }
 
 /** A command with the flags that choose a cluster. */
@@ -39,7 +41,7 @@ export function chooseKubeconfig(flags: ClusterFlags, clusters: Clusters): strin
   const files = (clusters.kubeconfigVariable ?? '').split(delimiter).filter((it) => it !== '');
   const file = files.find((path) => existsSync(path)) ?? files[0];
   if (file !== undefined) return file;
-  return new LabFolder(onlyLab(clusters.runningLabs())).kubeconfig;
+  return new LabFolder(onlyLab(clusters.runningLabs(), clusters.existingLabs())).kubeconfig;
 }
 
 function knownLab(name: string, running: readonly string[]): string {
@@ -55,8 +57,14 @@ function knownLab(name: string, running: readonly string[]): string {
 }
 
 /** The one lab that is meant where no flag says so. */
-export function onlyLab(running: readonly string[]): string {
+export function onlyLab(running: readonly string[], existing: readonly string[] = []): string {
   const [first] = running;
+  const [broken] = existing;
+  if (first === undefined && broken !== undefined) {
+    throw new CommandFailure(
+      `Cannot use lab ${broken}: it does not run any more; remove it with "tortie lab down ${broken}"`,
+    );
+  }
   if (first === undefined) {
     throw new CommandFailure(
       'Cannot find a cluster: no lab runs here; start one with "tortie lab up -f FILE", or give --kubeconfig FILE',
@@ -71,7 +79,9 @@ export function onlyLab(running: readonly string[]): string {
 /** The lab that a lab command is about. */
 export function chooseLab(flags: Pick<ClusterFlags, 'lab'>): string {
   const running = labsOf(runningLabs);
-  return flags.lab === undefined ? onlyLab(running) : knownLab(flags.lab, running);
+  return flags.lab === undefined
+    ? onlyLab(running, labsOf(existingLabs))
+    : knownLab(flags.lab, running);
 }
 
 /** Labs belong to root: says so where others ask. */
@@ -91,6 +101,7 @@ export function connect(flags: ClusterFlags, terminal: Terminal): ApiClient {
   const path = chooseKubeconfig(flags, {
     kubeconfigVariable: terminal.environment['KUBECONFIG'],
     runningLabs: () => labsOf(runningLabs),
+    existingLabs: () => labsOf(existingLabs),
   });
   try {
     return new ApiClient(loadKubeconfig(path));

@@ -1,11 +1,14 @@
 // What the demo shows, as lines: who talks to whom, what is denied and by what, and what to try next.
 import { decidingHit, type Flow, type GraphEdge, hitText, serviceGraph } from '#flows';
+import { compareCodePoints } from '#lib';
 
 export interface DemoView {
   /** Of the lab. */
   readonly name: string;
   /** How a user says the program. */
   readonly program: string;
+  /** What commands need behind them to find this lab, with a space before; empty where it is the only one. */
+  readonly labFlag: string;
   readonly nodes: number;
   readonly pods: number;
   /** Since the lab was up. */
@@ -89,27 +92,41 @@ function edgeText({ source, destination, protocol, port }: GraphEdge): string {
   return `${endText(source)} → ${endText(destination)}:${service}`;
 }
 
+/** How flows call addresses that belong to nothing known, and how people do. */
+const NETWORKS: ReadonlyMap<string, string> = new Map([
+  ['network pvt', 'a private address'],
+  ['network pub', 'a public address'],
+]);
+
 /** Ids are the type and the name. */
 function endText(id: string): string {
-  return id.slice(id.indexOf(' ') + 1);
+  return NETWORKS.get(id) ?? id.slice(id.indexOf(' ') + 1);
 }
 
 /** Three commands with names from what is going on. */
-export function nextCommands({ flows, program, name }: DemoView): string[] {
-  const denied = flows.findLast(
-    (flow) => flow.verdict === 'deny' && flow.source.type === 'workload' && flow.port !== undefined,
-  );
-  const hit = denied && (decidingHit(denied, 'egress') ?? decidingHit(denied, 'ingress'));
-  const source = denied ? `${denied.source.namespace}/${denied.source.name}` : 'web/intruder';
-  const destination = denied ? partyText(denied) : 'data/database';
-  const port = denied?.port ?? 5432;
-  const protocol = denied?.protocol ?? 'tcp';
-  const policy = hit?.tier ?? 'security';
+export function nextCommands({ flows, program, labFlag }: DemoView): string[] {
+  const denied = exemplaryDenial(flows);
+  if (!denied) return [`${program} get pods,tiers,gnp,np,netpol -A -o wide${labFlag}`];
+  const source = `${denied.source.namespace}/${denied.source.name}`;
+  const packet = `--protocol ${denied.protocol} --port ${denied.port}`;
   return [
-    `${program} explain ${source} ${destination} --protocol ${protocol} --port ${port} --lab ${name}`,
-    `${program} flows --follow --verdict deny --policy ${policy} --lab ${name}`,
-    `${program} get pods,tiers,gnp,np,netpol -A -o wide --lab ${name}`,
+    `${program} explain ${source} ${partyText(denied)} ${packet}${labFlag}`,
+    `${program} flows --follow --verdict deny --from ${source}${labFlag}`,
+    `${program} get pods,tiers,gnp,np,netpol -A -o wide${labFlag}`,
   ];
+}
+
+/** Always the same of the same: between pods and by a rule with a name, if there is such a one. */
+function exemplaryDenial(flows: readonly Flow[]): Flow | undefined {
+  const ranked = flows
+    .filter(({ verdict, source, port }) => verdict === 'deny' && source.type === 'workload' && port)
+    .map((flow) => {
+      const hits = [decidingHit(flow, 'egress'), decidingHit(flow, 'ingress')];
+      const isNamed = hits.some((hit) => hit?.action === 'deny' && hit.name !== null);
+      const isBetweenPods = flow.destination.type === 'workload';
+      return { flow, rank: `${isNamed ? 0 : 1}${isBetweenPods ? 0 : 1} ${partyText(flow)}` };
+    });
+  return ranked.toSorted((a, b) => compareCodePoints(a.rank, b.rank))[0]?.flow;
 }
 
 function partyText({ destination }: Flow): string {

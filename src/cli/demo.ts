@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { kindOf } from '#api';
 import { ApiClient, loadKubeconfig } from '#datastore/client';
 import type { Flow } from '#flows';
-import { LabFolder, requireLabHost, stopLab } from '#lab';
+import { existingLabs, LabFolder, requireLabHost, stopLab } from '#lab';
 import { type DemoView, renderDemo } from './demo-view.ts';
 import { listFlows } from './flows-command.ts';
 import { readLabPlan, startOrClean } from './lab-commands.ts';
@@ -66,8 +66,9 @@ async function watch(name: string, terminal: Terminal, options: WatchOptions): P
     while (!options.signal.aborted) {
       const { flows, pods } = await observe(client);
       const seconds = Math.round((Date.now() - startMs) / 1000);
-      const { nodes } = options;
-      const view = { name, program, nodes, pods, seconds, flows, windowSeconds: WINDOW_SECONDS };
+      const labFlag = existingLabs().length > 1 ? ` --lab ${name}` : '';
+      const about = { name, program, labFlag, nodes: options.nodes, windowSeconds: WINDOW_SECONDS };
+      const view = { ...about, pods, seconds, flows };
       show(terminal, view);
       const pause = terminal.isScreen ? SCREEN_MS : LINES_MS;
       await sleep(pause, undefined, { signal: options.signal }).catch(() => undefined);
@@ -98,7 +99,7 @@ function show(terminal: Terminal, view: DemoView): void {
     terminal.out(`${renderDemo(view, { width: 160, height: 60, color: false }).join('\n')}\n\n`);
     return;
   }
-  const { columns: width = 120, rows: height = 40 } = process.stdout;
+  const { columns: width, rows: height } = process.stdout;
   const lines = renderDemo(view, { width, height, color: true });
   terminal.out(`${HOME}${lines.map((line) => `${line}${CLEAR_LINE}`).join('\n')}${CLEAR_BELOW}`);
 }

@@ -42,7 +42,8 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
     .command('explain')
     .summary('say whether a packet may pass, and why')
     .description(
-      'Says the verdict of both halves, egress at the source and ingress at the destination: the tier, policy and rule that decide, what was passed over and why, and what to change.',
+      'Says the verdict of both halves, egress at the source and ingress at the destination: the tier, ' +
+        'policy and rule that decide, what was passed over and why, and what to change.',
     )
     .argument('<source>', 'namespace/pod, node:NAME or an address')
     .argument('<destination>', 'the same')
@@ -107,7 +108,7 @@ async function readResources(flags: ExplainFlags, terminal: Terminal): Promise<R
 }
 
 /** The packet's fields but its ends. Throws UsageError with everything that is wrong. */
-export function readPacket(flags: PacketFlags): Omit<Packet, 'from' | 'to'> {
+export function readPacket(flags: PacketFlags): Omit<Packet, 'to' | 'from'> {
   const problems: string[] = [];
   const number = (name: string, text: string | undefined, least: number, most: number) => {
     if (text === undefined) return undefined;
@@ -120,9 +121,8 @@ export function readPacket(flags: PacketFlags): Omit<Packet, 'from' | 'to'> {
   const known = Object.hasOwn(PROTOCOLS, name) ? PROTOCOLS[name] : undefined;
   const protocol = known ?? (/^\d{1,3}$/.test(name) ? Number(name) : 256);
   if (protocol > 255) {
-    problems.push(
-      `--protocol ${JSON.stringify(flags.protocol)} is none of ${Object.keys(PROTOCOLS).join(', ')} and no number up to 255`,
-    );
+    const names = Object.keys(PROTOCOLS).join(', ');
+    problems.push(`--protocol ${JSON.stringify(flags.protocol)} is none: use ${names} or 0 to 255`);
   }
   const port = number('port', flags.port, 1, 65535);
   const sourcePort = number('source-port', flags.sourcePort, 1, 65535);

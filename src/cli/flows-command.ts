@@ -10,7 +10,7 @@ import type { Terminal } from './terminal.ts';
 
 export const FLOWS_PATH = '/apis/flows.tortie.dev/v1/flows';
 
-const FILTERS = ['from', 'to', 'verdict', 'policy', 'since', 'port', 'protocol'] as const;
+const FILTERS = ['from', 'to', 'verdict', 'policy', 'since', 'port', 'protocol', 'limit'] as const;
 type Filters = Partial<Record<(typeof FILTERS)[number], string>>;
 
 interface FlowsFlags extends ClusterFlags, Filters {
@@ -33,6 +33,7 @@ export function addFlowsCommand(program: Command, terminal: Terminal): void {
     .option('--since <time>', 'active since, such as 30s, 5m, or 2026-01-31T12:00:00Z')
     .option('--port <port>', 'by destination port')
     .option('--protocol <protocol>', 'tcp, udp, icmp ...')
+    .option('--limit <count>', 'the newest, at most so many')
     .option('-o, --output <format>', 'json|wide');
   withClusterFlags(command)
     .addHelpText(

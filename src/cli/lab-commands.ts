@@ -3,13 +3,16 @@ import type { Command } from 'commander';
 import type { Resource } from '#api';
 import {
   allLabs,
+  claimLab,
   DEFAULT_LAB,
   execInLab,
   existingLabs,
   keepLab,
   type LabSpec,
   type LabStatus,
+  isPod,
   labStatus,
+  podProblems,
   NODES_MAX,
   readNodeCount,
   requireLabHost,
@@ -17,7 +20,7 @@ import {
   stopLab,
 } from '#lab';
 import { applyAll } from './apply-command.ts';
-import { UsageError } from './cli-error.ts';
+import { CommandFailure, UsageError } from './cli-error.ts';
 import { chooseLab, labsOf } from './connection.ts';
 import { runDemo } from './demo.ts';
 import { loadManifestFiles } from './manifest-files.ts';
@@ -34,7 +37,8 @@ export function addLabCommands(program: Command, terminal: Terminal, place: Prog
     .command('lab')
     .summary('run many nodes on this machine')
     .description(
-      'Nodes are network namespaces with an agent each; pods are namespaces with the processes that their manifests command, attached by the CNI plugin. Needs root; makes nothing in the root network namespace.',
+      'Nodes are network namespaces with an agent each; pods are namespaces with the processes of their ' +
+        'manifests, attached by the CNI plugin. Needs root; makes nothing in the root network namespace.',
     );
   addUp(lab, terminal, place);
   addDown(lab, terminal);
@@ -88,7 +92,7 @@ async function up(flags: UpFlags, terminal: Terminal, place: ProgramPlace): Prom
   const plan = await readLabPlan(flags, terminal);
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => interrupted.abort(new UsageError(`Stopped by ${signal}`)));
+    process.once(signal, () => interrupted.abort(new CommandFailure(`Stopped by ${signal}`)));
   }
   await startOrClean(flags.name, plan, { terminal, place, signal: interrupted.signal });
   const labFlag = labsOf(existingLabs).length > 1 ? ` --lab ${flags.name}` : '';
@@ -126,11 +130,10 @@ export async function readLabPlan(
   const [spec, second] = labs;
   if (second)
     throw new UsageError('Cannot start lab: the manifests have more than one of kind Lab');
-  return {
-    nodes: wanted ?? spec?.nodes ?? NODES_DEFAULT,
-    outside: spec?.outside ?? [],
-    resources,
-  };
+  const nodes = wanted ?? spec?.nodes ?? NODES_DEFAULT;
+  const problems = resources.filter(isPod).flatMap((pod) => podProblems(pod, nodes));
+  if (problems.length > 0) throw new UsageError(`Cannot start lab:\n${problems.join('\n')}`);
+  return { nodes, outside: spec?.outside ?? [], resources };
 }
 
 export interface StartPlace {
@@ -145,11 +148,7 @@ export async function startOrClean(
   plan: LabPlan,
   { terminal, place, signal }: StartPlace,
 ): Promise<void> {
-  if (labsOf(existingLabs).includes(name)) {
-    throw new UsageError(
-      `Cannot start lab ${name}: it is there already; remove it with "tortie lab down ${name}", or choose another --name`,
-    );
-  }
+  claimLab(name);
   const steps = new StepReporter(terminal);
   const report = (line: string) => steps.step(line);
   try {
@@ -283,6 +282,9 @@ Examples:
     )
     .action(async (target: string, command: string[], flags: { lab?: string }) => {
       requireLabHost('run in a lab');
-      process.exitCode = await execInLab(chooseLab(flags), target, command);
+      // Options after the target are the program's; a dash-dash that says so is not.
+      const argv = command[0] === '--' ? command.slice(1) : command;
+      if (argv.length === 0) throw new UsageError('Cannot run nothing: say a program after --');
+      process.exitCode = await execInLab(chooseLab(flags), target, argv);
     });
 }

@@ -48,7 +48,7 @@ function cellText(value: unknown): string {
       .map(([key, label]) => `${key}=${cellText(label)}`)
       .join(',');
   }
-  return String(value);
+  return JSON.stringify(value);
 }
 
 const STEP = /\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\?\(@\.(\w+)=="([^"]*)"\)\]/y;

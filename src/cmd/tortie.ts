@@ -22,7 +22,9 @@ program
   .command('cni')
   .summary('the CNI plugin, as container runtimes run it')
   .description('Speaks CNI 1.1 by environment and standard input; asks the agent over its socket.')
-  .action(() => import('./cni.ts'));
+  .action(async () => {
+    await import('./cni.ts');
+  });
 
 const [first = '--help'] = words;
 const known = program.commands.some((command) => command.name() === first);

@@ -1,5 +1,7 @@
 // The door of lab: many nodes on one machine, as network namespaces with real processes.
 export { type Host, hostProblems, requireLabHost } from './host-check.ts';
+export { isPod } from './pod-watch.ts';
+export { podProblems } from './pod-problems.ts';
 export { keepLab } from './keeper.ts';
 export { LabError } from './lab-error.ts';
 export { LabFolder, LABS_FOLDER } from './lab-folder.ts';
@@ -14,5 +16,5 @@ export {
 } from './lab-spec.ts';
 export { allLabs, type LabProcess, type LabStatus, labStatus, runningLabs } from './lab-status.ts';
 export { execInLab } from './lab-target.ts';
-export { startLab, type StartLabOptions } from './start-lab.ts';
+export { claimLab, startLab, type StartLabOptions } from './start-lab.ts';
 export { existingLabs, type Removed, stopLab } from './stop-lab.ts';

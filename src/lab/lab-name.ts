@@ -13,7 +13,12 @@ const POD_PART_MAX = 150;
 /** What is wrong with a lab's name, if anything. Double dashes are what separates it from what follows. */
 export function labNameProblem(name: string): string | undefined {
   if (name.length <= NAME_MAX && NAME.test(name)) return undefined;
-  return `${JSON.stringify(name)} is no name for a lab: use at most ${NAME_MAX} lower-case letters, digits and single dashes`;
+  return `${JSON.stringify(name)} is no name for a lab: use lower-case letters, digits and single dashes`;
+}
+
+/** The nodes of a lab with this many: `node-1`, `node-2` ... */
+export function nodeNames(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `node-${index + 1}`);
 }
 
 function namespacePath(lab: string, part: string): string {

@@ -7,8 +7,14 @@ import { ApiClient, loadKubeconfig } from '#datastore/client';
 import { isObject } from '#lib';
 import { requireLabHost } from './host-check.ts';
 import { LabError } from './lab-error.ts';
-import { LabFolder } from './lab-folder.ts';
-import { labNameProblem, nodeNamespace, outsideNamespace, underlayNamespace } from './lab-name.ts';
+import { LABS_FOLDER, LabFolder } from './lab-folder.ts';
+import {
+  labNameProblem,
+  nodeNames,
+  nodeNamespace,
+  outsideNamespace,
+  underlayNamespace,
+} from './lab-name.ts';
 import type { OutsideMachine } from './lab-spec.ts';
 import { type LabState, writeLabState } from './lab-state.ts';
 import { labEnvironment, launch } from './launch.ts';
@@ -36,20 +42,37 @@ const SERVER_MS = 20_000;
 const AGENTS_MS = 30_000;
 const PODS_MS = 90_000;
 
-/** Throws LabError, which says what failed and shows the end of its log; what was made stays for `stopLab`. */
-export async function startLab(options: StartLabOptions): Promise<LabState> {
-  const { name, report, nodes, outside } = options;
+/** Makes the name this lab's, before anything else of it is made. Throws LabError where it cannot be. */
+export function claimLab(name: string): void {
   requireLabHost('start a lab');
   const problem = labNameProblem(name);
   if (problem !== undefined) throw new LabError(`Cannot start lab: ${problem}`);
-  if (existingLabs().includes(name)) {
-    throw new LabError(
-      `Cannot start lab ${name}: it is there already; remove it with "tortie lab down ${name}", or choose another --name`,
-    );
+  mkdirSync(LABS_FOLDER, { recursive: true, mode: 0o700 });
+  if (!existingLabs().includes(name) && makeFolder(new LabFolder(name).path)) return;
+  throw new LabError(
+    `Cannot start lab ${name}: it is there already; remove it with "tortie lab down ${name}", or use --name`,
+  );
+}
+
+/** False where it is there: somebody else was first. */
+function makeFolder(path: string): boolean {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
   }
+}
+
+/**
+ * Starts the lab whose name was claimed. Throws LabError, which says what failed and shows the end of its log; what
+ * was made stays for `stopLab`.
+ */
+export async function startLab(options: StartLabOptions): Promise<LabState> {
+  const { name, report, nodes, outside } = options;
   const folder = new LabFolder(name);
   const state = await planLab(options);
-  mkdirSync(folder.path, { recursive: true, mode: 0o700 });
   writeLabState(folder, state);
   buildUnderlay(state);
   report(
@@ -72,7 +95,7 @@ export async function startLab(options: StartLabOptions): Promise<LabState> {
 
 async function planLab(options: StartLabOptions): Promise<LabState> {
   const { name, executable, workingFolder } = options;
-  const nodes = Array.from({ length: options.nodes }, (_, index) => `node-${index + 1}`);
+  const nodes = nodeNames(options.nodes);
   return {
     name,
     created: new Date().toISOString(),
@@ -158,8 +181,10 @@ async function waitForPods(
     },
     () => pods.filter((pod) => !isReady(pod)).map(troubleLine),
   );
-  const failed = pods.filter((pod) => pod.status?.phase === 'Failed');
-  for (const pod of failed) report(`pod ${podKey(pod)}: its containers ended, see its status`);
+  for (const pod of pods.filter((it) => it.status?.phase === 'Failed')) {
+    const tails = pod.spec.containers.map(({ name }) => wait.logOf(pod, name));
+    report([`pod ${podKey(pod)} failed`, ...tails.flat()].join('\n'));
+  }
   report(`pods: ${reported.size} of ${pods.length} ready, policies in the kernel of every node`);
 }
 
@@ -221,6 +246,12 @@ class Wait {
       }
       await sleep(POLL_MS, undefined, this.#signal ? { signal: this.#signal } : {});
     }
+  }
+
+  /** The end of what a container said. */
+  logOf(pod: Pod, container: string): string[] {
+    const label = `pod/${podKey(pod)}/${container}`;
+    return logTail(label, this.#folder.log(label));
   }
 
   #isKeeperAlive(): boolean {
