@@ -22,8 +22,24 @@ export {
 } from './packet.ts';
 export { type Finding, type LintCheck, type Severity } from './lint/finding.ts';
 export { lint } from './lint/lint.ts';
+export {
+  type FieldProblem,
+  type PacketFields,
+  type ReadPacket,
+  readPacketFields,
+  type WrittenPacket,
+} from './packet-fields.ts';
 export { parseParty, PartyError } from './party.ts';
+export {
+  type Assertion,
+  type Decider,
+  isPolicyTest,
+  type PolicyTest,
+  type ReadPolicyTest,
+  readPolicyTest,
+} from './policy-test.ts';
 export { type Reachability, type ReachabilityProbe, reachability } from './reachability.ts';
+export { type AssertionResult, checkAssertion } from './run-policy-test.ts';
 export {
   type AddressSet,
   ANYTHING,

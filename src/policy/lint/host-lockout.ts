@@ -77,13 +77,15 @@ function checkWay(
   if (!denial) return;
   const object = denial.object ?? endpoint.name;
   const path = denial.object === undefined ? 'spec' : denial.path;
+  const list = way.direction === 'ingress' ? 'failsafeInbound' : 'failsafeOutbound';
+  const lost = `is no failsafe port and is denied at ${way.direction} (${denial.because})`;
   findings.add(`${way.port} ${object} ${path}`, [node], (all) => ({
     check: 'locks-node-out',
     severity: way.severity,
     object,
     path,
-    reason: `${way.loss(someNames(all))}: TCP port ${way.port} is no failsafe port and is denied at ${way.direction} (${denial.because})`,
-    advice: `allow TCP port ${way.port} in a policy that selects the host endpoint, or add it to failsafe${way.direction === 'ingress' ? 'Inbound' : 'Outbound'}HostPorts`,
+    reason: `${way.loss(someNames(all))}: TCP port ${way.port} ${lost}`,
+    advice: `allow it in a policy that selects the host endpoint, or add it to ${list}HostPorts`,
   }));
 }
 

@@ -95,6 +95,7 @@ function checkDns(
   const denial = deniedAll(world, packets);
   if (!denial) return;
   const { object, path, direction, because } = denial;
+  const denied = `is denied at ${direction} (${because})`;
   const isolated = direction === 'egress' && !hasAllowedEgress(world, workload);
   const server = servers[0]?.name === STAND_IN ? 'the DNS pods of kube-system' : servers[0]?.name;
   findings.add(`dns ${object} ${path} ${isolated}`, names, (all) => ({
@@ -102,11 +103,8 @@ function checkDns(
     severity: isolated ? 'warning' : 'error',
     object,
     path,
-    reason: `${someNames(all)} cannot resolve names: UDP port 53 to ${server ?? 'DNS'} is denied at ${direction} (${because})`,
-    advice:
-      direction === 'egress'
-        ? 'add an egress rule that allows UDP and TCP port 53 to the pods labelled k8s-app=kube-dns of namespace kube-system'
-        : 'add an ingress rule that allows UDP and TCP port 53 to the pods labelled k8s-app=kube-dns, or do not select them',
+    reason: `${someNames(all)} cannot resolve names: UDP port 53 to ${server ?? 'DNS'} ${denied}`,
+    advice: `add an ${direction} rule that allows UDP and TCP port 53 to the pods labelled k8s-app=kube-dns`,
   }));
 }
 
@@ -152,14 +150,15 @@ function checkApiServer(
   const denial = deniedAll(world, packets);
   if (!denial) return;
   const { object, path, direction, because } = denial;
+  const denied = `TCP port ${places[0]?.port ?? 0} is denied at ${direction} (${because})`;
   const whose = isSystem ? 'system pods' : 'pods with a service account of their own';
   findings.add(`api ${object} ${path} ${isSystem}`, names, (all) => ({
     check: 'cuts-api-server',
     severity: isSystem ? 'error' : 'warning',
     object,
     path,
-    reason: `${someNames(all)}, ${whose}, cannot reach the API server: TCP port ${places[0]?.port ?? 0} is denied at ${direction} (${because})`,
-    advice: `add an ${direction} rule that allows TCP to the API server's addresses and port, or do not select these pods`,
+    reason: `${someNames(all)}, ${whose}, cannot reach the API server: ${denied}`,
+    advice: `add an ${direction} rule that allows it, or do not select these pods`,
   }));
 }
 

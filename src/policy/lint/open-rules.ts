@@ -140,8 +140,8 @@ function strayDashes(
           open(
             policy,
             path,
-            `it names ports and nobody, after a rule that names somebody and no ports: those ports are open to all, and all ports to those`,
-            `write both into one rule: remove the dash before "ports"`,
+            'it names ports and nobody, after one that names somebody and no ports: both are wider than they look',
+            'if one rule is meant, remove the dash before "ports"',
           ),
         ]
       : [];
@@ -164,7 +164,7 @@ function splitPeers(policy: PolicyView, peers: readonly Peer[], path: string): F
       open(
         policy,
         `${path}[${index}]`,
-        'podSelector stands beside namespaceSelector, not in it: every pod of those namespaces is meant, or such pods of this one',
+        'podSelector stands beside namespaceSelector, not in it: every pod of those namespaces may',
         'if such pods of those namespaces are meant, remove the dash before "podSelector"',
       ),
     ];

@@ -34,7 +34,7 @@ function unknownTier({ name, tier }: PolicyView, known: readonly string[]): Find
     severity: 'error',
     object: name,
     path: 'spec.tier',
-    reason: `there is no tier ${JSON.stringify(tier)}: the policy comes after every other, and what it does not decide is denied`,
+    reason: `there is no tier ${JSON.stringify(tier)}: the policy comes last, and what it leaves open is denied`,
     advice:
       near === undefined ? `add the tier, or use ${known.join(', ')}` : `did you mean ${near}?`,
   };
@@ -48,6 +48,8 @@ function applies(policy: PolicyView, direction: Direction, endpoint: LabelledObj
     conditionsHold(policy.conditions, endpoint.labels)
   );
 }
+
+const PROFILES = 'profiles decide what it passes, which allow pods everything and hosts nothing';
 
 interface After {
   readonly later: readonly PolicyView[];
@@ -82,7 +84,7 @@ function idlePasses(
         severity: 'warning',
         object: policy.name,
         path: `${path}.action`,
-        reason: `no tier after ${policy.tier} has an ${direction} policy${whose}: profiles decide what it passes, which allow pods everything and hosts nothing`,
+        reason: `no tier after ${policy.tier} has an ${direction} policy${whose}: ${PROFILES}`,
         advice: 'write Allow or Deny, or add the policy in a later tier that is to decide',
       },
     ];
@@ -115,7 +117,7 @@ function logOnly(policy: PolicyView, direction: Direction, { tier, endpoints }: 
       severity: 'error',
       object: policy.name,
       path: `spec.${direction}`,
-      reason: `it only logs, and yet denies all ${direction}: what a policy that applies does not decide, tier ${tier.name} denies`,
+      reason: `it only logs, and yet all ${direction} is denied: tier ${tier.name} denies what no policy decides`,
       advice:
         'end it with a rule {action: Pass} or {action: Allow}, or give the tier defaultAction Pass',
     },
