@@ -27,7 +27,7 @@ function stateWith(endpoints: readonly LocalEndpoint[]): DataplaneState {
 
 function world(reports: ApplyReport[] = []) {
   const calls: string[] = [];
-  const it = { state: stateWith([]), calls };
+  const it = { state: stateWith([]), calls, enforced: true };
   const loop = new ApplyLoop({
     calculation: { onUpdates: () => calls.push('update'), state: () => it.state },
     enforcer: {
@@ -35,11 +35,17 @@ function world(reports: ApplyReport[] = []) {
         calls.push('apply');
         return reports.shift() ?? { writes: 0, errors: [] };
       },
+      isEnforced: () => it.enforced,
       resync: () => calls.push('resync'),
     },
     onApplied: () => {},
   });
-  return { ...it, loop, set: (state: DataplaneState) => (it.state = state) };
+  return {
+    ...it,
+    loop,
+    set: (state: DataplaneState) => (it.state = state),
+    enforce: (enforced: boolean) => (it.enforced = enforced),
+  };
 }
 
 test('nothing is applied before in-sync, whatever arrives', async (t) => {
@@ -92,6 +98,28 @@ test('a waiter is told only when an apply holds its endpoint', async (t) => {
   loop.onUpdates([]);
   await waiting;
   assert.equal(told, true);
+});
+
+test('a waiter is held up by what its own endpoint lacks, not by what others lack', async (t) => {
+  const refusal = { writes: 0, errors: [{ what: 'chain of another', message: 'refused' }] };
+  const { loop, set, enforce } = world([refusal, refusal, refusal]);
+  t.after(() => loop.stop());
+  set(stateWith([endpoint]));
+  enforce(false);
+  loop.onStatus('in-sync');
+  let told = false;
+  const waiting = loop
+    .waitEnforced(
+      { id: 'shop/cart', interfaceName: 'cali1', addresses: ['10.0.0.1'] },
+      AbortSignal.timeout(5_000),
+    )
+    .then(() => (told = true));
+  await sleep(30);
+  assert.equal(told, false);
+  enforce(true);
+  loop.onUpdates([]);
+  await waiting;
+  assert.equal(loop.ready, false);
 });
 
 test('a waiter gives up with the reason of its signal', async (t) => {

@@ -16,6 +16,8 @@ export interface ApplyReport {
 /** What the loop needs of the dataplane. */
 export interface Enforcer {
   apply(state: DataplaneState): ApplyReport;
+  /** Whether the last apply left all of an endpoint in the kernel. */
+  isEnforced(endpointId: string): boolean;
   resync(): void;
 }
 
@@ -132,8 +134,11 @@ export class ApplyLoop {
     if (this.#failures > 0) {
       this.#resyncDue = true;
       this.#schedule(Math.min(BACKOFF_MS.first * 2 ** (this.#failures - 1), BACKOFF_MS.most));
-    } else {
-      for (const waiter of waiters) if (holds(state, waiter.endpoint)) waiter.resolve();
+    }
+    // What the kernel refused elsewhere holds up nobody whose own part is complete.
+    for (const waiter of waiters) {
+      if (holds(state, waiter.endpoint) && enforcer.isEnforced(waiter.endpoint.id))
+        waiter.resolve();
     }
     onApplied(state, report);
   }

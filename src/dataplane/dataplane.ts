@@ -4,6 +4,7 @@ import type { Route } from '#linux';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-table.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
+import { endpointChainName } from './rules/names.ts';
 import { type ApplyError, type Ruleset, rulesetOf } from './rules/ruleset.ts';
 
 /** The one nftables table that is ours, of family inet. */
@@ -70,6 +71,22 @@ export class Dataplane {
       errors: [...removed, ...filtered, ...added.errors],
       pending: added.pending,
     };
+  }
+
+  /**
+   * Whether the last apply left all of an endpoint in the kernel: the ways in and out through its
+   * chains, every policy and set that they use, and the routes to its addresses.
+   */
+  isEnforced(endpointId: string): boolean {
+    const endpoint = this.#desired?.state.endpoints.get(endpointId);
+    if (!endpoint) return false;
+    const entries = ['ingress', 'egress'] as const;
+    return (
+      entries.every((direction) => {
+        const chain = endpointChainName(endpoint.interfaceName, direction);
+        return this.#table.holds(chain) && this.#table.holds(direction);
+      }) && endpoint.addresses.every((address) => this.#routes.holds(address))
+    );
   }
 
   /** Forgets what the kernel is believed to hold: the next apply reads it back and repairs it. */

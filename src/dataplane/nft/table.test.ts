@@ -287,6 +287,30 @@ void test('[DP6] what is refused, and what needs it, stays as it was; the rest i
   );
 });
 
+void test('[DP15] an endpoint whose policy was refused is not enforced, its neighbour is', () => {
+  const tier = (name: string) => ({
+    name: 'default',
+    defaultAction: 'Deny' as const,
+    policies: [`NetworkPolicy/shop/${name}`],
+  });
+  const endpoints = [
+    endpoint('a', { ingress: [tier('good')] }),
+    endpoint('b', { ingress: [tier('bad')] }),
+  ];
+  const deny = { ingress: [rule('Deny')] };
+  const state = stateOf(endpoints, [policy('good', deny), policy('bad', deny)]);
+  const kernel = new MemoryKernel();
+  const table = new NftTable(kernel, 'tortie');
+  assert.equal(table.holds('wi-calia'), false, 'nothing was applied yet');
+  kernel.refuse = (it) => it.kind === 'add-rule' && isRuleOf(it.expressions, 'bad');
+  assert.notDeepEqual(table.apply(rulesetOf(state)), []);
+  assert.equal(table.holds('wi-calia'), true);
+  assert.equal(table.holds('wi-calib'), false);
+  kernel.refuse = () => false;
+  table.apply(rulesetOf(state));
+  assert.equal(table.holds('wi-calib'), true);
+});
+
 function isRuleOf(
   expressions: readonly { kind: string; prefix?: string }[],
   name: string,

@@ -27,6 +27,8 @@ export class NftTable {
   readonly #ipSets = new IpSetStates();
   #belief: Belief | undefined;
   #desired: { readonly ruleset: Ruleset; readonly state: TableState } | undefined;
+  /** Chains and sets that the kernel refused at the last apply; undefined: it refused the whole. */
+  #refused: ReadonlySet<string> | undefined;
 
   constructor(kernel: NftablesKernel, name: string) {
     this.#kernel = kernel;
@@ -48,7 +50,10 @@ export class NftTable {
     for (;;) {
       const belief = (this.#belief ??= this.#read(desired));
       const failure = this.#attempt(desired, belief, new Set(refusals.keys()));
-      if (failure === undefined) return this.#report(desired, refusals);
+      if (failure === undefined) {
+        this.#refused = new Set(refusals.keys());
+        return this.#report(desired, refusals);
+      }
       if (mayReread) {
         mayReread = false;
         this.#belief = undefined;
@@ -56,10 +61,28 @@ export class NftTable {
       }
       if (failure.object === undefined || refusals.has(failure.object)) {
         this.#belief = undefined;
+        this.#refused = undefined;
         return [{ what: `nftables table inet ${this.#name}`, message: failure.message }];
       }
       refusals.set(failure.object, failure.message);
     }
+  }
+
+  /** Whether the last apply left a chain, and all that it refers to, in the kernel as desired. */
+  holds(chain: string): boolean {
+    const desired = this.#desired?.state;
+    const held = this.#belief?.state?.chains;
+    const refused = this.#refused;
+    if (!desired || !held || !refused) return false;
+    const seen = new Set([chain]);
+    for (const name of seen) {
+      if (refused.has(name)) return false;
+      if (desired.sets.has(name)) continue;
+      const wanted = desired.chains.get(name);
+      if (!wanted || held.get(name)?.signature !== wanted.signature) return false;
+      for (const reference of wanted.content?.references ?? []) seen.add(reference);
+    }
+    return true;
   }
 
   #desiredOf(ruleset: Ruleset): TableState {

@@ -39,6 +39,13 @@ export class RouteTable {
     );
   }
 
+  /** Whether the kernel has the route to an endpoint's address as desired. */
+  holds(destination: string): boolean {
+    const desired = this.#tracker.desired.get(destination);
+    const actual = this.#tracker.actual.get(destination);
+    return desired !== undefined && actual !== undefined && sameRoute(desired, actual);
+  }
+
   /** Removes routes to destinations that are wanted no more. */
   removeUnwanted(): ApplyError[] {
     const errors: ApplyError[] = [];
