@@ -1,4 +1,4 @@
-// A cluster in namespaces for the differential test: two nodes, six pods, one machine outside.
+// A cluster in namespaces for the differential test: two nodes, ten pods, one machine outside.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -27,7 +27,8 @@ const POD_GATEWAY: Readonly<Record<Family, string>> = {
   6: 'fe80::ecee:eeff:feee:eeee',
 };
 const FAMILIES = [4, 6] as const;
-const POD_COUNT = 6;
+/** Machines for pods; a world may use fewer. */
+const MACHINES = 10;
 
 /** One namespace with a probing process in it. */
 class Machine {
@@ -95,7 +96,7 @@ export class KernelCluster {
     const name = (what: string) => `tortie-x-${process.pid}-${what}`;
     this.#underlay = new Machine(name('underlay'));
     this.#outside = new Machine(name('outside'));
-    this.#pods = Array.from({ length: POD_COUNT }, (_, index) => new Machine(name(`pod-${index}`)));
+    this.#pods = Array.from({ length: MACHINES }, (_, index) => new Machine(name(`pod-${index}`)));
     this.#nodes = NODES.map((node) => {
       const machine = new Machine(name(node));
       const routes = RouteSocket.open({ namespace: machine.fd });
@@ -140,7 +141,7 @@ export class KernelCluster {
     return errors;
   }
 
-  /** `p0`…`p5`, a node's name, or `outside`. */
+  /** `p0` is the machine of the world's first pod, and so on; or a node's name, or `outside`. */
   machine(name: string): Machine {
     if (name === 'outside') return this.#outside;
     const pod = /^p(\d)$/.exec(name)?.[1];

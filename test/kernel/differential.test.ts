@@ -1,33 +1,29 @@
 // Two independent engines agree: the kernel enforcing random worlds, and the plain reference.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import type { Pod, Resource } from '#api';
+import { loadManifests, type Pod, type Resource } from '#api';
 import { buildWorld, evaluate, type Party } from '#policy';
 import type { Family } from '#lib';
-import {
-  NODE_ADDRESS,
-  NODES,
-  OUTSIDE,
-  podAddress,
-  PROBED_PORTS,
-  type World,
-  world,
-} from '../worlds.ts';
+import { FIXED, NODE_ADDRESS, NODES, OUTSIDE, podAddress, PROBED_PORTS, world } from '../worlds.ts';
 import { KernelCluster } from './cluster.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
-const WORLDS = Number(process.env['WORLDS'] ?? 40);
+const WORLDS = Number(process.env['WORLDS'] ?? 100);
 /** Probes run at once; what stays silent for the first time is asked again, alone and for longer. */
 const TIMEOUT_MS = { first: 600, again: 2_500 } as const;
 const NUMBER = { tcp: 6, udp: 17 } as const;
 
-interface Probe {
+interface ProbedPort {
+  readonly protocol: 'tcp' | 'udp';
+  readonly port: number;
+}
+
+interface Probe extends ProbedPort {
   readonly from: string;
   readonly to: string;
   readonly family: Family;
-  readonly protocol: 'tcp' | 'udp';
-  readonly port: number;
 }
 
 let cluster: KernelCluster;
@@ -43,7 +39,7 @@ test('the kernel and the reference give every probe of random worlds the same ve
   let probes = 0;
   await fc.assert(
     fc.asyncProperty(world, async (one) => {
-      probes += await compare(one);
+      probes += await compare(one.resources);
     }),
     {
       seed: SEED,
@@ -56,21 +52,57 @@ test('the kernel and the reference give every probe of random worlds the same ve
   assert.ok(probes > 0);
 });
 
-async function compare({ resources }: World): Promise<number> {
+test('the kernel and the reference agree on the example shop, every pod to every pod', async () => {
+  const probes = await compare(shop(), [
+    { protocol: 'tcp', port: 8080 },
+    { protocol: 'tcp', port: 5432 },
+    { protocol: 'tcp', port: 443 },
+    { protocol: 'udp', port: 5353 },
+  ]);
+  process.stdout.write(`# shop: ${probes} of ${probes} probes agree\n`);
+});
+
+/** The demo's own manifests, its pods on the test's machines. */
+function shop(): Resource[] {
+  const folder = new URL('../../examples/shop/', import.meta.url);
+  const resources = ['namespaces', 'pods', 'policies'].flatMap((name) => {
+    const { resources: read, problems } = loadManifests(
+      readFileSync(new URL(`${name}.yaml`, folder), 'utf8'),
+      name,
+    );
+    assert.deepEqual(problems, []);
+    return read;
+  });
+  let index = 0;
+  return [
+    ...FIXED,
+    ...resources.map((one) => (one.kind === 'Pod' ? placed(one as Pod, index++) : one)),
+  ];
+}
+
+function placed(pod: Pod, index: number): Pod {
+  const addresses = [podAddress(index, 4), podAddress(index, 6)];
+  return {
+    ...pod,
+    spec: { ...pod.spec, nodeName: NODES[index % 2] ?? '' },
+    status: { phase: 'Running', podIPs: addresses.map((ip) => ({ ip })) },
+  };
+}
+
+/** Probes every pair, and fails at the first that the kernel and the reference judge differently. */
+async function compare(
+  resources: readonly Resource[],
+  ports: readonly ProbedPort[] = PROBED_PORTS,
+): Promise<number> {
   assert.deepEqual(cluster.enforce(resources), []);
   const reference = buildWorld(resources);
-  const namespaces = new Map(
-    resources
-      .filter((one): one is Pod => one.kind === 'Pod')
-      .map((pod) => [pod.metadata.name, pod.metadata.namespace ?? '']),
-  );
-  const party = (name: string, family: Family): Party => partyOf(name, family, namespaces);
-  const probes = allProbes();
+  const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
+  const probes = allProbes(pods.length, ports);
   const outcomes = await Promise.all(probes.map((probe) => run(probe, TIMEOUT_MS.first)));
   for (const [index, probe] of probes.entries()) {
     const expected = evaluate(reference, {
-      from: party(probe.from, probe.family),
-      to: party(probe.to, probe.family),
+      from: partyOf(probe.from, probe.family, pods),
+      to: partyOf(probe.to, probe.family, pods),
       protocol: NUMBER[probe.protocol],
       port: probe.port,
       sourcePort: 40_000,
@@ -85,16 +117,16 @@ async function compare({ resources }: World): Promise<number> {
   return probes.length;
 }
 
-function allProbes(): Probe[] {
-  const pods = ['p0', 'p1', 'p2', 'p3', 'p4', 'p5'];
+function allProbes(podCount: number, ports: readonly ProbedPort[]): Probe[] {
+  const pods = Array.from({ length: podCount }, (_, index) => `p${index}`);
+  const all = [...pods, ...NODES, 'outside'];
   const probes: Probe[] = [];
   for (const family of [4, 6] as const) {
-    for (const from of [...pods, ...NODES, 'outside']) {
-      for (const to of [...pods, ...NODES, 'outside']) {
+    for (const from of all) {
+      for (const to of all) {
         // Between machines that are no pods there is nothing of ours to judge in this slice.
         if (from === to || (!pods.includes(from) && !pods.includes(to))) continue;
-        for (const { protocol, port } of PROBED_PORTS)
-          probes.push({ from, to, family, protocol, port });
+        for (const port of ports) probes.push({ from, to, family, ...port });
       }
     }
   }
@@ -111,11 +143,12 @@ function addressOf(name: string, family: Family): string {
   return node ? NODE_ADDRESS[node][family] : podAddress(Number(name.slice(1)), family);
 }
 
-function partyOf(name: string, family: Family, namespaces: ReadonlyMap<string, string>): Party {
+function partyOf(name: string, family: Family, pods: readonly Pod[]): Party {
   if (name === 'outside') return { type: 'address', address: OUTSIDE[family] };
-  const namespace = namespaces.get(name);
-  if (namespace !== undefined) return { type: 'workload', namespace, name };
-  return { type: 'node', name };
+  const pod = /^p\d+$/.test(name) ? pods[Number(name.slice(1))] : undefined;
+  if (!pod) return { type: 'node', name };
+  const { namespace = '', name: podName } = pod.metadata;
+  return { type: 'workload', namespace, name: podName };
 }
 
 function explain(probe: Probe, expected: object, resources: readonly Resource[]): string {
