@@ -49,9 +49,30 @@ const accounts = fc.constantFrom(
   { names: ['robot'], selector: '!has(role)' },
 );
 
-const entity = fc.record(
-  { selector, notSelector: selector, namespaceSelector, nets, notNets, serviceAccounts: accounts },
-  { requiredKeys: [] },
+const conditions = {
+  selector,
+  notSelector: selector,
+  namespaceSelector,
+  nets,
+  notNets,
+  serviceAccounts: accounts,
+};
+const oneCondition = fc.oneof(
+  fc.record({ selector }),
+  fc.record({ notSelector: selector }),
+  fc.record({ namespaceSelector }),
+  fc.record({ nets }),
+  fc.record({ notNets }),
+  fc.record({ serviceAccounts: accounts }),
+);
+/** Mostly one or two conditions: rules of many rarely match, and then they hide each other's faults. */
+const entity = fc.oneof(
+  { weight: 5, arbitrary: oneCondition },
+  {
+    weight: 3,
+    arbitrary: fc.tuple(oneCondition, oneCondition).map(([one, two]) => ({ ...one, ...two })),
+  },
+  { weight: 1, arbitrary: fc.record(conditions, { requiredKeys: [] }) },
 );
 
 const protocol = fc.constantFrom<string | number | undefined>('TCP', 'UDP', 'TCP', 6, undefined);
