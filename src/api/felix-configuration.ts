@@ -1,4 +1,10 @@
 // FelixConfiguration: every parameter of the agent (spec 01, 1.2 and 1.3; spec 04, 4.1).
+import {
+  ROOT_RULES,
+  SPEC_RULES,
+  TABLE_RANGE_RULES,
+  TABLE_RANGES_RULES,
+} from './felix-configuration-cel.ts';
 import { type Static, type TOptional, type TSchema, type TUnsafe, Type } from 'typebox';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
 import { fault } from './problem.ts';
@@ -19,7 +25,12 @@ function anyCase<const Word extends string>(...words: readonly Word[]): TUnsafe<
 }
 
 const Toggle = Type.Enum(['Enabled', 'Disabled']);
-const Duration = Type.String({ format: 'duration' });
+/** What Calico's CRD has no pattern for. */
+const LooseDuration = Type.String({ format: 'duration' });
+const Duration = Type.String({
+  format: 'duration',
+  crd: { pattern: '^([0-9]+(\\.[0-9]+)?(ms|s|m|h))*$' },
+});
 const PortNumber = Type.Integer({ minimum: 0, maximum: 65535 });
 const Uint32 = Type.Integer({ minimum: 0, maximum: 4_294_967_295 });
 const Count = Type.Integer({ minimum: 0 });
@@ -30,8 +41,10 @@ const Pattern = Type.String({ format: 'regexp' });
 const PortRange = Type.Union([PortNumber, Type.String({ format: 'port-range' })], {
   numberOrText: true,
 });
-const Networks = Type.Array(Type.String({ format: 'network' }));
-const TableRange = Type.Object({ min: Type.Integer({ minimum: 1 }), max: Type.Integer() });
+/** A list that Calico's CRD gives no merge strategy. */
+const loose = { crd: { 'x-kubernetes-list-type': null } } as const;
+const Networks = Type.Array(Type.String({ format: 'network' }), loose);
+const TABLE_RANGE = { min: Type.Integer({ minimum: 1 }), max: Type.Integer() };
 
 const DSCP_NAMES = [
   'DF',
@@ -104,7 +117,6 @@ const booleans = each(Type.Boolean(), [
 const durations = each(Duration, [
   'bpfIPFragTimeout',
   'bpfKubeProxyMinSyncPeriod',
-  'dataplaneWatchdogTimeout',
   'debugSimulateCalcGraphHangAfter',
   'debugSimulateDataplaneApplyDelay',
   'debugSimulateDataplaneHangAfter',
@@ -116,9 +128,7 @@ const durations = each(Duration, [
   'iptablesPostWriteCheckInterval',
   'iptablesRefreshInterval',
   'liveMigrationRouteConvergenceTime',
-  'localSubnetL2ReachabilityRefreshInterval',
   'netlinkTimeout',
-  'nftablesRefreshInterval',
   'reportingInterval',
   'reportingTTL',
   'routeRefreshInterval',
@@ -126,6 +136,12 @@ const durations = each(Duration, [
   'usageReportingInterval',
   'wireguardKeepAlive',
   'xdpRefreshInterval',
+]);
+
+const looseDurations = each(LooseDuration, [
+  'dataplaneWatchdogTimeout',
+  'localSubnetL2ReachabilityRefreshInterval',
+  'nftablesRefreshInterval',
 ]);
 
 const numbers = {
@@ -162,7 +178,11 @@ const numbers = {
     'bpfMaglevMaxServices',
   ]),
   ...each(Type.Integer({ minimum: -1 }), ['goGCThreshold', 'goMaxProcs', 'goMemoryLimitMB']),
-  ...each(Uint32, ['bpfExtToServiceConnmark', 'iptablesMarkMask', 'nftablesMarkMask']),
+  ...each(Uint32, ['bpfExtToServiceConnmark']),
+  ...each(Type.Integer({ minimum: 0, maximum: 4_294_967_295, crd: { format: 'int64' } }), [
+    'iptablesMarkMask',
+    'nftablesMarkMask',
+  ]),
   ...each(RoutePriority, [
     'ipv4ElevatedRoutePriority',
     'ipv4NormalRoutePriority',
@@ -212,13 +232,24 @@ const choices = {
   ...each(Type.Enum(['TunnelAddress', 'HostAddress']), ['bpfOverlayHostSourceIP']),
   ...each(anyCase('Insert', 'Append'), ['chainInsertMode']),
   /** What happens to traffic from a pod to its own host once egress policy allowed it. */
-  ...each(anyCase('Drop', 'Return', 'Accept'), ['defaultEndpointToHostAction']),
+  ...each(anyCase('Drop', 'Accept', 'Return'), ['defaultEndpointToHostAction']),
   ...each(Type.Enum(['None', 'Continuous']), ['flowLogsPolicyEvaluationMode']),
-  ...each(anyCase('Legacy', 'NFT', 'Auto'), ['iptablesBackend']),
+  ...each(
+    Type.Unsafe<'Auto' | 'Legacy' | 'NFT'>({
+      type: 'string',
+      anyCase: ['Auto', 'Legacy', 'NFT'],
+      crd: { enum: ['Legacy', 'NFT', 'Auto'] },
+    }),
+    ['iptablesBackend'],
+  ),
   ...each(Type.Enum(['Disabled', 'PodsAndLoadBalancers']), ['localSubnetL2Reachability']),
   ...each(Type.Enum(['IPPoolsOnly', 'IPPoolsAndHostIPs']), ['natOutgoingExclusions']),
-  ...each(Type.Enum(['All', 'Disabled']), ['nftablesFlowTableOffload']),
-  ...each(Type.Enum(['Disabled', 'Enabled', 'Auto']), ['nftablesMode']),
+  ...each(Type.Enum(['All', 'Disabled'], { crd: { default: 'Disabled' } }), [
+    'nftablesFlowTableOffload',
+  ]),
+  ...each(Type.Enum(['Disabled', 'Enabled', 'Auto'], { crd: { default: 'Auto' } }), [
+    'nftablesMode',
+  ]),
   ...each(Type.Enum(['Enabled', 'Disabled', 'EnabledIPIPOnly', 'EnabledNoEncapOnly']), [
     'programClusterRoutes',
   ]),
@@ -268,17 +299,30 @@ const texts = {
     'wireguardInterfaceName',
     'wireguardInterfaceNameV6',
   ]),
-  ...each(Type.String({ format: 'address-4' }), ['deviceRouteSourceAddress', 'natOutgoingAddress']),
-  ...each(Type.String({ format: 'address-6' }), ['deviceRouteSourceAddressIPv6']),
-  ...each(Type.String({ pattern: '^[a-zA-Z0-9.:_-]*$' }), ['prometheusMetricsHost']),
-  ...each(Type.String({ pattern: '^([a-zA-Z0-9_-]+=(true|false|)(,|$))*$' }), [
-    'featureDetectOverride',
+  ...each(Type.String({ format: 'address-4', maxLength: 45 }), [
+    'deviceRouteSourceAddress',
+    'natOutgoingAddress',
   ]),
-  ...each(Type.String({ pattern: '^([a-zA-Z0-9_-]+=[^=,]+(,|$))*$' }), ['featureGates']),
-  ...each(Type.String({ pattern: '^[1-9][0-9]{0,3}/(second|minute|hour|day)$' }), [
+  ...each(Type.String({ format: 'address-6', maxLength: 45 }), ['deviceRouteSourceAddressIPv6']),
+  ...each(Type.String({ pattern: '^[a-zA-Z0-9.:_-]*$' }), ['prometheusMetricsHost']),
+  ...each(
+    Type.String({
+      pattern: '^([a-zA-Z0-9_-]+=(true|false|)(,|$))*$',
+      crd: { pattern: '^([a-zA-Z0-9-_]+=(true|false|),)*([a-zA-Z0-9-_]+=(true|false|))?$' },
+    }),
+    ['featureDetectOverride'],
+  ),
+  ...each(
+    Type.String({
+      pattern: '^([a-zA-Z0-9_-]+=[^=,]+(,|$))*$',
+      crd: { pattern: '^([a-zA-Z0-9-_]+=([^=]+),)*([a-zA-Z0-9-_]+=([^=]+))?$' },
+    }),
+    ['featureGates'],
+  ),
+  ...each(Type.String({ pattern: '^[1-9]\\d{0,3}/(?:second|minute|hour|day)$' }), [
     'logActionRateLimit',
   ]),
-  ...each(Type.String({ pattern: '^[a-zA-Z0-9%: /_-]*$' }), ['logPrefix']),
+  ...each(Type.String({ pattern: '^([a-zA-Z0-9%: /_-])*$' }), ['logPrefix']),
   // With `openstack-region-` before it, it must be a namespace's name.
   ...each(Type.String({ pattern: '^([a-z0-9]([-a-z0-9]{0,44}[a-z0-9])?)?$' }), ['openstackRegion']),
 };
@@ -302,33 +346,41 @@ const structures = {
   ),
   bpfLogFilters: Type.Optional(Type.Record(Type.String(), Type.String())),
   ...each(Networks, ['bpfDSROptoutCIDRs', 'bpfExcludeCIDRsFromNAT']),
-  ...each(Type.Array(InterfaceWildcard), ['bpfForceTrackPacketsFromIfaces']),
+  ...each(Type.Array(InterfaceWildcard, loose), ['bpfForceTrackPacketsFromIfaces']),
   ...each(PortRange, ['bpfPSNATPorts', 'natPortRange']),
-  ...each(Type.Array(Type.String({ format: 'network-4' })), ['externalNodesList']),
-  ...each(Type.Array(ProtoPort), ['failsafeInboundHostPorts', 'failsafeOutboundHostPorts']),
+  ...each(Type.Array(Type.String({ format: 'network-4' }), loose), ['externalNodesList']),
+  ...each(Type.Array(ProtoPort, loose), ['failsafeInboundHostPorts', 'failsafeOutboundHostPorts']),
   healthTimeoutOverrides: Type.Optional(
     Type.Array(
       Type.Object({ name: Type.String({ pattern: '^[a-zA-Z0-9_.-]+$' }), timeout: Duration }),
     ),
   ),
   istioDSCPMark: Type.Optional(
-    Type.Union([Type.Integer({ minimum: 0, maximum: 63 }), anyCase(...DSCP_NAMES)]),
+    Type.Union([Type.Integer({ minimum: 0, maximum: 63 }), anyCase(...DSCP_NAMES)], {
+      crd: { pattern: '^.*' },
+    }),
   ),
   // More do not fit into one rule of the older kernel interface.
-  kubeNodePortRanges: Type.Optional(Type.Array(PortRange, { maxItems: 7 })),
+  kubeNodePortRanges: Type.Optional(Type.Array(PortRange, { maxItems: 7, ...loose })),
   nodeSelector: Type.Optional(SelectorText),
-  routeTableRange: Type.Optional(TableRange),
-  routeTableRanges: Type.Optional(Type.Array(TableRange)),
+  routeTableRange: Type.Optional(Type.Object(TABLE_RANGE, { crd: TABLE_RANGE_RULES })),
+  routeTableRanges: Type.Optional(
+    Type.Array(Type.Object(TABLE_RANGE, { crd: TABLE_RANGES_RULES }), loose),
+  ),
 };
 
-export const FelixConfigurationSpec = Type.Object({
-  ...booleans,
-  ...durations,
-  ...numbers,
-  ...choices,
-  ...texts,
-  ...structures,
-});
+export const FelixConfigurationSpec = Type.Object(
+  {
+    ...booleans,
+    ...durations,
+    ...looseDurations,
+    ...numbers,
+    ...choices,
+    ...texts,
+    ...structures,
+  },
+  { crd: SPEC_RULES },
+);
 export type FelixConfigurationSpec = Static<typeof FelixConfigurationSpec>;
 
 export interface FelixConfiguration extends Resource {
@@ -345,7 +397,7 @@ export const felixConfigurationKind: KindDefinition = {
   shortNames: ['felixconfig', 'felixconfigs'],
   namespaced: false,
   hasStatus: false,
-  schema: Type.Object({ metadata: ObjectMeta, spec: FelixConfigurationSpec }),
+  schema: Type.Object({ metadata: ObjectMeta, spec: FelixConfigurationSpec }, { crd: ROOT_RULES }),
   columns: [],
   check: (resource) => felixProblems(resource as FelixConfiguration),
 };

@@ -1,4 +1,5 @@
 // HostEndpoint and Profile (spec 01, 1.2; spec 10).
+import { invalidUnless, withRules } from './cel.ts';
 import { type Static, Type } from 'typebox';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
 import { fault, memberPath, quoted } from './problem.ts';
@@ -13,14 +14,30 @@ export const EndpointPort = Type.Object({
 });
 export type EndpointPort = Static<typeof EndpointPort>;
 
-export const HostEndpointSpec = Type.Object({
-  node: Type.Optional(Type.String({ format: 'subdomain' })),
-  /** An interface of the node, or `*` for all of them. */
-  interfaceName: Type.Optional(Type.String({ pattern: '^(\\*|[a-zA-Z0-9_.-]{1,15})$' })),
-  expectedIPs: Type.Optional(Type.Array(Type.String({ format: 'address' }))),
-  profiles: Type.Optional(Type.Array(Type.String({ format: 'subdomain' }))),
-  ports: Type.Optional(Type.Array(EndpointPort)),
-});
+const RULES = withRules(
+  invalidUnless(
+    '(has(self.interfaceName) && size(self.interfaceName) > 0) || ' +
+      '(has(self.expectedIPs) && size(self.expectedIPs) > 0)',
+    'at least one of interfaceName or expectedIPs must be specified',
+  ),
+  invalidUnless('has(self.node) && size(self.node) > 0', 'node must be specified'),
+);
+
+const set = { crd: { 'x-kubernetes-list-type': 'set' } } as const;
+
+export const HostEndpointSpec = Type.Object(
+  {
+    node: Type.Optional(Type.String({ format: 'subdomain', maxLength: 253 })),
+    /** An interface of the node, or `*` for all of them. */
+    interfaceName: Type.Optional(
+      Type.String({ pattern: '^(\\*|[a-zA-Z0-9_.-]{1,15})$', maxLength: 15 }),
+    ),
+    expectedIPs: Type.Optional(Type.Array(Type.String({ format: 'address' }), set)),
+    profiles: Type.Optional(Type.Array(Type.String({ format: 'subdomain' }), set)),
+    ports: Type.Optional(Type.Array(EndpointPort)),
+  },
+  { crd: RULES },
+);
 
 export interface HostEndpoint extends Resource {
   readonly kind: 'HostEndpoint';
@@ -53,8 +70,21 @@ export const hostEndpointKind: KindDefinition = {
   shortNames: ['hep', 'heps'],
   schema: Type.Object({ metadata: ObjectMeta, spec: HostEndpointSpec }),
   columns: [
-    { name: 'Node', type: 'string', path: '.spec.node', priority: 0 },
-    { name: 'Interface', type: 'string', path: '.spec.interfaceName', priority: 0 },
+    {
+      name: 'Node',
+      type: 'string',
+      path: '.spec.node',
+      priority: 0,
+      description:
+        'The node name identifying the Calico node instance that is targeted by this HostEndpoint',
+    },
+    {
+      name: 'Interface',
+      type: 'string',
+      path: '.spec.interfaceName',
+      priority: 0,
+      description: 'The name of the interface that is targeted by this HostEndpoint',
+    },
   ],
   check: (resource) => hostEndpointProblems(resource as HostEndpoint),
 };

@@ -20,6 +20,7 @@ export {
   serviceAccountToProfile,
 } from './conversion/service-account-profile.ts';
 export { simplifyPorts } from './conversion/simplify-ports.ts';
+export { crdOf, type CustomResourceDefinition, type StructuralSchema } from './crd.ts';
 export * from './felix-configuration.ts';
 export * from './host-endpoint.ts';
 export * from './ip-pool.ts';
@@ -41,6 +42,7 @@ export { type ValidatedResource, validateResource } from './validate-resource.ts
 export * from './bgp-configuration.ts';
 export * from './bgp-filter.ts';
 export * from './bgp-peer.ts';
+export * from './calico-node-status.ts';
 export * from './cluster-information.ts';
 export * from './ipam-block.ts';
 export * from './ipam-configuration.ts';

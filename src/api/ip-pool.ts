@@ -1,4 +1,6 @@
 // IPPool: the addresses that pods, tunnels and services are given (spec 01, 1.2 and 1.3; spec 05).
+import { ConditionsStatus } from './conditions.ts';
+import { BLOCK_SIZE_RULES, CIDR_RULES, POOL_RULES } from './ip-pool-cel.ts';
 import {
   familyBits,
   formatPrefix,
@@ -15,25 +17,32 @@ import { SelectorText } from './rule.ts';
 const Mode = Type.Enum(['Never', 'Always', 'CrossSubnet']);
 const LINK_LOCAL = ['169.254.0.0/16', 'fe80::/10'].map(parsePrefix);
 
-export const IPPoolSpec = Type.Object({
-  cidr: Type.String({ maxLength: 48 }),
-  vxlanMode: Type.Optional(Mode),
-  ipipMode: Type.Optional(Mode),
-  natOutgoing: Type.Optional(Type.Boolean()),
-  disabled: Type.Optional(Type.Boolean()),
-  disableBGPExport: Type.Optional(Type.Boolean()),
-  /** Length of the prefixes that nodes are given whole; 0 means the default, 26 or 122. */
-  blockSize: Type.Optional(Type.Integer({ minimum: 0, maximum: 128 })),
-  nodeSelector: Type.Optional(SelectorText),
-  namespaceSelector: Type.Optional(SelectorText),
-  allowedUses: Type.Optional(
-    Type.Array(Type.Enum(['Workload', 'Tunnel', 'LoadBalancer']), {
-      maxItems: 10,
-      uniqueItems: true,
-    }),
-  ),
-  assignmentMode: Type.Optional(Type.Enum(['Automatic', 'Manual'])),
-});
+export const IPPoolSpec = Type.Object(
+  {
+    cidr: Type.String({ maxLength: 48, crd: { format: 'cidr', ...CIDR_RULES } }),
+    vxlanMode: Type.Optional(Mode),
+    ipipMode: Type.Optional(Mode),
+    natOutgoing: Type.Optional(Type.Boolean()),
+    disabled: Type.Optional(Type.Boolean()),
+    disableBGPExport: Type.Optional(Type.Boolean()),
+    /** Length of the prefixes that nodes are given whole; 0 means the default, 26 or 122. */
+    blockSize: Type.Optional(Type.Integer({ minimum: 0, maximum: 128, crd: BLOCK_SIZE_RULES })),
+    nodeSelector: Type.Optional(
+      Type.String({ format: 'selector', maxLength: 1024, crd: { default: 'all()' } }),
+    ),
+    namespaceSelector: Type.Optional(SelectorText),
+    allowedUses: Type.Optional(
+      Type.Array(Type.Enum(['Workload', 'Tunnel', 'LoadBalancer']), {
+        maxItems: 10,
+        uniqueItems: true,
+      }),
+    ),
+    assignmentMode: Type.Optional(
+      Type.Enum(['Automatic', 'Manual'], { crd: { default: 'Automatic' } }),
+    ),
+  },
+  { crd: POOL_RULES },
+);
 
 export interface IPPool extends Resource {
   readonly kind: 'IPPool';
@@ -57,13 +66,45 @@ export const ipPoolKind: KindDefinition = {
   schema: Type.Object({
     metadata: ObjectMeta,
     spec: IPPoolSpec,
-    status: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+    status: Type.Optional(ConditionsStatus),
   }),
   columns: [
-    { name: 'CIDR', type: 'string', path: '.spec.cidr', priority: 0 },
-    { name: 'VXLAN', type: 'string', path: '.spec.vxlanMode', priority: 0 },
-    { name: 'IPIP', type: 'string', path: '.spec.ipipMode', priority: 0 },
-    { name: 'NAT', type: 'boolean', path: '.spec.natOutgoing', priority: 0 },
+    { name: 'CIDR', type: 'string', path: '.spec.cidr', priority: 0, description: 'The pool CIDR' },
+    {
+      name: 'VXLAN',
+      type: 'string',
+      path: '.spec.vxlanMode',
+      priority: 0,
+      description: 'The VXLAN mode for this pool',
+    },
+    {
+      name: 'IPIP',
+      type: 'string',
+      path: '.spec.ipipMode',
+      priority: 0,
+      description: 'The IPIP mode for this pool',
+    },
+    {
+      name: 'NAT',
+      type: 'boolean',
+      path: '.spec.natOutgoing',
+      priority: 0,
+      description: 'Whether outgoing NAT is enabled for this pool',
+    },
+    {
+      name: 'Allocatable',
+      type: 'string',
+      path: ".status.conditions[?(@.type=='Allocatable')].status",
+      priority: 0,
+      description: 'Whether or not this pool is available for IP allocations',
+    },
+    {
+      name: 'Age',
+      type: 'date',
+      path: '.metadata.creationTimestamp',
+      priority: 0,
+      description: 'The age of the pool',
+    },
   ],
   defaults: (resource) => {
     const pool = resource as IPPool;

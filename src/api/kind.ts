@@ -42,7 +42,17 @@ export interface Column {
   readonly path: string;
   /** 0 is shown always, above 0 only with `-o wide`. */
   readonly priority: number;
+  /** For the CRD. */
+  readonly description?: string;
 }
+
+/** Where a CRD of Calico's shows it; `kubectl get` shows it for every kind. */
+export const ageColumn: Column = {
+  name: 'Age',
+  type: 'date',
+  path: '.metadata.creationTimestamp',
+  priority: 0,
+};
 
 export interface KindDefinition {
   /** Empty for the core group. */

@@ -3,18 +3,21 @@ import { type Static, Type } from 'typebox';
 import { kubernetesPolicyToCalico, kubernetesPolicyTypes } from './conversion/kubernetes-policy.ts';
 import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
 
-export const LabelSelector = Type.Object({
-  matchLabels: Type.Optional(Type.Record(Type.String(), Type.String())),
-  matchExpressions: Type.Optional(
-    Type.Array(
-      Type.Object({
-        key: Type.String(),
-        operator: Type.Enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-        values: Type.Optional(Type.Array(Type.String())),
-      }),
+export const LabelSelector = Type.Object(
+  {
+    matchLabels: Type.Optional(Type.Record(Type.String(), Type.String())),
+    matchExpressions: Type.Optional(
+      Type.Array(
+        Type.Object({
+          key: Type.String(),
+          operator: Type.Enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+          values: Type.Optional(Type.Array(Type.String())),
+        }),
+      ),
     ),
-  ),
-});
+  },
+  { crd: { 'x-kubernetes-map-type': 'atomic' } },
+);
 export type LabelSelector = Static<typeof LabelSelector>;
 
 const PolicyPeer = Type.Object({
@@ -29,13 +32,17 @@ export type PolicyPeer = Static<typeof PolicyPeer>;
 const PolicyPort = Type.Object({
   protocol: Type.Optional(Type.String()),
   port: Type.Optional(Type.Union([Type.Integer(), Type.String()])),
-  endPort: Type.Optional(Type.Integer()),
+  endPort: Type.Optional(Type.Integer({ crd: { format: 'int32' } })),
 });
 export type PolicyPort = Static<typeof PolicyPort>;
 
 export const KubernetesNetworkPolicySpec = Type.Object({
   podSelector: Type.Optional(LabelSelector),
-  policyTypes: Type.Optional(Type.Array(Type.Enum(['Ingress', 'Egress']))),
+  policyTypes: Type.Optional(
+    Type.Array(Type.Enum(['Ingress', 'Egress']), {
+      crd: { 'x-kubernetes-list-type': 'set', minItems: 1, maxItems: 2 },
+    }),
+  ),
   ingress: Type.Optional(
     Type.Array(
       Type.Object({

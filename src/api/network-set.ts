@@ -1,11 +1,14 @@
 // NetworkSet and GlobalNetworkSet: named lists of networks that rules select by label (spec 01, 1.2).
+import { ageColumn } from './kind.ts';
 import { type Static, Type } from 'typebox';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
 import { fault, memberPath } from './problem.ts';
 
 export const NetworkSetSpec = Type.Object({
   /** CIDRs or addresses; host bits may be set. */
-  nets: Type.Optional(Type.Array(Type.String({ format: 'network' }))),
+  nets: Type.Optional(
+    Type.Array(Type.String({ format: 'network' }), { crd: { 'x-kubernetes-list-type': 'set' } }),
+  ),
 });
 export type NetworkSetSpec = Static<typeof NetworkSetSpec>;
 
@@ -25,8 +28,10 @@ const shared = {
   group: 'projectcalico.org',
   version: 'v3',
   hasStatus: false,
-  schema: Type.Object({ metadata: ObjectMeta, spec: Type.Optional(NetworkSetSpec) }),
-  columns: [],
+  schema: Type.Object(
+    { metadata: ObjectMeta, spec: Type.Optional(NetworkSetSpec) },
+    { crd: { required: ['spec'] } },
+  ),
   check: reservedLabelProblems,
 } as const;
 
@@ -37,6 +42,7 @@ export const networkSetKind: KindDefinition = {
   singular: 'networkset',
   shortNames: ['netsets'],
   namespaced: true,
+  columns: [],
 };
 
 export const globalNetworkSetKind: KindDefinition = {
@@ -44,6 +50,7 @@ export const globalNetworkSetKind: KindDefinition = {
   kind: 'GlobalNetworkSet',
   plural: 'globalnetworksets',
   singular: 'globalnetworkset',
-  shortNames: [],
+  shortNames: ['gns'],
   namespaced: false,
+  columns: [ageColumn],
 };

@@ -1,4 +1,7 @@
 // Calico NetworkPolicy, GlobalNetworkPolicy and Tier (spec 01, 1.2; defaults spec 02, 2.2).
+import { ageColumn } from './kind.ts';
+import { ConditionsStatus } from './conditions.ts';
+import { GLOBAL_POLICY_RULES, POLICY_RULES, TIER_RULES } from './policy-cel.ts';
 import { type Static, Type } from 'typebox';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
 import {
@@ -18,11 +21,18 @@ export type PolicyType = Static<typeof PolicyType>;
 
 export const policyFields = {
   /** Empty means `default`. */
-  tier: Type.Optional(Type.String({ pattern: '^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$' })),
+  tier: Type.Optional(
+    Type.String({
+      pattern: '^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$',
+      crd: { default: 'default' },
+    }),
+  ),
   order: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
   selector: Type.Optional(SelectorText),
   serviceAccountSelector: Type.Optional(SelectorText),
-  types: Type.Optional(Type.Array(PolicyType, { uniqueItems: true })),
+  types: Type.Optional(
+    Type.Array(PolicyType, { uniqueItems: true, crd: { minItems: 1, maxItems: 2 } }),
+  ),
   ingress: Type.Optional(Type.Array(Rule, { maxItems: RULES_MAX })),
   egress: Type.Optional(Type.Array(Rule, { maxItems: RULES_MAX })),
   performanceHints: Type.Optional(
@@ -30,7 +40,7 @@ export const policyFields = {
   ),
 };
 
-export const NetworkPolicySpec = Type.Object(policyFields);
+export const NetworkPolicySpec = Type.Object(policyFields, { crd: POLICY_RULES });
 export type NetworkPolicySpec = Static<typeof NetworkPolicySpec>;
 
 export const globalPolicyFields = {
@@ -41,12 +51,14 @@ export const globalPolicyFields = {
   applyOnForward: Type.Optional(Type.Boolean()),
 };
 
-export const GlobalNetworkPolicySpec = Type.Object(globalPolicyFields);
+export const GlobalNetworkPolicySpec = Type.Object(globalPolicyFields, {
+  crd: GLOBAL_POLICY_RULES,
+});
 export type GlobalNetworkPolicySpec = Static<typeof GlobalNetworkPolicySpec>;
 
 export const TierSpec = Type.Object({
   order: Type.Optional(Type.Union([Type.Number(), Type.Null()])),
-  defaultAction: Type.Optional(Type.Enum(['Deny', 'Pass'])),
+  defaultAction: Type.Optional(Type.Enum(['Deny', 'Pass'], { crd: { default: 'Deny' } })),
 });
 export type TierSpec = Static<typeof TierSpec>;
 
@@ -133,7 +145,7 @@ export const globalNetworkPolicyKind: KindDefinition = {
   shortNames: ['gnp', 'cgnp', 'calicoglobalnetworkpolicies'],
   namespaced: false,
   schema: Type.Object({ metadata: ObjectMeta, spec: GlobalNetworkPolicySpec }),
-  columns: policyColumns,
+  columns: [...policyColumns, ageColumn],
   nameProblem: globalPolicyNameProblem,
   defaults: policyDefaults,
   check: (resource) => {
@@ -150,14 +162,36 @@ export const tierKind: KindDefinition = {
   shortNames: [],
   namespaced: false,
   hasStatus: true,
-  schema: Type.Object({
-    metadata: ObjectMeta,
-    spec: TierSpec,
-    status: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
-  }),
+  schema: Type.Object(
+    {
+      metadata: ObjectMeta,
+      spec: TierSpec,
+      status: Type.Optional(ConditionsStatus),
+    },
+    { crd: TIER_RULES },
+  ),
   columns: [
-    { name: 'Order', type: 'number', path: '.spec.order', priority: 0 },
-    { name: 'DefaultAction', type: 'string', path: '.spec.defaultAction', priority: 0 },
+    {
+      name: 'Order',
+      type: 'integer',
+      path: '.spec.order',
+      priority: 0,
+      description: 'Order in which the tier is applied',
+    },
+    {
+      name: 'DefaultAction',
+      type: 'string',
+      path: '.spec.defaultAction',
+      priority: 0,
+      description: 'Default action for the tier',
+    },
+    {
+      name: 'Status',
+      type: 'string',
+      path: ".status.conditions[?(@.type=='Ready')].reason",
+      priority: 0,
+      description: 'Current status of the tier',
+    },
   ],
   nameProblem: tierNameProblem,
   defaults: (resource) => {

@@ -32,6 +32,8 @@ export interface JsonSchema {
   readonly numberOrText?: boolean;
   /** Our own: one of these words in any letter case; the empty text is the absent field. */
   readonly anyCase?: readonly string[];
+  /** Our own: keywords of the CRD's schema that validation here does not read; null takes one away. */
+  readonly crd?: Readonly<Record<string, unknown>>;
 }
 
 export interface Conformed {

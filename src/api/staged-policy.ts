@@ -1,4 +1,5 @@
 // Staged policies: what would be enforced, for its verdicts to be seen first (spec 01, 1.2; spec 02, 2.3).
+import { GLOBAL_POLICY_RULES, POLICY_RULES } from './policy-cel.ts';
 import { type Static, Type } from 'typebox';
 import { kubernetesPolicyToCalico } from './conversion/kubernetes-policy.ts';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
@@ -16,13 +17,21 @@ import {
 import { fault } from './problem.ts';
 
 /** Set would create or replace, Delete would delete the enforced policy of the same name. */
-const StagedAction = Type.Optional(Type.Enum(['Set', 'Delete', 'Learn', 'Ignore']));
+const StagedAction = Type.Optional(
+  Type.Enum(['Set', 'Delete', 'Learn', 'Ignore'], { crd: { default: 'Set' } }),
+);
 
-export const StagedNetworkPolicySpec = Type.Object({ stagedAction: StagedAction, ...policyFields });
-export const StagedGlobalNetworkPolicySpec = Type.Object({
-  stagedAction: StagedAction,
-  ...globalPolicyFields,
-});
+export const StagedNetworkPolicySpec = Type.Object(
+  { stagedAction: StagedAction, ...policyFields },
+  { crd: POLICY_RULES },
+);
+export const StagedGlobalNetworkPolicySpec = Type.Object(
+  {
+    stagedAction: StagedAction,
+    ...globalPolicyFields,
+  },
+  { crd: GLOBAL_POLICY_RULES },
+);
 export const StagedKubernetesNetworkPolicySpec = Type.Object({
   stagedAction: StagedAction,
   ...KubernetesNetworkPolicySpec.properties,
@@ -73,7 +82,7 @@ export const stagedNetworkPolicyKind: KindDefinition = {
   kind: 'StagedNetworkPolicy',
   plural: 'stagednetworkpolicies',
   singular: 'stagednetworkpolicy',
-  shortNames: ['snp'],
+  shortNames: ['scnp', 'snp'],
   namespaced: true,
   schema: Type.Object({ metadata: ObjectMeta, spec: StagedNetworkPolicySpec }),
   columns: policyColumns,

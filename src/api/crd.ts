@@ -1,0 +1,149 @@
+// A kind as a CustomResourceDefinition (apiextensions.k8s.io/v1), for clusters whose own API server keeps the resources.
+import { apiVersionOf, type KindDefinition } from './kind.ts';
+import type { JsonSchema } from './schema-check.ts';
+
+/** Plain JSON in the shape of the API object. */
+export interface CustomResourceDefinition {
+  readonly apiVersion: 'apiextensions.k8s.io/v1';
+  readonly kind: 'CustomResourceDefinition';
+  readonly metadata: { readonly name: string };
+  readonly spec: Readonly<Record<string, unknown>>;
+}
+
+/** Structural schema: JSON Schema in the subset that Kubernetes takes. */
+export interface StructuralSchema {
+  readonly [keyword: string]: unknown;
+}
+
+/** The definition of the kind, with one version that is served and stored. */
+export function crdOf(kind: KindDefinition): CustomResourceDefinition {
+  const { group, version, plural, singular, shortNames } = kind;
+  const names = {
+    kind: kind.kind,
+    listKind: `${kind.kind}List`,
+    plural,
+    singular,
+    ...(shortNames.length > 0 && { shortNames }),
+  };
+  const columns = kind.columns.map(({ name, type, path, priority, description }) => ({
+    name,
+    type,
+    jsonPath: path,
+    ...(description !== undefined && { description }),
+    ...(priority > 0 && { priority }),
+  }));
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.${group}` },
+    spec: {
+      group,
+      names,
+      scope: kind.namespaced ? 'Namespaced' : 'Cluster',
+      versions: [
+        {
+          name: version,
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: rootSchema(kind) },
+          ...(kind.hasStatus && { subresources: { status: {} } }),
+          ...(columns.length > 0 && { additionalPrinterColumns: columns }),
+        },
+      ],
+    },
+  };
+}
+
+/** The API server itself defines metadata, so that the schema may not. */
+function rootSchema(kind: KindDefinition): StructuralSchema {
+  const { properties, required, ...body } = structural(kind.schema);
+  const { metadata: _, ...members } = properties as Readonly<Record<string, StructuralSchema>>;
+  const needed = (required as readonly string[] | undefined)?.filter((name) => name !== 'metadata');
+  return {
+    ...body,
+    properties: {
+      apiVersion: { type: 'string', description: `Is ${apiVersionOf(kind)}` },
+      kind: { type: 'string', description: `Is ${kind.kind}` },
+      metadata: { type: 'object' },
+      ...members,
+    },
+    ...(needed && needed.length > 0 && { required: needed }),
+  };
+}
+
+const COPIED = [
+  'description',
+  'minProperties',
+  'maxProperties',
+  'minItems',
+  'maxItems',
+  'minimum',
+  'maximum',
+  'minLength',
+  'maxLength',
+  'pattern',
+] as const;
+
+/** The schema, then what the definition says of its CRD beyond it; null takes a keyword away. */
+function structural(schema: JsonSchema): StructuralSchema {
+  const merged = { ...plain(schema), ...schema.crd };
+  return Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null));
+}
+
+function plain(schema: JsonSchema): StructuralSchema {
+  if (schema.anyOf) return alternatives(schema, schema.anyOf);
+  const copied: Record<string, unknown> = Object.fromEntries(
+    COPIED.filter((keyword) => schema[keyword] !== undefined).map((keyword) => [
+      keyword,
+      schema[keyword],
+    ]),
+  );
+  if (schema.enum) return { type: typeOf(schema.enum), enum: schema.enum };
+  if (schema.type === 'array') {
+    return {
+      ...copied,
+      type: 'array',
+      items: structural(schema.items ?? {}),
+      'x-kubernetes-list-type': schema.uniqueItems ? 'set' : 'atomic',
+    };
+  }
+  if (schema.type === 'object') return { ...copied, type: 'object', ...members(schema) };
+  if (!schema.type) return { 'x-kubernetes-preserve-unknown-fields': true };
+  if (schema.anyCase) copied['pattern'] = `^(?i)(${schema.anyCase.join('|')})?$`;
+  return { ...copied, type: schema.type };
+}
+
+function members(schema: JsonSchema): StructuralSchema {
+  const values = Object.values(schema.patternProperties ?? {})[0];
+  if (values) {
+    return values.type || values.anyOf
+      ? { additionalProperties: structural(values) }
+      : { 'x-kubernetes-preserve-unknown-fields': true };
+  }
+  const properties = Object.entries(schema.properties ?? {}).map(([name, member]) => [
+    name,
+    structural(member),
+  ]);
+  const required = schema.required ?? [];
+  return {
+    properties: Object.fromEntries(properties),
+    ...(required.length > 0 && { required }),
+    ...(schema.additionalProperties === true && { 'x-kubernetes-preserve-unknown-fields': true }),
+  };
+}
+
+/** A value or null is the value: Kubernetes drops nulls itself. A number or text is Kubernetes' own type. */
+function alternatives(schema: JsonSchema, schemas: readonly JsonSchema[]): StructuralSchema {
+  const some = schemas.filter(({ type }) => type !== 'null');
+  const [only] = some;
+  if (some.length === 1 && only) return structural(only);
+  return {
+    'x-kubernetes-int-or-string': true,
+    anyOf: [{ type: 'integer' }, { type: 'string' }],
+    ...(schema.numberOrText && { pattern: '^.*' }),
+  };
+}
+
+function typeOf(values: readonly unknown[]): string {
+  return values.every((value) => typeof value === 'number') ? 'integer' : 'string';
+}

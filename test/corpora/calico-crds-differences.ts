@@ -1,0 +1,125 @@
+// Where the CRDs differ from Calico's on purpose, and why.
+
+export interface Difference {
+  readonly kinds: readonly string[];
+  /** `(kind)` is the kind itself. */
+  readonly path: RegExp;
+  readonly keywords: readonly string[];
+  /** Whether Calico's CRD says nothing of the kind there. */
+  readonly added: boolean;
+  readonly reason: string;
+}
+
+const POLICIES = [
+  'NetworkPolicy',
+  'GlobalNetworkPolicy',
+  'StagedNetworkPolicy',
+  'StagedGlobalNetworkPolicy',
+];
+
+const REFUSED_LATER =
+  "Calico's validator refuses other values, its CRD does not; said here, the API server refuses them at once";
+
+export const DIFFERENCES: readonly Difference[] = [
+  {
+    kinds: [
+      'NetworkPolicy',
+      'GlobalNetworkPolicy',
+      'NetworkSet',
+      'FelixConfiguration',
+      'KubeControllersConfiguration',
+    ],
+    path: /^\(kind\)$/,
+    keywords: ['shortNames'],
+    added: false,
+    reason:
+      "besides those of Calico's CRD there are those of its aggregated API server and calicoctl",
+  },
+  {
+    kinds: ['BGPConfiguration', 'BGPPeer', 'BGPFilter'],
+    path: /(asNumber|localASNumber|asPathPrefix\[\]|prependASPath\.prefix\[\])$/,
+    keywords: ['type', 'x-kubernetes-int-or-string', 'anyOf', 'pattern', 'format'],
+    added: false,
+    reason:
+      "AS numbers have 32 bits without sign and may be written high.low; Calico's type reads both, its CRD (int32) neither",
+  },
+  {
+    kinds: ['FelixConfiguration'],
+    path: /^spec\.\w+$/,
+    keywords: ['pattern'],
+    added: false,
+    reason:
+      'a backslash too many in the pattern of durations refuses "1.5s", which the agent reads and Calico\'s newest parameter allows',
+  },
+  {
+    kinds: ['Tier', 'BGPPeer'],
+    path: /^spec\.(defaultAction|reversePeering)$/,
+    keywords: ['enum', 'allOf'],
+    added: false,
+    reason: 'the values are those that both lists of allOf have, said once',
+  },
+  {
+    kinds: ['FelixConfiguration'],
+    path: /^spec\./,
+    keywords: ['minimum', 'maximum', 'pattern'],
+    added: true,
+    reason:
+      'the agent refuses other values when it reads them, and keeps its default: said here, nobody waits for them to work',
+  },
+  {
+    kinds: ['BGPConfiguration'],
+    path: /^spec\.(communities|prefixAdvertisements)\[\]\.\w+$/,
+    keywords: ['required', 'minLength', 'minItems'],
+    added: true,
+    reason: REFUSED_LATER,
+  },
+  {
+    kinds: ['BGPConfiguration', 'BGPFilter', 'HostEndpoint'],
+    path: /(ignoredInterfaces\[\]|interface|interfaceName)$/,
+    keywords: ['pattern'],
+    added: true,
+    reason: REFUSED_LATER,
+  },
+  {
+    kinds: ['BGPPeer'],
+    path: /^spec\.(numAllowedLocalASNumbers|ttlSecurity)$/,
+    keywords: ['minimum', 'maximum'],
+    added: true,
+    reason: REFUSED_LATER,
+  },
+  {
+    kinds: ['CalicoNodeStatus'],
+    path: /^spec\.\w+$/,
+    keywords: ['required', 'minLength', 'minimum', 'maximum'],
+    added: true,
+    reason: REFUSED_LATER,
+  },
+  {
+    kinds: ['HostEndpoint'],
+    path: /^spec\.ports\[\]\.name$/,
+    keywords: ['minLength'],
+    added: true,
+    reason: REFUSED_LATER,
+  },
+  {
+    kinds: POLICIES,
+    path: /^spec\.(tier|(in|e)gress\[\]\.http\.paths\[\]\.(exact|prefix))$/,
+    keywords: ['pattern'],
+    added: true,
+    reason: REFUSED_LATER,
+  },
+  {
+    kinds: ['StagedKubernetesNetworkPolicy'],
+    path: /(matchExpressions\[\]\.operator|policyTypes\[\])$/,
+    keywords: ['enum'],
+    added: true,
+    reason: 'Kubernetes refuses other values in the enforced policy that this one stands for',
+  },
+  {
+    kinds: ['KubeControllersConfiguration'],
+    path: /createDefaultHostEndpoint$/,
+    keywords: ['enum'],
+    added: true,
+    reason: REFUSED_LATER,
+  },
+];
