@@ -11,9 +11,15 @@ import { networkPolicyKind, tierKind } from './policy.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
+interface Version {
+  readonly schema: { readonly openAPIV3Schema: Schema };
+}
+
 function schemaOf(kind: KindDefinition): Schema {
-  const [version] = crdOf(kind).spec['versions'] as readonly Schema[];
-  return (version?.['schema'] as { openAPIV3Schema: Schema }).openAPIV3Schema;
+  const { versions } = crdOf(kind).spec as { versions: readonly Version[] };
+  const [version] = versions;
+  assert.ok(version);
+  return version.schema.openAPIV3Schema;
 }
 
 /** Each schema in one with its path; not what stands under anyOf and allOf. */
@@ -111,10 +117,11 @@ test('defaults of the CRD are those that the kind fills in', () => {
     const filled = kind.defaults?.(resource as Resource) as Resource & { spec: Schema };
     const { properties } = (schemaOf(kind)['properties'] as Schema)['spec'] as Schema;
     const defaults = Object.entries(properties as Record<string, Schema>).flatMap(
-      ([name, schema]) => (schema['default'] === undefined ? [] : [[name, schema['default']]]),
+      ([name, schema]) =>
+        schema['default'] === undefined ? [] : [{ name, value: schema['default'] }],
     );
     assert.ok(defaults.length > 0);
-    for (const [name, value] of defaults) assert.equal(filled.spec[String(name)], value);
+    for (const { name, value } of defaults) assert.equal(filled.spec[name], value);
   }
 });
 

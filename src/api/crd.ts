@@ -1,4 +1,4 @@
-// A kind as a CustomResourceDefinition (apiextensions.k8s.io/v1), for clusters whose own API server keeps the resources.
+// A kind as a CustomResourceDefinition (apiextensions.k8s.io/v1), for clusters that keep the resources themselves.
 import { apiVersionOf, type KindDefinition } from './kind.ts';
 import type { JsonSchema } from './schema-check.ts';
 

@@ -51,7 +51,7 @@ function cellText(value: unknown): string {
   return JSON.stringify(value);
 }
 
-const STEP = /\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\?\(@\.(\w+)=="([^"]*)"\)\]/y;
+const STEP = /\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\?\(@\.(\w+)==["']([^"']*)["']\)\]/y;
 
 /** What a column's path leads to: members, indices, and the one item of a list whose field has a value. */
 export function valueAt(root: unknown, path: string): unknown {

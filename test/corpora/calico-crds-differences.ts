@@ -41,7 +41,8 @@ export const DIFFERENCES: readonly Difference[] = [
     keywords: ['type', 'x-kubernetes-int-or-string', 'anyOf', 'pattern', 'format'],
     added: false,
     reason:
-      "AS numbers have 32 bits without sign and may be written high.low; Calico's type reads both, its CRD (int32) neither",
+      'AS numbers have 32 bits without sign and may be written high.low; ' +
+      "Calico's type reads both, its CRD (int32) neither",
   },
   {
     kinds: ['FelixConfiguration'],
@@ -49,7 +50,8 @@ export const DIFFERENCES: readonly Difference[] = [
     keywords: ['pattern'],
     added: false,
     reason:
-      'a backslash too many in the pattern of durations refuses "1.5s", which the agent reads and Calico\'s newest parameter allows',
+      'a backslash too many in the pattern of durations refuses "1.5s", ' +
+      "which the agent reads and Calico's newest parameter allows",
   },
   {
     kinds: ['Tier', 'BGPPeer'],
@@ -64,7 +66,8 @@ export const DIFFERENCES: readonly Difference[] = [
     keywords: ['minimum', 'maximum', 'pattern'],
     added: true,
     reason:
-      'the agent refuses other values when it reads them, and keeps its default: said here, nobody waits for them to work',
+      'the agent refuses other values when it reads them, and keeps its default: ' +
+      'said here, nobody waits for them to work',
   },
   {
     kinds: ['BGPConfiguration'],
