@@ -32,7 +32,7 @@ const EDGES_WIDTH = 46;
 
 /** At most `height` lines of at most `width` characters. */
 export function renderDemo(view: DemoView, screen: Screen): string[] {
-  const { edges } = serviceGraph(view.flows);
+  const { edges } = serviceGraph(view.flows.filter(isSettled));
   const allowed = edges
     .filter(({ allowed: count }) => count > 0)
     .toSorted((a, b) => b.allowed - a.allowed);
@@ -63,6 +63,12 @@ export function renderDemo(view: DemoView, screen: Screen): string[] {
     style('bold', 'Try next, in another terminal'),
     ...nextCommands(view).map((command) => style('cyan', cut(`  ${command}`))),
   ].slice(0, screen.height);
+}
+
+/** Between pods, what left the source may still be denied at the destination: until that has reported, it is open. */
+function isSettled({ verdict, reporter, source, destination }: Flow): boolean {
+  const betweenPods = source.type === 'workload' && destination.type === 'workload';
+  return verdict === 'deny' || reporter === 'both' || !betweenPods;
 }
 
 function more(count: number): string[] {

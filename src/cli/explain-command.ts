@@ -1,14 +1,21 @@
 // `tortie explain`: may this packet pass, and why; against the cluster or against files.
 import type { Command } from 'commander';
-import { KINDS, type Resource } from '#api';
-import { buildWorld, evaluate, formatExplanation, type Packet, parseParty } from '#policy';
+import {
+  buildWorld,
+  evaluate,
+  formatExplanation,
+  type PacketFields,
+  parseParty,
+  readPacketFields,
+  type World,
+} from '#policy';
 import { UsageError } from './cli-error.ts';
-import { type ClusterFlags, connect, withClusterFlags } from './connection.ts';
-import { loadManifestFiles } from './manifest-files.ts';
+import { answerQueries } from './explain-queries.ts';
 import { formatValue, readOutput } from './resource-output.ts';
+import { readResources, type SourceFlags, withSourceFlags } from './resource-source.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface PacketFlags {
+interface PacketFlags {
   readonly protocol: string;
   readonly port?: string;
   readonly sourcePort?: string;
@@ -17,25 +24,10 @@ export interface PacketFlags {
   readonly family?: string;
 }
 
-interface ExplainFlags extends ClusterFlags, PacketFlags {
-  readonly filename?: readonly string[];
-  readonly recursive?: boolean;
+interface ExplainFlags extends SourceFlags, PacketFlags {
+  readonly queries?: string;
   readonly output?: string;
 }
-
-/** Kinds that no verdict depends on. */
-const NOT_READ: readonly string[] = ['AgentStatus', 'IPAMBlock', 'IPPool'];
-
-const PROTOCOLS: Readonly<Record<string, number>> = {
-  icmp: 1,
-  tcp: 6,
-  udp: 17,
-  icmpv6: 58,
-  sctp: 132,
-  udplite: 136,
-};
-const WITH_PORTS: readonly number[] = [6, 17, 132, 136];
-const WITH_TYPES: readonly number[] = [1, 58];
 
 export function addExplainCommand(program: Command, terminal: Terminal): void {
   const command = program
@@ -45,18 +37,20 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
       'Says the verdict of both halves, egress at the source and ingress at the destination: the tier, ' +
         'policy and rule that decide, what was passed over and why, and what to change.',
     )
-    .argument('<source>', 'namespace/pod, node:NAME or an address')
-    .argument('<destination>', 'the same')
+    .argument('[source]', 'namespace/pod, node:NAME or an address')
+    .argument('[destination]', 'the same')
     .option('--protocol <protocol>', 'tcp, udp, icmp, icmpv6, sctp, udplite or a number', 'tcp')
     .option('--port <port>', 'the destination port')
     .option('--source-port <port>', 'the source port; else one of the ephemeral ports')
     .option('--icmp-type <type>', 'the ICMP type; else an echo request')
     .option('--icmp-code <code>', 'the ICMP code')
     .option('--family <4|6>', 'IPv4 or IPv6, where both ends have both')
-    .option('-f, --filename <path...>', 'judge these manifests in place of a cluster')
-    .option('-R, --recursive', 'read the folders inside of folders too')
+    .option(
+      '--queries <file>',
+      'answer these in place of one: a JSON object a line; - is standard input',
+    )
     .option('-o, --output <format>', 'json');
-  withClusterFlags(command)
+  withSourceFlags(command)
     .addHelpText(
       'after',
       `
@@ -65,93 +59,96 @@ Examples:
   tortie explain payments/payments 203.0.113.10 --port 443 -o json
   tortie explain shop/cart node:node-1 --protocol icmp
   tortie explain web/front-1 shop/cart --port 8080 -f examples/shop
+  tortie explain -f examples/shop --queries packets.jsonl
 
-The exit code is 0 whatever the verdict, 2 where the question makes no sense.`,
+A query is a line such as {"from": "web/front-1", "to": "203.0.113.7", "protocol": "tcp", "port": 443}, with
+sourcePort, icmpType, icmpCode and family where they apply. Its answer is a line: what -o json prints, or
+{"error": "..."}; the order stays.
+
+The exit code is 0 whatever the verdict, 2 where a question makes no sense.`,
     )
-    .action((source: string, destination: string, flags: ExplainFlags) =>
-      explain([source, destination], flags, terminal),
+    .action((source: string | undefined, destination: string | undefined, flags: ExplainFlags) =>
+      explain({ source, destination }, flags, terminal),
     );
 }
 
-async function explain(
-  [source, destination]: readonly [string, string],
+interface Ends {
+  readonly source: string | undefined;
+  readonly destination: string | undefined;
+}
+
+async function explain(ends: Ends, flags: ExplainFlags, terminal: Terminal): Promise<void> {
+  const output = readOutput(flags.output, ['json']);
+  if (flags.queries !== undefined) return explainMany(ends, flags, flags.queries, terminal);
+  const { source, destination, filename } = untangle(ends, flags.filename);
+  if (source === undefined || destination === undefined) {
+    throw new UsageError(
+      'Cannot explain: name a source and a destination, as in "tortie explain web/front-1 shop/cart --port 8080"',
+    );
+  }
+  const fields = readPacket(flags);
+  const sources = { ...flags, ...(filename === undefined ? {} : { filename }) };
+  const world = buildWorld(await readResources(sources, terminal));
+  terminal.out(explainOne(world, [source, destination], fields, output));
+}
+
+/** `-f` takes every word after it: the last ones are the ends where these stand nowhere else. */
+function untangle(ends: Ends, words: readonly string[] | undefined) {
+  const missing = [ends.source, ends.destination].filter((end) => end === undefined).length;
+  if (words === undefined || missing === 0 || words.length <= missing) {
+    return { ...ends, filename: words };
+  }
+  const taken = words.slice(-missing);
+  const [source, destination] = missing === 2 ? taken : [ends.source, ...taken];
+  return { source, destination, filename: words.slice(0, -missing) };
+}
+
+async function explainMany(
+  { source }: Ends,
   flags: ExplainFlags,
+  queries: string,
   terminal: Terminal,
 ): Promise<void> {
-  const output = readOutput(flags.output, ['json']);
-  const fields = readPacket(flags);
-  const world = buildWorld(await readResources(flags, terminal));
+  if (source !== undefined) {
+    throw new UsageError('Cannot explain a packet and --queries at once: leave one out');
+  }
+  if (queries === '-' && flags.filename?.includes('-') === true) {
+    throw new UsageError(
+      'Cannot read both manifests and queries from standard input: name a file for one',
+    );
+  }
+  await answerQueries(buildWorld(await readResources(flags, terminal)), queries, terminal);
+}
+
+function explainOne(
+  world: World,
+  [source, destination]: readonly [string, string],
+  fields: PacketFields,
+  output: 'json' | undefined,
+): string {
   const packet = {
     ...fields,
     from: parseParty(world, source),
     to: parseParty(world, destination),
   };
   const explanation = evaluate(world, packet);
-  if (output === 'json') terminal.out(formatValue(explanation, 'json'));
-  else terminal.out(`${formatExplanation(explanation, packet, world)}\n`);
+  if (output === 'json') return formatValue(explanation, 'json');
+  return `${formatExplanation(explanation, packet, world)}\n`;
 }
 
-async function readResources(flags: ExplainFlags, terminal: Terminal): Promise<Resource[]> {
-  if (flags.filename !== undefined) {
-    const recursive = flags.recursive === true;
-    const { resources } = await loadManifestFiles(flags.filename, { recursive }, terminal);
-    return resources;
-  }
-  const client = connect(flags, terminal);
-  try {
-    const kinds = KINDS.filter(({ kind }) => !NOT_READ.includes(kind));
-    const lists = await Promise.all(kinds.map((kind) => client.list(kind)));
-    return lists.flatMap(({ items }) => items);
-  } finally {
-    await client.close();
-  }
-}
+const FLAG_NAMES = {
+  protocol: '--protocol',
+  port: '--port',
+  sourcePort: '--source-port',
+  icmpType: '--icmp-type',
+  icmpCode: '--icmp-code',
+  family: '--family',
+} as const;
 
 /** The packet's fields but its ends. Throws UsageError with everything that is wrong. */
-export function readPacket(flags: PacketFlags): Omit<Packet, 'to' | 'from'> {
-  const problems: string[] = [];
-  const number = (name: string, text: string | undefined, least: number, most: number) => {
-    if (text === undefined) return undefined;
-    const value = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= least && value <= most) return value;
-    problems.push(`--${name} ${JSON.stringify(text)} is no number from ${least} to ${most}`);
-    return undefined;
-  };
-  const name = flags.protocol.toLowerCase();
-  const known = Object.hasOwn(PROTOCOLS, name) ? PROTOCOLS[name] : undefined;
-  const protocol = known ?? (/^\d{1,3}$/.test(name) ? Number(name) : 256);
-  if (protocol > 255) {
-    const names = Object.keys(PROTOCOLS).join(', ');
-    problems.push(`--protocol ${JSON.stringify(flags.protocol)} is none: use ${names} or 0 to 255`);
-  }
-  const port = number('port', flags.port, 1, 65535);
-  const sourcePort = number('source-port', flags.sourcePort, 1, 65535);
-  const icmpType = number('icmp-type', flags.icmpType, 0, 255);
-  const icmpCode = number('icmp-code', flags.icmpCode, 0, 255);
-  const family = number('family', flags.family, 4, 6);
-  if (family === 5) problems.push('--family 5 is neither 4 nor 6');
-  problems.push(...mismatches(flags, protocol));
-  if (problems.length > 0) throw new UsageError(`Cannot explain: ${problems.join('; ')}`);
-  return {
-    protocol,
-    ...(port === undefined ? {} : { port }),
-    ...(sourcePort === undefined ? {} : { sourcePort }),
-    ...(icmpType === undefined ? {} : { icmpType }),
-    ...(icmpCode === undefined ? {} : { icmpCode }),
-    ...(family === 4 || family === 6 ? { family } : {}),
-  };
-}
-
-/** Flags that the protocol needs, or cannot have. */
-function mismatches(flags: PacketFlags, protocol: number): string[] {
-  const problems: string[] = [];
-  const hasPorts = WITH_PORTS.includes(protocol);
-  if (hasPorts && flags.port === undefined) problems.push(`${flags.protocol} needs --port N`);
-  if (!hasPorts && protocol < 256 && (flags.port ?? flags.sourcePort) !== undefined) {
-    problems.push(`protocol ${flags.protocol} has no ports`);
-  }
-  if (!WITH_TYPES.includes(protocol) && (flags.icmpType ?? flags.icmpCode) !== undefined) {
-    problems.push(`protocol ${flags.protocol} has no ICMP type`);
-  }
-  return problems;
+function readPacket(flags: PacketFlags): PacketFields {
+  const { fields, problems } = readPacketFields(flags);
+  if (fields) return fields;
+  const texts = problems.map(({ field, message }) => `${FLAG_NAMES[field]} ${message}`);
+  throw new UsageError(`Cannot explain: ${texts.join('; ')}`);
 }

@@ -1,9 +1,10 @@
 // Reads the manifests that `-f` names: files, folders, standard input. All problems come at once.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseAllDocuments } from 'yaml';
-import { loadManifests, type ManifestProblem, type Resource } from '#api';
+import { isNode, LineCounter, parseAllDocuments } from 'yaml';
+import { loadManifests, type ManifestProblem, type Problem, type Resource } from '#api';
 import { isLabManifest, type LabSpec, readLabSpec } from '#lab';
+import { isPolicyTest, type PolicyTest, readPolicyTest } from '#policy';
 import { UsageError } from './cli-error.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -11,6 +12,19 @@ export interface LoadedManifests {
   readonly resources: Resource[];
   /** Manifests of kind Lab, which are not for the API. */
   readonly labs: LabSpec[];
+  /** Neither are those of kind PolicyTest. */
+  readonly tests: LoadedTest[];
+}
+
+export interface LoadedTest {
+  readonly test: PolicyTest;
+  /** The file that it stands in. */
+  readonly source: string;
+}
+
+export interface ReadManifests extends LoadedManifests {
+  /** Warnings and errors, in order. */
+  readonly problems: ManifestProblem[];
 }
 
 export interface LoadOptions {
@@ -23,22 +37,32 @@ export interface LoadOptions {
 const EXTENSIONS = ['.yaml', '.yml', '.json'];
 const FILES_MAX = 10_000;
 
+/** Reads everything, and says what is wrong with it. Throws UsageError where there is nothing to read. */
+export async function readManifestFiles(
+  paths: readonly string[],
+  options: LoadOptions,
+  terminal: Terminal,
+): Promise<ReadManifests> {
+  const all: ReadManifests = { resources: [], labs: [], tests: [], problems: [] };
+  for (const path of paths) {
+    for (const { source, text } of await readSources(path, options.recursive, terminal)) {
+      const read = readSource(text, source);
+      all.resources.push(...read.resources);
+      all.labs.push(...read.labs);
+      all.tests.push(...read.tests);
+      all.problems.push(...read.problems);
+    }
+  }
+  return all;
+}
+
 /** Prints warnings; throws UsageError with every problem of every file. */
 export async function loadManifestFiles(
   paths: readonly string[],
   options: LoadOptions,
   terminal: Terminal,
 ): Promise<LoadedManifests> {
-  const loaded: LoadedManifests = { resources: [], labs: [] };
-  const problems: ManifestProblem[] = [];
-  for (const path of paths) {
-    for (const { source, text } of await readSources(path, options.recursive, terminal)) {
-      const read = readSource(text, source);
-      loaded.resources.push(...read.resources);
-      loaded.labs.push(...read.labs);
-      problems.push(...read.problems);
-    }
-  }
+  const { problems, ...loaded } = await readManifestFiles(paths, options, terminal);
   const errors = problems.filter(({ severity }) => severity === 'error');
   for (const warning of problems.filter(({ severity }) => severity === 'warning')) {
     terminal.err(`warning: ${problemText(warning)}\n`);
@@ -90,27 +114,67 @@ function manifestsBelow(folder: string, recursive: boolean): string[] {
   return files;
 }
 
-/** A manifest of the lab is taken out; what the API's reader says of it does not count. */
-function readSource(text: string, source: string) {
+/** Manifests that are not for the API are taken out; what the API's reader says of them does not count. */
+function readSource(text: string, source: string): ReadManifests {
   const { resources, problems } = loadManifests(text, source);
-  const labs: LabSpec[] = [];
-  const labDocuments = new Set<number>();
-  const found: ManifestProblem[] = [];
-  for (const [index, value] of documentsOf(text).entries()) {
-    if (!isLabManifest(value)) continue;
+  const read: ReadManifests = { resources, labs: [], tests: [], problems: [] };
+  const own = new Set<number>();
+  for (const [index, { value, lineOf }] of ownDocuments(text).entries()) {
     const document = index + 1;
-    labDocuments.add(document);
-    const { spec, problems: faults } = readLabSpec(value);
-    labs.push(spec);
-    found.push(...faults.map((fault) => ({ ...fault, source, document })));
+    const faults = isLabManifest(value)
+      ? readLab(value, read)
+      : isPolicyTest(value)
+        ? readTest(value, source, read)
+        : undefined;
+    if (!faults) continue;
+    own.add(document);
+    for (const fault of faults) {
+      const line = lineOf(fault.path);
+      read.problems.push({ ...fault, source, document, ...(line === undefined ? {} : { line }) });
+    }
   }
-  found.push(...problems.filter(({ document }) => !labDocuments.has(document)));
-  return { resources, labs, problems: found };
+  read.problems.push(...problems.filter(({ document }) => !own.has(document)));
+  return read;
 }
 
-function documentsOf(text: string): unknown[] {
-  if (!text.includes('lab.tortie.dev')) return [];
-  const documents = parseAllDocuments(text, { prettyErrors: false });
+function readLab(value: unknown, { labs }: ReadManifests): readonly Problem[] {
+  const { spec, problems } = readLabSpec(value);
+  labs.push(spec);
+  return problems;
+}
+
+function readTest(
+  value: Record<string, unknown>,
+  source: string,
+  { tests }: ReadManifests,
+): readonly Problem[] {
+  const { test, problems } = readPolicyTest(value);
+  if (test) tests.push({ test, source });
+  return problems;
+}
+
+interface OwnDocument {
+  readonly value: unknown;
+  readonly lineOf: (path: string) => number | undefined;
+}
+
+/** Every document of a text, if any can be of Tortie's own kinds that the API does not know. */
+function ownDocuments(text: string): OwnDocument[] {
+  if (!text.includes('tortie.dev/')) return [];
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text, { prettyErrors: false, lineCounter: lines });
   if (!Array.isArray(documents)) return [];
-  return documents.map((document) => (document.errors.length > 0 ? undefined : document.toJS()));
+  return documents.map((document) => ({
+    value: document.errors.length > 0 ? undefined : document.toJS(),
+    lineOf: (path) => {
+      const steps = [...path.matchAll(/([^.[\]]+)|\[(\d+)\]/g)].map(([, name, index]) =>
+        index === undefined ? name : Number(index),
+      );
+      for (let length = steps.length; length >= 0; length--) {
+        const node: unknown = document.getIn(steps.slice(0, length), true);
+        if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+      }
+      return undefined;
+    },
+  }));
 }

@@ -86,13 +86,13 @@ test('explain says everything that is wrong with a question, and ends with code 
   const wrong = ['--protocol', 'tpc', '--port', '0', '--icmp-type', '300', '--family', '5'];
   const { exitCode, err } = await run(['explain', 'a/b', 'c/d', ...wrong]);
   assert.equal(exitCode, 2);
-  for (const part of ['"tpc"', '--port "0"', '--icmp-type "300"', '--family 5']) {
+  for (const part of ['"tpc"', '--port "0"', '--icmp-type "300"', '--family "5"']) {
     assert.ok(err.includes(part), part);
   }
   const noPort = await run(['explain', 'shop/cart', 'shop/db', '-f', '-'], WORLD);
-  assert.match(noPort.err, /tcp needs --port/);
+  assert.match(noPort.err, /--port is missing: TCP needs a port/);
   const icmpPort = await run(['explain', 'a/b', 'c/d', '--protocol', 'icmp', '--port', '1']);
-  assert.match(icmpPort.err, /icmp has no ports/);
+  assert.match(icmpPort.err, /ICMP has no ports/);
   const unknown = await run(['explain', 'shop/cat', 'shop/db', '--port', '1', '-f', '-'], WORLD);
   assert.equal(unknown.exitCode, 2);
   assert.match(unknown.err, /did you mean shop\/cart/);

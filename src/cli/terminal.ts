@@ -1,4 +1,5 @@
 // Where a command reads and writes: the process's own streams, or those of a test.
+import type { Readable } from 'node:stream';
 
 export interface Terminal {
   /** Results. */
@@ -7,6 +8,8 @@ export interface Terminal {
   err(text: string): void;
   /** All of standard input. */
   readInput(): Promise<string>;
+  /** Standard input as it comes. */
+  inputStream(): Readable;
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Whether results go to a person's screen. */
   readonly isScreen: boolean;
@@ -26,6 +29,7 @@ export function processTerminal(): Terminal {
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
     readInput: readStandardInput,
+    inputStream: () => process.stdin,
     environment: process.env,
     isScreen: process.stdout.isTTY === true,
   };

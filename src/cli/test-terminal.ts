@@ -1,4 +1,5 @@
 // A terminal for tests: keeps what is written, reads what it was given.
+import { Readable } from 'node:stream';
 import { Command } from 'commander';
 import { createProgram, runProgram } from './program.ts';
 import type { Terminal } from './terminal.ts';
@@ -22,6 +23,7 @@ export async function run(words: readonly string[], input = ''): Promise<Ran> {
       written.err += text;
     },
     readInput: () => Promise.resolve(input),
+    inputStream: () => Readable.from([input]),
     environment: { KUBECONFIG: '/nonexistent/kubeconfig' },
     isScreen: false,
   };

@@ -9,7 +9,7 @@ import { writeJsonFile } from './json-file.ts';
 import { type LabContext, Turns } from './lab-context.ts';
 import { LabFolder } from './lab-folder.ts';
 import { type LabNode, type LabState, readLabState } from './lab-state.ts';
-import { launch, type LaunchOptions } from './launch.ts';
+import { launch, type Launched, type LaunchOptions } from './launch.ts';
 import { PodSandbox } from './pod-sandbox.ts';
 import { coreKind, podKey, watchPods } from './pod-watch.ts';
 import { PodRoutes, UNDERLAY_ADDRESS } from './underlay.ts';
@@ -48,6 +48,8 @@ class Keeper {
   readonly #signal: AbortSignal;
   /** By UID. */
   readonly #sandboxes = new Map<string, PodSandbox>();
+  /** Lives of pods that are being ended, by `namespace/pod`: the next life waits. */
+  readonly #ending = new Map<string, Promise<void>>();
   /** Node that a pod was bound to, by UID. */
   readonly #bound = new Map<string, string>();
   readonly #complained = new Set<string>();
@@ -119,10 +121,14 @@ class Keeper {
 
   /** Starts a process, and again whenever it ends. */
   #supervise(options: LaunchOptions): void {
+    let previous: Launched | undefined;
     const again = async () => {
       for (let delay = RESTART_FIRST_MS; !this.#signal.aborted; ) {
         const started = Date.now();
-        const exit = await launch(this.#folder, options).ended;
+        const launched = launch(this.#folder, options);
+        previous?.forget();
+        previous = launched;
+        const exit = await launched.ended;
         if (this.#signal.aborted) return;
         delay = Date.now() - started > RESTART_MAX_MS ? RESTART_FIRST_MS : delay * 2;
         log(`${options.label} ended: ${JSON.stringify(exit)}; starting it again in ${delay} ms`);
@@ -174,7 +180,7 @@ class Keeper {
     this.#bound.set(uid, nodeName);
     const sandbox = new PodSandbox(context, pod, node);
     this.#sandboxes.set(uid, sandbox);
-    sandbox.start();
+    sandbox.start(this.#ending.get(sandbox.key));
   }
 
   #stop(context: LabContext, uid: string, sandbox: PodSandbox, pod: Pod | undefined): void {
@@ -185,7 +191,11 @@ class Keeper {
       log(`pod ${sandbox.key}: removed`);
       if (pod) await deletePod(context.client, pod);
     };
-    finish().catch((error: unknown) => log(`pod ${sandbox.key}: ${String(error)}`));
+    const end = finish().catch((error: unknown) => log(`pod ${sandbox.key}: ${String(error)}`));
+    this.#ending.set(sandbox.key, end);
+    void end.then(() => {
+      if (this.#ending.get(sandbox.key) === end) this.#ending.delete(sandbox.key);
+    });
   }
 
   /** Gives a pod to the node with the fewest. */

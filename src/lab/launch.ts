@@ -7,6 +7,7 @@ import {
   LAB_MARK,
   type ProcessExit,
   processStartTime,
+  removeProcessRecord,
   signalProcess,
   writeProcessRecord,
 } from './process-record.ts';
@@ -34,6 +35,8 @@ export interface Launched {
   readonly ended: Promise<ProcessExit>;
   /** Ends it and its group: SIGTERM, and SIGKILL where that takes longer than the grace. */
   end(graceMs: number): Promise<void>;
+  /** Takes its record away, once it has ended. */
+  forget(): void;
 }
 
 /** The environment that every process of a lab starts from: this program's Node comes first on PATH. */
@@ -96,5 +99,6 @@ function watchChild(folder: LabFolder, child: ChildProcess, label: string): Laun
     await ended;
     clearTimeout(timer);
   };
-  return { label, log, pid, ended, end };
+  const forget = () => removeProcessRecord(folder, record);
+  return { label, log, pid, ended, end, forget };
 }

@@ -66,11 +66,13 @@ export class PodSandbox {
     return { node: this.#node.name, namespace: this.#namespace, addresses: this.#addresses, logs };
   }
 
-  /** Attaches the pod and starts its containers; goes on in the background. */
-  start(): void {
-    this.#running = this.#run().catch((error: unknown) => {
-      if (!this.#stopping.signal.aborted) this.#fail(String(error));
-    });
+  /** Attaches the pod and starts its containers, in the background; after what must be over before. */
+  start(after: Promise<void> = Promise.resolve()): void {
+    this.#running = after
+      .then(() => this.#run())
+      .catch((error: unknown) => {
+        if (!this.#stopping.signal.aborted) this.#fail(String(error));
+      });
   }
 
   /** Ends its processes, detaches it and removes its namespace. */
@@ -78,6 +80,7 @@ export class PodSandbox {
     this.#stopping.abort();
     await this.#running;
     await Promise.all(this.#launched.map((process) => process.end(GRACE_MS)));
+    for (const process of this.#launched) process.forget();
     if (this.#hostNetwork) return;
     for (const left of findProcesses([this.#namespace])) signalProcess(left, 'SIGKILL');
     await this.#cni('DEL').catch((error: unknown) => this.#log(String(error)));
@@ -86,6 +89,7 @@ export class PodSandbox {
   }
 
   async #run(): Promise<void> {
+    this.#stopping.signal.throwIfAborted();
     this.#report();
     await this.#attach();
     const { initContainers = [], containers } = this.#pod.spec;

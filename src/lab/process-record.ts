@@ -1,5 +1,5 @@
 // Processes that somebody else may have to end: found again by pid and start time, never by name.
-import { mkdirSync, readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isObject } from '#lib';
 import { readJsonFile, writeJsonFile } from './json-file.ts';
@@ -58,11 +58,23 @@ export function signalProcess(id: ProcessId, signal: NodeJS.Signals, group = fal
 
 export function writeProcessRecord(folder: LabFolder, record: ProcessRecord): void {
   mkdirSync(folder.processes, { recursive: true, mode: 0o700 });
-  writeJsonFile(join(folder.processes, fileName(record.label)), record);
+  writeJsonFile(recordPath(folder, record), record);
 }
 
-function fileName(label: string): string {
-  return `${label.replaceAll('/', '_')}.json`;
+/** Forgets a process that ended. */
+export function removeProcessRecord(
+  folder: LabFolder,
+  record: Pick<ProcessRecord, 'label' | 'pid'>,
+): void {
+  rmSync(recordPath(folder, record), { force: true });
+}
+
+/** By pid too: a pod's next life may begin before the one before it has ended. */
+function recordPath(
+  folder: LabFolder,
+  { label, pid }: Pick<ProcessRecord, 'label' | 'pid'>,
+): string {
+  return join(folder.processes, `${label.replaceAll('/', '_')}.${pid}.json`);
 }
 
 export function readProcessRecords(folder: LabFolder): ProcessRecord[] {
