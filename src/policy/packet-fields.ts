@@ -1,6 +1,6 @@
 // Packets as people and programs write them: a protocol by name or number, ports, ICMP types; all mistakes at once.
 import type { Family } from '#lib';
-import { isIcmp, type Packet, PROTOCOL_NUMBERS } from './packet.ts';
+import { isIcmp, type Packet, PROTOCOL_NUMBERS, protocolName } from './packet.ts';
 
 /** What a packet is but for its ends. */
 export type PacketFields = Omit<Packet, 'to' | 'from'>;
@@ -94,7 +94,7 @@ function readFamily(value: unknown, problems: FieldProblem[]): Family | undefine
 }
 
 function mismatches(written: WrittenPacket, protocol: number): FieldProblem[] {
-  const name = String(written.protocol ?? 'tcp');
+  const name = protocolName(protocol);
   const given = (field: keyof WrittenPacket) => (written[field] ?? undefined) !== undefined;
   if (WITH_PORTS.includes(protocol)) {
     return [

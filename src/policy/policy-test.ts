@@ -2,6 +2,7 @@
 import type { Problem } from '#api';
 import { closestName, isObject } from '#lib';
 import type { Direction, Verdict } from './explanation.ts';
+import { protocolName } from './packet.ts';
 import { type PacketFields, readPacketFields } from './packet-fields.ts';
 
 const API_VERSION = 'tortie.dev/v1';
@@ -165,7 +166,7 @@ function readPackets(
       report(field === 'port' || (both && field === 'protocol') ? at : `${path}.${field}`, message);
     }
     if (!fields) return [];
-    const name = String(protocol).toLowerCase();
+    const name = protocolName(fields.protocol).toLowerCase();
     const traffic = fields.port === undefined ? name : `${name}/${fields.port}`;
     return [{ packet: fields, traffic }];
   });
