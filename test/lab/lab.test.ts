@@ -1,4 +1,4 @@
-// A whole lab with real processes: up, kubectl, probes against explain, flows, a killed agent, pods that come and go, down.
+// A whole lab with real processes: probes against explain, flows, a killed agent, pods that come and go, down.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
