@@ -2,12 +2,17 @@
 import { Command, CommanderError } from 'commander';
 import { addApplyCommand } from './apply-command.ts';
 import { describeFailure, EXIT } from './cli-error.ts';
+import { addConvertCommand } from './convert-command.ts';
 import { addDeleteCommand } from './delete-command.ts';
 import { addExplainCommand } from './explain-command.ts';
 import { addFlowsCommand } from './flows-command.ts';
 import { addGetCommand } from './get-command.ts';
 import { addLabCommands } from './lab-commands.ts';
+import { addLintCommand } from './lint-command.ts';
+import { addMatrixCommand } from './matrix-command.ts';
+import { addTestCommand } from './test-command.ts';
 import type { Terminal } from './terminal.ts';
+import { addValidateCommand } from './validate-command.ts';
 import { addVersionCommand } from './version-command.ts';
 
 /** Where the program is, and what it is. */
@@ -27,6 +32,11 @@ const COMMANDS: readonly AddCommand[] = [
   addApplyCommand,
   addDeleteCommand,
   addExplainCommand,
+  addMatrixCommand,
+  addTestCommand,
+  addLintCommand,
+  addValidateCommand,
+  addConvertCommand,
   addFlowsCommand,
   addLabCommands,
   (program, terminal, { version }) => addVersionCommand(program, terminal, version),
