@@ -25,9 +25,10 @@ export class CommandFailure extends Error {
 
 /** What to print and the exit code; undefined where the error is none of ours, but a fault of the program. */
 export function describeFailure(error: unknown): { message: string; exitCode: number } | undefined {
-  if (error instanceof UsageError || error instanceof InvalidFlowFilter) {
-    return { message: error.message, exitCode: EXIT.usage };
+  if (error instanceof InvalidFlowFilter) {
+    return { message: `Cannot filter flows: ${error.problems.join('; ')}`, exitCode: EXIT.usage };
   }
+  if (error instanceof UsageError) return { message: error.message, exitCode: EXIT.usage };
   if (error instanceof PartyError || error instanceof WorldError) {
     return { message: error.message, exitCode: EXIT.usage };
   }

@@ -1,6 +1,5 @@
 // `tortie lab demo`: the example shop in a lab, watched live, gone with Ctrl-C.
-import { delimiter, join, relative } from 'node:path';
-import { realpathSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kindOf } from '#api';
 import { ApiClient, loadKubeconfig } from '#datastore/client';
@@ -9,6 +8,7 @@ import { existingLabs, LabFolder, requireLabHost, stopLab } from '#lab';
 import { type DemoView, renderDemo } from './demo-view.ts';
 import { listFlows } from './flows-command.ts';
 import { readLabPlan, startOrClean } from './lab-commands.ts';
+import { programName } from './program-name.ts';
 import type { ProgramPlace } from './program.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -102,17 +102,4 @@ function show(terminal: Terminal, view: DemoView): void {
   const { columns: width, rows: height } = process.stdout;
   const lines = renderDemo(view, { width, height, color: true });
   terminal.out(`${HOME}${lines.map((line) => `${line}${CLEAR_LINE}`).join('\n')}${CLEAR_BELOW}`);
-}
-
-/** How a user says this program: `tortie` where that is it, else the way to it from here. */
-function programName(executable: string): string {
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  const found = folders.some((folder) => {
-    try {
-      return realpathSync(join(folder, 'tortie')) === realpathSync(executable);
-    } catch {
-      return false;
-    }
-  });
-  return found ? 'tortie' : relative(process.cwd(), executable) || executable;
 }

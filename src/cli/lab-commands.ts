@@ -24,6 +24,7 @@ import { CommandFailure, UsageError } from './cli-error.ts';
 import { chooseLab, labsOf } from './connection.ts';
 import { runDemo } from './demo.ts';
 import { loadManifestFiles } from './manifest-files.ts';
+import { programName } from './program-name.ts';
 import type { ProgramPlace } from './program.ts';
 import { formatValue, OUTPUTS, readOutput } from './resource-output.ts';
 import { StepReporter } from './step-reporter.ts';
@@ -95,13 +96,14 @@ async function up(flags: UpFlags, terminal: Terminal, place: ProgramPlace): Prom
     process.once(signal, () => interrupted.abort(new CommandFailure(`Stopped by ${signal}`)));
   }
   await startOrClean(flags.name, plan, { terminal, place, signal: interrupted.signal });
+  const program = programName(place.executable);
   const labFlag = labsOf(existingLabs).length > 1 ? ` --lab ${flags.name}` : '';
   terminal.err(`
 Lab ${flags.name} runs. What next:
-  tortie get pods -A${labFlag}
-  tortie flows --follow${labFlag}
-  tortie lab status
-  tortie lab down ${flags.name}
+  ${program} get pods -A${labFlag}
+  ${program} flows --follow${labFlag}
+  ${program} lab status
+  ${program} lab down ${flags.name}
 `);
 }
 

@@ -75,9 +75,8 @@ export async function startLab(options: StartLabOptions): Promise<LabState> {
   const state = await planLab(options);
   writeLabState(folder, state);
   buildUnderlay(state);
-  report(
-    `network: ${nodes} nodes on one bridge${outside.length > 0 ? `, ${outside.length} machines outside` : ''}`,
-  );
+  const machines = outside.length > 0 ? `, outside ${outside.map((it) => it.name).join(', ')}` : '';
+  report(`network: ${nodes} nodes on one bridge${machines}`);
   startKeeper(folder, state);
   const wait = new Wait(folder, options.signal);
   const client = await wait.until('server', SERVER_MS, () => connectTo(folder));
