@@ -58,6 +58,7 @@ test('reports of one end add up; a report without a trace keeps the known one', 
   log.append([flow()], 0);
   const more = { started: 0, completed: 1, live: 0 };
   log.append([flow({ endTime: 9_000, policies: [], connections: more })], 1);
+  log.publish(100_000);
   assert.deepEqual(log.query(), [
     flow({
       endTime: 9_000,
@@ -76,6 +77,7 @@ test('the same ports later, or with another verdict of the same end, are another
   const ended = { started: 1, completed: 1, live: 0 };
   log.append([flow({ startTime: 61_500, endTime: 61_600, connections: ended })], 3);
   log.append([flow({ startTime: 62_000, endTime: 62_600 })], 4);
+  log.publish(100_000);
   assert.deepEqual(
     log.query().map(({ verdict, startTime }) => [verdict, startTime]),
     [
@@ -85,6 +87,14 @@ test('the same ports later, or with another verdict of the same end, are another
       ['allow', 62_000],
     ],
   );
+});
+
+test('what waits for the other end is not listed: it may still be denied there', () => {
+  const log = new FlowLog();
+  log.append([flow()], 0);
+  assert.deepEqual(log.query(), []);
+  log.publish(5_000);
+  assert.equal(log.query().length, 1);
 });
 
 function watch(log: FlowLog): Flow[] {
@@ -157,9 +167,11 @@ test('the ring is bounded, and a limit gives the newest', () => {
   const ports = (flows: readonly Flow[]) => flows.map(({ sourcePort }) => sourcePort);
   assert.equal(log.size, 3);
   assert.equal(log.dropped, 2);
+  log.publish(100_000);
   assert.deepEqual(ports(log.query()), [3, 4, 5]);
   assert.deepEqual(ports(log.query({ limit: 2 })), [4, 5]);
-  log.append([flow({ sourcePort: 1 })], 0);
+  log.append([flow({ sourcePort: 1 })], 100_000);
+  log.publish(200_000);
   assert.deepEqual(ports(log.query()), [4, 5, 1], 'a forgotten connection begins anew');
 });
 
@@ -180,6 +192,7 @@ test('property: denied packets offered are those in the log, in whatever order r
         const packets = { in: 0, out };
         log.append([flow({ ...rest, startTime, endTime: startTime + 500, packets })], startTime);
       }
+      log.publish(100_000);
       const denied = log.query({ verdict: 'deny' });
       assert.equal(
         denied.reduce((sum, { packets }) => sum + packets.out, 0),

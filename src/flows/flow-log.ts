@@ -58,12 +58,16 @@ export class FlowLog {
     this.publish(nowMs);
   }
 
-  /** Matching flows, oldest first; of more than the filter's limit, the newest. */
+  /**
+   * Matching flows, oldest first; of more than the filter's limit, the newest. A flow that waits for the
+   * report of its other end is not among them: what one end allowed the other may have denied.
+   */
   query(filter: FlowFilter = {}): Flow[] {
     const { limit = Number.POSITIVE_INFINITY } = filter;
     const found: Flow[] = [];
     for (const joined of [...this.#flows.values()].reverse()) {
       if (found.length >= limit) break;
+      if (joined.publishedMs === undefined) continue;
       const flow = joined.flow();
       if (matchesFlow(filter, flow)) found.push(flow);
     }
