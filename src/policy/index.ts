@@ -1,4 +1,14 @@
 // The door of policy: may this packet pass, and why. The reference that every data plane is judged by.
+export { diffResources } from './diff/diff-resources.ts';
+export type {
+  FlowGroup,
+  FlowJudgement,
+  FlowParties,
+  FlowTraffic,
+  IcmpRange,
+  NotCompared,
+  PolicyDiff,
+} from './diff/policy-diff.ts';
 export { evaluate } from './evaluate.ts';
 export {
   type Direction,

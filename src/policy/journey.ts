@@ -117,18 +117,21 @@ function isToOwnHost(journey: Journey, workload: Workload): boolean {
   return destination.type === 'outside' && isLinkScoped(traffic.destination.address);
 }
 
-const LINK_SCOPES = ['fe80::/10', 'ff02::/16'].flatMap((text) => parsePrefix(text) ?? []);
+export const LINK_SCOPES = ['fe80::/10', 'ff02::/16'].flatMap((text) => parsePrefix(text) ?? []);
 
 /** On a pod's link there is nobody but its host. */
 function isLinkScoped(address: Address): boolean {
   return LINK_SCOPES.some((prefix) => prefixContains(prefix, address));
 }
 
-/** Multicast listener and neighbour discovery, as far as pods send it (spec 02: ICMPv6 workload bypass). */
-function isNeighbourDiscovery(traffic: Traffic): boolean {
-  const { icmpv6 } = PROTOCOL_NUMBERS;
-  const types = [130, 131, 132, 133, 135, 136];
-  return traffic.protocol === icmpv6 && types.includes(traffic.icmp?.type ?? -1);
+/**
+ * ICMPv6 types of multicast listener and neighbour discovery, as far as pods send it (spec 02: ICMPv6 workload
+ * bypass).
+ */
+export const NEIGHBOUR_DISCOVERY: readonly number[] = [130, 131, 132, 133, 135, 136];
+
+function isNeighbourDiscovery({ protocol, icmp }: Traffic): boolean {
+  return protocol === PROTOCOL_NUMBERS.icmpv6 && NEIGHBOUR_DISCOVERY.includes(icmp?.type ?? -1);
 }
 
 function forbiddenEncapsulation(
@@ -191,7 +194,13 @@ function hostIngress(journey: Journey, node: string, walk: Walk): Decision {
   return walkHostIngress(hostPolicy(journey, endpoint, 'ingress'), walk, walk, 'host');
 }
 
-function wildcardEndpoint(world: World, node: string | undefined): HostEndpointObject | undefined {
+type HostsOf = Pick<World, 'hosts' | 'hostEndpoints'>;
+
+/** The `*` host endpoint of a node. */
+export function wildcardEndpoint(
+  world: HostsOf,
+  node: string | undefined,
+): HostEndpointObject | undefined {
   return world.hostEndpoints.find((it) => it.node === node && it.interfaceName === '*');
 }
 
@@ -199,8 +208,8 @@ function wildcardEndpoint(world: World, node: string | undefined): HostEndpointO
  * The host endpoint of the interface that joins the host to the others. Interfaces are not resources, so it is
  * told by the address: a named endpoint that expects it, else one that expects none, else `*`.
  */
-function mainEndpoint(
-  world: World,
+export function mainEndpoint(
+  world: HostsOf,
   node: string | undefined,
   named?: Address,
 ): HostEndpointObject | undefined {
