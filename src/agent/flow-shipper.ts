@@ -63,7 +63,8 @@ export class FlowShipper {
       this.#failing = false;
       return true;
     } catch (error) {
-      if (!this.#failing) this.#options.log(`Cannot ship flow records, keeping them: ${error}`);
+      if (!this.#failing)
+        this.#options.log(`Cannot ship flow records, keeping them: ${String(error)}`);
       this.#failing = true;
       return false;
     }

@@ -77,7 +77,7 @@ export class StatusReporter {
       await this.#options.send(status);
       this.#failing = false;
     } catch (error) {
-      if (!this.#failing) this.#options.log(`Cannot report status, trying again: ${error}`);
+      if (!this.#failing) this.#options.log(`Cannot report status, trying again: ${String(error)}`);
       this.#failing = true;
     }
     this.#timer = undefined;

@@ -62,7 +62,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   mkdirSync(options.runDir, { recursive: true, mode: 0o700 });
   for (const [path, value] of SYSCTLS) writeSysctlInNamespace(currentNamespace(), path, value);
 
-  const client = new ApiClient(await loadKubeconfig(options.kubeconfig));
+  const client = new ApiClient(loadKubeconfig(options.kubeconfig));
   const calc = new CalcGraph(options.name);
   const directory = new Directory();
   const pools = new PoolSelection(options.name);
@@ -129,7 +129,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   reporter.stop();
   await flows.stop();
   dataplane.close();
-  client.close();
+  await client.close();
 }
 
 /** The agent's status object is made at the first report; a server takes a status only by itself. */
