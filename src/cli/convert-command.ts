@@ -3,12 +3,16 @@ import type { Command } from 'commander';
 import {
   type ClusterNetworkPolicy,
   enforcedClusterPolicy,
+  type EntityRule,
   type KubernetesNetworkPolicy,
   type KubernetesNode,
   kubernetesPolicyToCalico,
+  type NetworkPolicySpec,
   type Resource,
+  type Rule,
   validateResource,
 } from '#api';
+import { type Family, parsePrefix } from '#lib';
 import { UsageError } from './cli-error.ts';
 import { loadManifestFiles } from './manifest-files.ts';
 import { formatValue, readOutput } from './resource-output.ts';
@@ -87,7 +91,11 @@ function convertOne(resource: Resource, place: Place): Resource[] {
     place.warn(resource, 'has no rules that can be converted, and so does nothing; left out');
     return [];
   }
-  const named = { ...policy, metadata: metadataOf(resource, policy.metadata.name) };
+  const named = {
+    ...policy,
+    metadata: metadataOf(resource, policy.metadata.name),
+    spec: oneFamilyARule(policy.spec),
+  };
   if (isFreeName(named, place)) return [named];
   const { name } = named.metadata;
   const other = isKubernetesPolicy(resource)
@@ -95,6 +103,48 @@ function convertOne(resource: Resource, place: Place): Resource[] {
     : `kcnp-${name.replaceAll('.', '-')}`;
   place.warn(resource, `is named ${other} now: Calico has no place for the name`);
   return [{ ...named, metadata: { ...named.metadata, name: other } }];
+}
+
+/** Calico wants the networks of a rule to be of one family. */
+function oneFamilyARule<S extends NetworkPolicySpec>(spec: S): S {
+  const split = (rules: readonly Rule[]) => rules.flatMap(familiesApart);
+  return {
+    ...spec,
+    ...(spec.ingress && { ingress: split(spec.ingress) }),
+    ...(spec.egress && { egress: split(spec.egress) }),
+  };
+}
+
+const NETS = ['nets', 'notNets'] as const;
+
+/** A rule whose networks are of both families as a rule for each: it matches the same packets. */
+function familiesApart(rule: Rule): Rule[] {
+  const { source = {}, destination = {} } = rule;
+  const lists = [source, destination].flatMap((entity) => NETS.map((field) => entity[field] ?? []));
+  const families = new Set(lists.flat().map((net) => parsePrefix(net)?.family));
+  if (families.size < 2) return [rule];
+  return ([4, 6] as const)
+    .filter((family) =>
+      lists.every((nets) => nets.length === 0 || ofFamily(nets, family).length > 0),
+    )
+    .map((ipVersion) => ({
+      ...rule,
+      ipVersion,
+      source: entityOf(source, ipVersion),
+      destination: entityOf(destination, ipVersion),
+    }));
+}
+
+function entityOf(entity: EntityRule, family: Family): EntityRule {
+  const lists = NETS.flatMap((field) => {
+    const nets = entity[field];
+    return nets === undefined ? [] : [[field, ofFamily(nets, family)] as const];
+  });
+  return { ...entity, ...Object.fromEntries(lists) };
+}
+
+function ofFamily(nets: readonly string[], family: Family): string[] {
+  return nets.filter((net) => parsePrefix(net)?.family === family);
 }
 
 function isFreeName(policy: Resource, { taken }: Place): boolean {
