@@ -1,6 +1,8 @@
 // The formats that schemas give to texts: each says what is wrong with a text, or nothing.
 import { type Family, formatPrefix, maskPrefix, parseAddress, parsePrefix } from '#lib';
 import { parseSelector, SelectorError, type SelectorNode } from '#selector';
+import { parseDuration } from './duration.ts';
+import { readAsNumber } from './number-or-text.ts';
 import { quoted } from './problem.ts';
 
 type Format = (text: string) => string | undefined;
@@ -10,8 +12,6 @@ const SUBDOMAIN = new RegExp(`^${LABEL}(\\.${LABEL})*$`);
 const QUALIFIED_NAME = /^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$/;
 const LABEL_VALUE = /^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$/;
 const PORT_NAME = /^[A-Za-z0-9_.-]{1,128}$/;
-/** Go's durations. */
-const DURATION = /^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$/;
 const SUBDOMAIN_MAX = 253;
 
 /** Problem of a text in a format; an unknown format is a mistake of ours. */
@@ -31,7 +31,7 @@ const FORMATS: Readonly<Record<string, Format>> = {
   'as-number': asNumber,
   community,
   duration: (text) =>
-    text !== '' && DURATION.test(text)
+    parseDuration(text) !== undefined
       ? undefined
       : `${quoted(text)} is no duration; write it like "90s" or "1h30m"`,
   network: (text) => (parsePrefix(text) ? undefined : `${quoted(text)} is no CIDR or IP address`),
@@ -85,9 +85,7 @@ function peerAddress(text: string): string | undefined {
 }
 
 function asNumber(text: string): string | undefined {
-  const parts = text.split('.').map((part) => (/^\d{1,10}$/.test(part) ? Number(part) : Infinity));
-  const most = parts.length === 2 ? 0xffff : 0xffffffff;
-  if (parts.length <= 2 && parts.every((part) => part <= most)) return undefined;
+  if (readAsNumber(text) !== undefined) return undefined;
   return `${quoted(text)} is no AS number: use 0 to 4294967295, or high.low`;
 }
 

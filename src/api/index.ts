@@ -37,7 +37,21 @@ export {
   type ManifestProblem,
   type Manifests,
 } from './load-manifests.ts';
+export * from './number-or-text.ts';
 export { type OpenApiSchema, openApiSchema } from './open-api.ts';
+export { parametersInConfiguration } from './parameters/configuration-parameters.ts';
+export type { Parameter, ParameterTrait, ParameterValue } from './parameters/parameter.ts';
+export { defaultValue } from './parameters/parameter.ts';
+export {
+  AGENT_PARAMETERS,
+  openStackActive,
+  type ParameterProblem,
+  type ParameterSource,
+  parametersInEnvironment,
+  parametersInFile,
+  type ResolvedParameters,
+  resolveParameters,
+} from './parameters/resolve-parameters.ts';
 export { type ValidatedResource, validateResource } from './validate-resource.ts';
 export * from './bgp-configuration.ts';
 export * from './bgp-filter.ts';

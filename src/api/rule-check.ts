@@ -2,6 +2,7 @@
 import { type Family, formatPrefix, maskPrefix, parsePrefix } from '#lib';
 import type { Problem } from './kind.ts';
 import { annotationProblems } from './metadata-check.ts';
+import { protocolHasPorts } from './number-or-text.ts';
 import { caution, fault, quoted } from './problem.ts';
 import type { EntityRule, Icmp, Port, Protocol, Rule } from './rule.ts';
 
@@ -13,7 +14,6 @@ export interface RulePlace {
   readonly namespaced: boolean;
 }
 
-const WITH_PORTS: readonly Protocol[] = ['TCP', 'UDP', 'SCTP', 6, 17, 132];
 const ICMP_FAMILY = new Map<Protocol, Family>([
   ['ICMP', 4],
   [1, 4],
@@ -129,7 +129,7 @@ function portProblems(rule: Rule, entity: EntityRule, path: string): Problem[] {
       const message = `${quoted(ports[index])} needs a protocol; add protocol TCP, UDP or SCTP to the rule`;
       return [fault(`${path}.${field}[${index}]`, message)];
     }
-    if (ports.length === 0 || WITH_PORTS.includes(protocol)) return [];
+    if (ports.length === 0 || protocolHasPorts(protocol)) return [];
     return [
       fault(`${path}.${field}`, `protocol ${quoted(protocol)} has no ports; use TCP, UDP or SCTP`),
     ];

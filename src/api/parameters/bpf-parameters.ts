@@ -1,0 +1,123 @@
+// Parameters of the agent's eBPF data plane.
+import { interfaceWildcards, networks, pairs, portRange } from './list-parsers.ts';
+import { type Parameter, parameter } from './parameter.ts';
+import { boolean, integer, oneOf, regexp, seconds, toggle } from './text-parsers.ts';
+
+export const BPF_PARAMETERS: readonly Parameter[] = [
+  parameter(['BPFAttachType', 'bpfAttachType'], oneOf('Netkit', 'TCX', 'TC'), 'Netkit', 'required'),
+  parameter(['BPFCTLBLogFilter', 'bpfCTLBLogFilter'], oneOf('all')),
+  parameter(
+    ['BPFConnectTimeLoadBalancing', 'bpfConnectTimeLoadBalancing'],
+    oneOf('Disabled', 'Enabled', 'TCP'),
+    'TCP',
+    'required',
+  ),
+  parameter(['BPFConnectTimeLoadBalancingEnabled', 'bpfConnectTimeLoadBalancingEnabled'], boolean),
+  parameter(
+    ['BPFConntrackCleanupMode', 'bpfConntrackMode'],
+    oneOf('Auto', 'BPFProgram', 'Userspace'),
+    'Auto',
+  ),
+  parameter(
+    ['BPFConntrackLogLevel', 'bpfConntrackLogLevel'],
+    oneOf('debug', 'off'),
+    'off',
+    'required',
+  ),
+  parameter(
+    ['BPFConntrackTimeouts', 'bpfConntrackTimeouts'],
+    pairs,
+    'CreationGracePeriod=10s,TCPSynSent=20s,TCPEstablished=1h,TCPFinsSeen=Auto,TCPResetSeen=40s,' +
+      'UDPTimeout=60s,GenericTimeout=10m,ICMPTimeout=5s',
+  ),
+  parameter(['BPFDSROptoutCIDRs', 'bpfDSROptoutCIDRs'], networks),
+  parameter(
+    ['BPFDataIfacePattern', 'bpfDataIfacePattern'],
+    regexp,
+    '^((en|wl|ww|sl|ib)[Popsx].*|(eth|wlan|wwan|bond).*)',
+  ),
+  parameter(['BPFDisableGROForIfaces', 'bpfDisableGROForIfaces'], regexp),
+  parameter(['BPFDisableUnprivileged', 'bpfDisableUnprivileged'], boolean, 'true'),
+  parameter(['BPFEnabled', 'bpfEnabled'], boolean, 'false'),
+  parameter(
+    ['BPFEnforceRPF', 'bpfEnforceRPF'],
+    oneOf('Disabled', 'Loose', 'Strict'),
+    'Loose',
+    'required',
+  ),
+  parameter(['BPFExcludeCIDRsFromNAT', 'bpfExcludeCIDRsFromNAT'], networks),
+  parameter(['BPFExportBufferSizeMB', 'bpfExportBufferSizeMB'], integer(), '1', 'required'),
+  parameter(['BPFExtToServiceConnmark', 'bpfExtToServiceConnmark'], integer(), '0'),
+  parameter(
+    ['BPFExternalServiceMode', 'bpfExternalServiceMode'],
+    oneOf('dsr', 'tunnel'),
+    'tunnel',
+    'required',
+  ),
+  parameter(
+    ['BPFForceTrackPacketsFromIfaces', 'bpfForceTrackPacketsFromIfaces'],
+    interfaceWildcards,
+    'docker+',
+  ),
+  parameter(['BPFHostConntrackBypass', 'bpfHostConntrackBypass'], boolean, 'false'),
+  parameter(
+    ['BPFHostNetworkedNATWithoutCTLB', 'bpfHostNetworkedNATWithoutCTLB'],
+    toggle,
+    'Enabled',
+    'required',
+  ),
+  parameter(['BPFIPFragTimeout', 'bpfIPFragTimeout'], seconds, '0'),
+  parameter(['BPFIPFragmentReassemblyEnabled', 'bpfIPFragmentReassemblyEnabled'], boolean, 'true'),
+  parameter(['BPFJITHardening', 'bpfJITHardening'], oneOf('Auto', 'Strict'), 'Auto', 'required'),
+  parameter(['BPFKubeProxyHealthzPort', 'bpfKubeProxyHealthzPort'], integer(), '10256'),
+  parameter(
+    ['BPFKubeProxyIptablesCleanupEnabled', 'bpfKubeProxyIptablesCleanupEnabled'],
+    boolean,
+    'true',
+  ),
+  parameter(['BPFKubeProxyMinSyncPeriod', 'bpfKubeProxyMinSyncPeriod'], seconds, '1'),
+  parameter(['BPFL3IfacePattern', 'bpfL3IfacePattern'], regexp),
+  parameter(['BPFLogFilters', 'bpfLogFilters'], pairs),
+  parameter(['BPFLogLevel', 'bpfLogLevel'], oneOf('debug', 'info', 'off'), 'off', 'required'),
+  parameter(
+    ['BPFMaglevMaxEndpointsPerService', 'bpfMaglevMaxEndpointsPerService'],
+    integer(1, 3000),
+    '100',
+  ),
+  parameter(['BPFMaglevMaxServices', 'bpfMaglevMaxServices'], integer(1, 3000), '100'),
+  parameter(['BPFMapSizeConntrack', 'bpfMapSizeConntrack'], integer(), '512000', 'required'),
+  parameter(
+    ['BPFMapSizeConntrackCleanupQueue', 'bpfMapSizeConntrackCleanupQueue'],
+    integer(),
+    '100000',
+    'required',
+  ),
+  parameter(
+    ['BPFMapSizeConntrackScaling', 'bpfMapSizeConntrackScaling'],
+    oneOf('Disabled', 'DoubleIfFull'),
+    'DoubleIfFull',
+    'required',
+  ),
+  parameter(['BPFMapSizeIPSets', 'bpfMapSizeIPSets'], integer(), '1048576', 'required'),
+  parameter(['BPFMapSizeIfState', 'bpfMapSizeIfState'], integer(), '1000', 'required'),
+  parameter(['BPFMapSizeNATAffinity', 'bpfMapSizeNATAffinity'], integer(), '65536', 'required'),
+  parameter(['BPFMapSizeNATBackend', 'bpfMapSizeNATBackend'], integer(), '262144', 'required'),
+  parameter(['BPFMapSizeNATFrontend', 'bpfMapSizeNATFrontend'], integer(), '65536', 'required'),
+  parameter(['BPFMapSizePerCPUConntrack', 'bpfMapSizePerCpuConntrack'], integer(), '0'),
+  parameter(['BPFMapSizeRoute', 'bpfMapSizeRoute'], integer(), '262144', 'required'),
+  parameter(
+    ['BPFOverlayHostSourceIP', 'bpfOverlayHostSourceIP'],
+    oneOf('HostAddress', 'TunnelAddress'),
+    'TunnelAddress',
+    'required',
+  ),
+  parameter(['BPFPSNATPorts', 'bpfPSNATPorts'], portRange, '20000:29999'),
+  parameter(['BPFPolicyDebugEnabled', 'bpfPolicyDebugEnabled'], boolean, 'true'),
+  parameter(['BPFProfiling', 'bpfProfiling'], toggle, 'Disabled', 'required'),
+  parameter(
+    ['BPFRedirectToPeer', 'bpfRedirectToPeer'],
+    oneOf('Disabled', 'Enabled', 'L2Only'),
+    'Enabled',
+    'required',
+  ),
+];
