@@ -1,6 +1,7 @@
 // The flows that change, as products of sets of parties and a set of packets, with what decided them.
 import { nodeRelations, type RelationsOptions } from './node-relation.ts';
-import type { HalfChange, HalfChanges, Relation } from './half-changes.ts';
+import type { Direction } from '../explanation.ts';
+import type { Flip, HalfChange, HalfChanges, Relation, SelfGroup } from './half-changes.ts';
 import type { PartyClass } from './party-classes.ts';
 import { at, Identities } from './set-atoms.ts';
 import type { TrafficSpace } from './traffic-space.ts';
@@ -45,8 +46,33 @@ interface Bucket {
   readonly steady: Set<HalfChange>;
 }
 
+type Buckets = Map<number, Bucket>;
+
 interface OpenProduct extends Bucket {
   readonly outer: PartyClass[];
+}
+
+/** Joins buckets that are equal but for the outer class. */
+class ProductList {
+  readonly #byKey = new Map<string, OpenProduct[]>();
+  readonly all: OpenProduct[] = [];
+
+  add(bucket: Bucket, outer: PartyClass): void {
+    const { cause, packets, relation, inner } = bucket;
+    const hash = inner.reduce((sum, it) => (Math.imul(sum, 31) + it) | 0, 0);
+    const key = `${cause} ${packets} ${relation} ${inner.length} ${hash}`;
+    const alike = this.#byKey.get(key) ?? [];
+    this.#byKey.set(key, alike);
+    const same = alike.find((it) => it.inner.every((one, index) => one === inner[index]));
+    if (same) {
+      same.outer.push(outer);
+      for (const change of bucket.steady) same.steady.add(change);
+    } else {
+      const product = { ...bucket, outer: [outer] };
+      alike.push(product);
+      this.all.push(product);
+    }
+  }
 }
 
 /** Finds every changed flow between classes of parties. */
@@ -75,23 +101,16 @@ export class ChangedFlows {
     return [...this.#pass('egress'), ...this.#pass('ingress')];
   }
 
-  #pass(direction: 'egress' | 'ingress'): FlowProduct[] {
-    const products = new Map<string, OpenProduct>();
-    const lists = new Identities();
-    for (const outer of this.#classes) {
-      if (!this.#mayFlip(outer, direction)) continue;
-      for (const bucket of this.#buckets(outer, direction)) {
-        const { cause, packets, relation, inner } = bucket;
-        const key = `${cause} ${packets} ${relation} ${lists.of(inner.join(','))}`;
-        const product = products.get(key);
-        if (!product) products.set(key, { ...bucket, outer: [outer] });
-        else {
-          product.outer.push(outer);
-          for (const change of bucket.steady) product.steady.add(change);
-        }
+  #pass(direction: Direction): FlowProduct[] {
+    const products = new ProductList();
+    const outers = this.#classes.filter((it) => this.#mayFlip(it, direction));
+    for (let start = 0; start < outers.length; start += TOGETHER) {
+      const together = outers.slice(start, start + TOGETHER);
+      for (const [outer, buckets] of this.#buckets(together, direction)) {
+        for (const bucket of buckets.values()) products.add(bucket, outer);
       }
     }
-    return [...products.values()].map((product) => {
+    return products.all.map((product) => {
       const inner = product.inner.map((index) => at(this.#classes, index));
       const [sources, destinations] =
         direction === 'egress' ? [product.outer, inner] : [inner, product.outer];
@@ -107,87 +126,127 @@ export class ChangedFlows {
     });
   }
 
-  #mayFlip(party: PartyClass, direction: 'egress' | 'ingress'): boolean {
+  #mayFlip(party: PartyClass, direction: Direction): boolean {
     if (party.kind === 'outside') return false;
-    if (this.#changes.isAffected(party, direction)) return true;
+    if (this.#changes.group(party, direction).affected) return true;
     const { anyMoved, hostEndpoints } = this.#options;
     if (!anyMoved) return false;
     return hostEndpoints || party.members.some((it) => it.nodeBefore !== it.nodeAfter);
   }
 
-  #buckets(outer: PartyClass, direction: 'egress' | 'ingress'): Iterable<Bucket> {
-    const buckets = new Map<string, Bucket>();
+  /** Of several outer classes at once: what all of them ask of one inner class lies side by side in memory. */
+  #buckets(outers: readonly PartyClass[], direction: Direction): Map<PartyClass, Buckets> {
+    const found = new Map(outers.map((outer): [PartyClass, Buckets] => [outer, new Map()]));
     for (const inner of this.#classes) {
-      if (inner.family !== outer.family) continue;
-      const [source, destination] = direction === 'egress' ? [outer, inner] : [inner, outer];
-      const relations = nodeRelations(source, destination, this.#options);
-      const found = relations.map((relation) =>
-        this.#found(source, destination, relation ?? 0, direction),
-      );
-      for (const [index, list] of found.entries()) {
-        for (const item of list) {
-          const everywhere = found.every((other) => other.some((it) => sameFlows(it, item)));
-          add(buckets, item, everywhere ? undefined : relations[index], inner.index);
-        }
+      for (const [outer, buckets] of found) {
+        const group = this.#changes.group(outer, direction);
+        if (inner.family !== outer.family || !this.#flips(group, inner)) continue;
+        this.#compare(group, [outer, inner], buckets);
       }
     }
-    return buckets.values();
+    return found;
   }
 
-  /** Flows in which the half of this direction flips; for ingress only those in which egress does not. */
+  #compare(
+    group: SelfGroup,
+    pair: readonly [outer: PartyClass, inner: PartyClass],
+    buckets: Buckets,
+  ): void {
+    const [outer, inner] = pair;
+    const [source, destination] = group.direction === 'egress' ? pair : [inner, outer];
+    const relations = nodeRelations(source, destination, this.#options);
+    if (relations.length === 1) {
+      for (const item of this.#found(group, pair, relations[0] ?? 0)) {
+        add(buckets, item, undefined, inner.index);
+      }
+      return;
+    }
+    const found = relations.map((relation) => this.#found(group, pair, relation ?? 0));
+    for (const [index, list] of found.entries()) {
+      for (const item of list) {
+        const everywhere = found.every((other) => other.some((it) => sameFlows(it, item)));
+        add(buckets, item, everywhere ? undefined : relations[index], inner.index);
+      }
+    }
+  }
+
+  /** Whether the half flips towards the peer in any relation that there can be. */
+  #flips(group: SelfGroup, peer: PartyClass): boolean {
+    const relations = this.#options.anyMoved ? ALL_RELATIONS : SETTLED_RELATIONS;
+    for (const relation of relations) {
+      if (this.#changes.of(group, peer, relation).flips.length > 0) return true;
+    }
+    return false;
+  }
+
+  /** Flows in which the group's half flips; for ingress only those in which egress does not. */
   #found(
-    source: PartyClass,
-    destination: PartyClass,
+    group: SelfGroup,
+    [own, peer]: readonly [PartyClass, PartyClass],
     relation: Relation,
-    direction: 'egress' | 'ingress',
-  ): Found[] {
-    const own = direction === 'egress' ? source : destination;
-    const peer = direction === 'egress' ? destination : source;
-    const flipping = this.#changes.of(own, direction, peer, relation);
-    if (flipping.flips.length === 0) return [];
-    const otherDirection = direction === 'egress' ? 'ingress' : 'egress';
-    const other = this.#changes.of(peer, otherDirection, own, relation);
+  ): readonly Found[] {
+    const { flips } = this.#changes.of(group, peer, relation);
+    const { direction } = group;
+    const otherGroup = this.#changes.group(peer, direction === 'egress' ? 'ingress' : 'egress');
+    const other = this.#changes.of(otherGroup, own, relation);
+    if (other.steady === 0 && other.flips.length === 0) return NOTHING;
     const found: Found[] = [];
-    for (const { opens, before, after, packets } of flipping.flips) {
-      const alone = this.#space.and(packets, other.steady);
+    for (const flip of flips) {
+      const alone = this.#space.and(flip.packets, other.steady);
       if (alone !== 0) {
-        const cause = this.#cause({ opens, [direction]: { before, after } });
-        found.push({ cause, packets: alone, steady: other });
+        found.push({ cause: this.#cause(direction, flip), packets: alone, steady: other });
       }
       if (direction === 'ingress') continue;
-      for (const flip of other.flips) {
-        if (flip.opens !== opens) continue;
-        const both = this.#space.and(packets, flip.packets);
+      for (const otherFlip of other.flips) {
+        if (otherFlip.opens !== flip.opens) continue;
+        const both = this.#space.and(flip.packets, otherFlip.packets);
         if (both === 0) continue;
-        const ingress = { before: flip.before, after: flip.after };
-        const cause = this.#cause({ opens, egress: { before, after }, ingress });
+        const cause = this.#cause(direction, flip, otherFlip);
         found.push({ cause, packets: both, steady: undefined });
       }
     }
     return found;
   }
 
-  #cause(cause: Cause): number {
-    const { opens, egress, ingress } = cause;
-    const text = (deciders: Deciders | undefined) =>
-      deciders ? `${deciders.before}>${deciders.after}` : '';
-    const identity = this.#causeIdentities.of(`${opens} ${text(egress)} ${text(ingress)}`);
-    this.#causes[identity] ??= cause;
+  /** Either half may flip alone; both flip only in the pass over egress. */
+  #cause(direction: Direction, flip: Flip, ingressFlip?: Flip): number {
+    const other = ingressFlip ? `${ingressFlip.before}>${ingressFlip.after}` : '';
+    const key = `${direction} ${flip.opens} ${flip.before}>${flip.after} ${other}`;
+    const identity = this.#causeIdentities.of(key);
+    this.#causes[identity] ??= {
+      opens: flip.opens,
+      [direction]: decidersOf(flip),
+      ...(ingressFlip ? { ingress: decidersOf(ingressFlip) } : {}),
+    };
     return identity;
   }
 }
+
+/** Outer classes that are compared in one go. */
+const TOGETHER = 32;
+
+const NOTHING: readonly Found[] = [];
+const SETTLED_RELATIONS: readonly Relation[] = [0, 3];
+const ALL_RELATIONS: readonly Relation[] = [0, 1, 2, 3];
+
+function decidersOf({ before, after }: Flip): Deciders {
+  return { before, after };
+}
+
+/** Above every identity of a set of packets. */
+const PACKETS_MAX = 2 ** 26;
 
 function sameFlows(left: Found, right: Found): boolean {
   return left.cause === right.cause && left.packets === right.packets;
 }
 
 function add(
-  buckets: Map<string, Bucket>,
+  buckets: Buckets,
   { cause, packets, steady }: Found,
   relation: Relation | undefined,
   inner: number,
 ): void {
-  const key = `${cause} ${packets} ${relation}`;
+  const key = (cause * 5 + (relation ?? 4)) * PACKETS_MAX + packets;
   const bucket = buckets.get(key) ?? { cause, packets, relation, inner: [], steady: new Set() };
   buckets.set(key, bucket);
   if (bucket.inner.at(-1) !== inner) bucket.inner.push(inner);

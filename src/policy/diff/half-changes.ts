@@ -51,12 +51,15 @@ export class HalfTable {
 }
 
 /** Endpoints that are judged alike in one direction, whoever the peer. */
-interface SelfGroup {
+export interface SelfGroup {
   readonly direction: Direction;
-  /** Whether rules or who is in their sets changed. */
+  /** One of them, which stands for all. */
+  readonly self: PartyClass;
+  /** Whether any peer can be judged differently after the change, all staying where they are. */
   readonly affected: boolean;
   readonly blocks: PeerBlocks;
-  readonly changes: Map<number, HalfChange>;
+  /** By block of the peer × 4 + relation. */
+  readonly changes: (HalfChange | undefined)[];
 }
 
 export interface HalfTools {
@@ -81,46 +84,37 @@ export class HalfChanges {
     this.#unstableAtoms = new Set([...tools.unstable].map((mark) => tools.atoms.markOf(mark).atom));
   }
 
-  /** Whether any peer can be judged differently after the change, all staying where they are. */
-  isAffected(self: PartyClass, direction: Direction): boolean {
-    return this.#group(self, direction).affected;
-  }
-
-  of(self: PartyClass, direction: Direction, peer: PartyClass, relation: Relation): HalfChange {
-    const group = this.#group(self, direction);
+  /** How the half of a group's endpoints changes towards a peer. */
+  of(group: SelfGroup, peer: PartyClass, relation: Relation): HalfChange {
     const key = (group.blocks.ofClass[peer.index] ?? 0) * 4 + relation;
-    const known = group.changes.get(key);
-    if (known) return known;
-    const change = this.#compare(group, self, peer, relation);
-    group.changes.set(key, change);
-    return change;
+    return (group.changes[key] ??= this.#compare(group, peer, relation));
   }
 
-  #group(self: PartyClass, direction: Direction): SelfGroup {
-    const known = this.#ofClass[direction][self.index];
-    if (known) return known;
+  group(self: PartyClass, direction: Direction): SelfGroup {
+    return (this.#ofClass[direction][self.index] ??= this.#groupOf(self, direction));
+  }
+
+  #groupOf(self: PartyClass, direction: Direction): SelfGroup {
     const before = self.before.judges[direction];
     const after = self.after.judges[direction];
-    const { partitions } = this.#tools;
-    const own = [ownMarks(self.before, before), ownMarks(self.after, after)].map((marks) =>
-      marks(this.#tools.atoms).join(','),
-    );
-    const key = `${direction} ${self.family} ${self.kind} ${before.identity} ${after.identity} ${own.join(' ')}`;
+    const { partitions, atoms } = this.#tools;
+    const own = [ownMarks(self.before, before, atoms), ownMarks(self.after, after, atoms)];
+    const judges = `${before.identity} ${after.identity}`;
+    const key = `${direction} ${self.family} ${self.kind} ${judges} ${own.join(' ')}`;
     const isUnstable = (atom: number) => this.#unstableAtoms.has(atom);
     const group = this.#groups.get(key) ?? {
       direction,
+      self,
       affected: before !== after || [...before.ownAtoms, ...before.peerAtoms].some(isUnstable),
       blocks: partitions.blocks(before, after),
-      changes: new Map(),
+      changes: [],
     };
     this.#groups.set(key, group);
-    this.#ofClass[direction][self.index] = group;
     return group;
   }
 
   #compare(
-    { direction, affected }: SelfGroup,
-    self: PartyClass,
+    { direction, self, affected }: SelfGroup,
     peer: PartyClass,
     relation: Relation,
   ): HalfChange {
@@ -162,12 +156,14 @@ export class HalfChanges {
 }
 
 /** The marks of the endpoint itself that its judge asks for. */
-function ownMarks(standing: Standing, judge: { readonly ownAtoms: readonly number[] }) {
-  return (atoms: AtomTable): number[] => {
-    if (judge.ownAtoms.length === 0) return [];
-    const asked = new Set(judge.ownAtoms);
-    return standing.marks.filter((mark) => asked.has(atoms.markOf(mark).atom));
-  };
+function ownMarks(
+  { marks }: Standing,
+  { ownAtoms }: { readonly ownAtoms: readonly number[] },
+  atoms: AtomTable,
+): number[] {
+  if (ownAtoms.length === 0) return [];
+  const asked = new Set(ownAtoms);
+  return marks.filter((mark) => asked.has(atoms.markOf(mark).atom));
 }
 
 type Party = readonly [party: PartyClass, standing: Standing];

@@ -27,10 +27,10 @@ export function nodeRelations(
     for (const to of destination.members) {
       if (from.place === to.place) continue;
       found.add(relationOf(from, to));
-      if (found.size === most) return [...found].sort();
+      if (found.size === most) return [...found];
     }
   }
-  return [...found].sort();
+  return [...found];
 }
 
 const ANY = [undefined];

@@ -5,8 +5,7 @@ import type { Judge } from './programs.ts';
 
 /** Block of each class, by the class's index. */
 export interface PeerBlocks {
-  readonly ofClass: Int32Array;
-  readonly count: number;
+  readonly ofClass: Uint16Array | Int32Array;
 }
 
 /** The blocks of a judge before and after a change together. */
@@ -15,7 +14,7 @@ export class PeerPartitions {
   readonly #atoms: AtomTable;
   /** Indexes of the classes with a mark before or after. */
   readonly #having: Readonly<Record<'before' | 'after', number[][]>> = { before: [], after: [] };
-  readonly #start: PeerBlocks;
+  readonly #start: { readonly ofClass: Int32Array; readonly count: number };
   readonly #known = new Map<string, PeerBlocks>();
 
   constructor(classes: readonly PartyClass[], atoms: AtomTable) {
@@ -29,7 +28,7 @@ export class PeerPartitions {
     this.#start = this.#byKind();
   }
 
-  #byKind(): PeerBlocks {
+  #byKind(): { ofClass: Int32Array; count: number } {
     const blocks = new Map<string, number>();
     const ofClass = new Int32Array(this.#classes.length);
     for (const { index, family, kind, linkScoped } of this.#classes) {
@@ -57,10 +56,24 @@ export class PeerPartitions {
         }
       }
     }
-    const blocks = { ofClass, count };
+    const blocks = renumbered(ofClass, count);
     this.#known.set(key, blocks);
     return blocks;
   }
+}
+
+/** The same blocks, numbered from 0 without gaps. */
+function renumbered(ofClass: Int32Array, count: number): PeerBlocks {
+  const numbers = new Int32Array(count).fill(-1);
+  const fits = ofClass.length <= 2 ** 16;
+  const dense = fits ? new Uint16Array(ofClass.length) : new Int32Array(ofClass.length);
+  let next = 0;
+  for (let index = 0; index < ofClass.length; index++) {
+    const block = ofClass[index] ?? 0;
+    if (numbers[block] === -1) numbers[block] = next++;
+    dense[index] = numbers[block] ?? 0;
+  }
+  return { ofClass: dense };
 }
 
 /** Moves the given classes out of their blocks into new ones; returns the number of blocks. */
