@@ -94,13 +94,17 @@ function readAssertions(value: unknown, report: Report): Assertion[] {
   for (const [index, item] of value.entries()) {
     const at = `${path}[${index}]`;
     if (!isObject(item)) report(at, `must be an object, is ${quoted(item)}`);
-    else found.push(...readAssertion(item, at, report));
+    else for (const assertion of readAssertion(item, at, report)) found.push(assertion);
     if (found.length > CASES_MAX) {
-      report(at, `there are more than ${CASES_MAX} combinations; write several tests`);
+      report(at, tooMany());
       return [];
     }
   }
   return found;
+}
+
+function tooMany(): string {
+  return `there are more than ${CASES_MAX} combinations; write several tests`;
 }
 
 const FIELDS = ['name', 'from', 'to', 'protocol', 'port', 'sourcePort', 'icmpType', 'icmpCode'];
@@ -124,6 +128,10 @@ function readAssertion(item: Record<string, unknown>, path: string, report: Repo
   const packets = readPackets(item, path, report);
   const by = item['by'] === undefined ? undefined : readDecider(item['by'], `${path}.by`, report);
   if (expect !== 'allow' && expect !== 'deny') return [];
+  if (from.length * to.length * packets.length > CASES_MAX) {
+    report(path, tooMany());
+    return [];
+  }
   return from.flatMap((source) =>
     to.flatMap((destination) =>
       packets.map(({ packet, traffic }) => ({

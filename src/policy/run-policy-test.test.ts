@@ -47,8 +47,8 @@ test('the decider may be said in part, and is found on either side', () => {
 });
 
 test('an end that does not exist fails, whatever was expected', () => {
-  const [failure] = failures({ from: 'shop/wbe', to: 'shop/db', port: 1, expect: 'deny' });
-  assert.equal(failure, 'Cannot find pod "shop/wbe": did you mean shop/web?');
+  const [failure] = failures({ from: 'shop/webb', to: 'shop/db', port: 1, expect: 'deny' });
+  assert.equal(failure, 'Cannot find pod "shop/webb": did you mean shop/web?');
 });
 
 test('combinations are bounded', () => {
