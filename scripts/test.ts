@@ -47,7 +47,8 @@ for (const group of GROUPS) {
       `${count('skipped')} skipped, ${seconds} s\n`,
   );
   for (const line of run.stdout.split('\n')) {
-    if (/^# (.* of .*|seed .*|.*skip.*)$/i.test(line)) process.stdout.write(`  ${line}\n`);
+    const said = /^# \\# (.*)$/.exec(line)?.[1];
+    if (said !== undefined) process.stdout.write(`  ${said}\n`);
   }
   if (failed + crashed > 0) process.stdout.write(`${run.stdout}\n${run.stderr}\n`);
 }

@@ -1,5 +1,5 @@
 // The house rules that a machine can hold: layers, purity, headers, sizes and names. Exit code 1 when broken.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { LAYERS, PACKAGES, PURE } from './layers.ts';
 
@@ -123,7 +123,7 @@ function filesBelow(folder: string): string[] {
 }
 
 function main(): void {
-  const files = ['src', 'test', 'scripts', 'bench'].flatMap(filesBelow);
+  const files = ['src', 'test', 'scripts', 'bench'].filter(existsSync).flatMap(filesBelow);
   const sources = files.filter((path) => path.endsWith('.ts'));
   const problems = sources.flatMap((path) => tidyFile(path, readFileSync(path, 'utf8')));
   const tests = sources
