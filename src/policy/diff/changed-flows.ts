@@ -1,9 +1,10 @@
 // The flows that change, as products of sets of parties and a set of packets, with what decided them.
-import { nodeRelations, type RelationsOptions } from './node-relation.ts';
+import { asksForNodes, nodeRelations, type RelationsOptions } from './node-relation.ts';
 import type { Direction } from '../explanation.ts';
 import type { Flip, HalfChange, HalfChanges, Relation, SelfGroup } from './half-changes.ts';
 import type { PartyClass } from './party-classes.ts';
-import { at, Identities } from './set-atoms.ts';
+import { NumberLists } from './number-lists.ts';
+import { at } from './set-atoms.ts';
 import type { TrafficSpace } from './traffic-space.ts';
 
 /** Halves, as numbers, that decided before and after. */
@@ -54,25 +55,61 @@ interface OpenProduct extends Bucket {
 
 /** Joins buckets that are equal but for the outer class. */
 class ProductList {
-  readonly #byKey = new Map<string, OpenProduct[]>();
-  readonly all: OpenProduct[] = [];
+  readonly #byKey = new Map<string, OpenProduct>();
+  readonly #lists = new NumberLists();
 
   add(bucket: Bucket, outer: PartyClass): void {
     const { cause, packets, relation, inner } = bucket;
-    const hash = inner.reduce((sum, it) => (Math.imul(sum, 31) + it) | 0, 0);
-    const key = `${cause} ${packets} ${relation} ${inner.length} ${hash}`;
-    const alike = this.#byKey.get(key) ?? [];
-    this.#byKey.set(key, alike);
-    const same = alike.find((it) => it.inner.every((one, index) => one === inner[index]));
+    const key = `${cause} ${packets} ${relation} ${this.#lists.of(inner)}`;
+    const same = this.#byKey.get(key);
     if (same) {
       same.outer.push(outer);
       for (const change of bucket.steady) same.steady.add(change);
-    } else {
-      const product = { ...bucket, outer: [outer] };
-      alike.push(product);
-      this.all.push(product);
-    }
+    } else this.#byKey.set(key, { ...bucket, outer: [outer] });
   }
+
+  get all(): OpenProduct[] {
+    return [...this.#byKey.values()];
+  }
+}
+
+/** Numbers for causes; equal ones have one. */
+class CauseTable {
+  readonly #single = { egress: new Map<number, number>(), ingress: new Map<number, number>() };
+  readonly #double = new Map<number, number>();
+  readonly #causes: Cause[] = [];
+
+  cause(identity: number): Cause {
+    return at(this.#causes, identity);
+  }
+
+  /** The half of one direction flips. */
+  alone(direction: Direction, flip: Flip): number {
+    const key = flip.before * IDENTITIES_MAX + flip.after;
+    const known = this.#single[direction].get(key);
+    if (known !== undefined) return known;
+    const identity = this.#add({ opens: flip.opens, [direction]: decidersOf(flip) });
+    this.#single[direction].set(key, identity);
+    return identity;
+  }
+
+  both(egress: Flip, ingress: Flip): number {
+    const key = this.alone('egress', egress) * IDENTITIES_MAX + this.alone('ingress', ingress);
+    const known = this.#double.get(key);
+    if (known !== undefined) return known;
+    const [source, destination] = [decidersOf(egress), decidersOf(ingress)];
+    const identity = this.#add({ opens: egress.opens, egress: source, ingress: destination });
+    this.#double.set(key, identity);
+    return identity;
+  }
+
+  #add(cause: Cause): number {
+    return this.#causes.push(cause) - 1;
+  }
+}
+
+function decidersOf({ before, after }: Flip): Deciders {
+  return { before, after };
 }
 
 /** Finds every changed flow between classes of parties. */
@@ -81,8 +118,7 @@ export class ChangedFlows {
   readonly #changes: HalfChanges;
   readonly #space: TrafficSpace;
   readonly #options: RelationsOptions;
-  readonly #causeIdentities = new Identities();
-  readonly #causes: Cause[] = [];
+  readonly #causes = new CauseTable();
 
   constructor(
     classes: readonly PartyClass[],
@@ -116,7 +152,7 @@ export class ChangedFlows {
         direction === 'egress' ? [product.outer, inner] : [inner, product.outer];
       const { packets, relation, steady } = product;
       return {
-        cause: at(this.#causes, product.cause),
+        cause: this.#causes.cause(product.cause),
         packets,
         relation,
         sources,
@@ -140,7 +176,7 @@ export class ChangedFlows {
     for (const inner of this.#classes) {
       for (const [outer, buckets] of found) {
         const group = this.#changes.group(outer, direction);
-        if (inner.family !== outer.family || !this.#flips(group, inner)) continue;
+        if (inner.family !== outer.family || !this.#flips(group, [outer, inner])) continue;
         this.#compare(group, [outer, inner], buckets);
       }
     }
@@ -171,7 +207,9 @@ export class ChangedFlows {
   }
 
   /** Whether the half flips towards the peer in any relation that there can be. */
-  #flips(group: SelfGroup, peer: PartyClass): boolean {
+  #flips(group: SelfGroup, [own, peer]: readonly [PartyClass, PartyClass]): boolean {
+    if (this.#changes.of(group, peer, 0).flips.length > 0) return true;
+    if (!asksForNodes(own, peer, this.#options)) return false;
     const relations = this.#options.anyMoved ? ALL_RELATIONS : SETTLED_RELATIONS;
     for (const relation of relations) {
       if (this.#changes.of(group, peer, relation).flips.length > 0) return true;
@@ -194,31 +232,18 @@ export class ChangedFlows {
     for (const flip of flips) {
       const alone = this.#space.and(flip.packets, other.steady);
       if (alone !== 0) {
-        found.push({ cause: this.#cause(direction, flip), packets: alone, steady: other });
+        found.push({ cause: this.#causes.alone(direction, flip), packets: alone, steady: other });
       }
       if (direction === 'ingress') continue;
       for (const otherFlip of other.flips) {
         if (otherFlip.opens !== flip.opens) continue;
         const both = this.#space.and(flip.packets, otherFlip.packets);
         if (both === 0) continue;
-        const cause = this.#cause(direction, flip, otherFlip);
+        const cause = this.#causes.both(flip, otherFlip);
         found.push({ cause, packets: both, steady: undefined });
       }
     }
     return found;
-  }
-
-  /** Either half may flip alone; both flip only in the pass over egress. */
-  #cause(direction: Direction, flip: Flip, ingressFlip?: Flip): number {
-    const other = ingressFlip ? `${ingressFlip.before}>${ingressFlip.after}` : '';
-    const key = `${direction} ${flip.opens} ${flip.before}>${flip.after} ${other}`;
-    const identity = this.#causeIdentities.of(key);
-    this.#causes[identity] ??= {
-      opens: flip.opens,
-      [direction]: decidersOf(flip),
-      ...(ingressFlip ? { ingress: decidersOf(ingressFlip) } : {}),
-    };
-    return identity;
   }
 }
 
@@ -229,12 +254,8 @@ const NOTHING: readonly Found[] = [];
 const SETTLED_RELATIONS: readonly Relation[] = [0, 3];
 const ALL_RELATIONS: readonly Relation[] = [0, 1, 2, 3];
 
-function decidersOf({ before, after }: Flip): Deciders {
-  return { before, after };
-}
-
-/** Above every identity of a set of packets. */
-const PACKETS_MAX = 2 ** 26;
+/** Above every identity of a set of packets, a cause or a half. */
+const IDENTITIES_MAX = 2 ** 26;
 
 function sameFlows(left: Found, right: Found): boolean {
   return left.cause === right.cause && left.packets === right.packets;
@@ -246,7 +267,7 @@ function add(
   relation: Relation | undefined,
   inner: number,
 ): void {
-  const key = (cause * 5 + (relation ?? 4)) * PACKETS_MAX + packets;
+  const key = (cause * 5 + (relation ?? 4)) * IDENTITIES_MAX + packets;
   const bucket = buckets.get(key) ?? { cause, packets, relation, inner: [], steady: new Set() };
   buckets.set(key, bucket);
   if (bucket.inner.at(-1) !== inner) bucket.inner.push(inner);

@@ -5,6 +5,7 @@ import { familyBits } from '#lib';
 import { ChangedFlows, type Deciders, type FlowProduct } from './changed-flows.ts';
 import { type HalfChange, HalfChanges, HalfTable } from './half-changes.ts';
 import { type AddressRange, classifyParties, type PartyClass } from './party-classes.ts';
+import { NumberLists } from './number-lists.ts';
 import { PeerPartitions } from './peer-partition.ts';
 import type { FlowGroup, FlowJudgement, FlowParties } from './policy-diff.ts';
 import type { NotCompared, PolicyDiff } from './policy-diff.ts';
@@ -106,12 +107,20 @@ interface Side {
   readonly parties: FlowParties;
 }
 
+/** Numbers of lists of halves; equal lists have one. */
+interface Judged {
+  readonly egress: number;
+  readonly ingress: number;
+}
+
 /** Products of classes as groups in names; the same names of both families are one group. */
 class GroupWriter {
   readonly #space: TrafficSpace;
   readonly #halves: HalfTable;
-  readonly #classSets = new Map<string, Side>();
-  readonly #sides = new Map<string, Side>();
+  readonly #lists = new NumberLists();
+  readonly #deciders: (readonly Half[])[] = [];
+  readonly #sidesOfClasses: Side[] = [];
+  readonly #sides: Side[] = [];
   readonly #memberIdentities = new Identities();
   readonly #ofClass = new Map<PartyClass, number>();
 
@@ -125,60 +134,56 @@ class GroupWriter {
     for (const product of products) {
       const { cause, packets, relation, sources, destinations } = product;
       const [from, to] = [this.#side(sources), this.#side(destinations)];
-      const group = this.#group(product, from.parties, to.parties);
-      const judged = this.#judgementKey([group.before, group.after]);
-      const key = [from.identity, to.identity, packets, relation, cause.opens, judged].join(' ');
+      const before = this.#judged(product, 'before');
+      const after = this.#judged(product, 'after');
+      const judges = [before.egress, before.ingress, after.egress, after.ingress];
+      const key = [from.identity, to.identity, packets, relation, cause.opens, ...judges].join(' ');
+      const families: Family[] = [sources[0]?.family ?? 4];
       const known = groups.get(key);
-      const families = known ? [...known.families, ...group.families] : group.families;
-      groups.set(key, { ...group, families });
+      if (known) {
+        groups.set(key, { ...known, families: [...known.families, ...families] });
+        continue;
+      }
+      groups.set(key, {
+        from: from.parties,
+        to: to.parties,
+        ...(relation === undefined
+          ? {}
+          : { sameNode: { before: (relation & 1) !== 0, after: (relation & 2) !== 0 } }),
+        families,
+        traffic: describeTraffic(this.#space, packets),
+        before: this.#judgement(before, !cause.opens),
+        after: this.#judgement(after, cause.opens),
+      });
     }
     return [...groups.values()];
   }
 
-  #judgementKey(judgements: readonly FlowJudgement[]): string {
-    return judgements
-      .flatMap(({ egress, ingress }) => [egress, ingress])
-      .map((list) => list.map((half) => this.#halves.add(half)).join(','))
-      .join(';');
-  }
-
-  #group(product: FlowProduct, from: FlowParties, to: FlowParties): FlowGroup {
-    const { cause, packets, relation, sources } = product;
-    const family: Family = sources[0]?.family ?? 4;
-    const judgement = (which: 'before' | 'after'): FlowJudgement => ({
-      verdict: cause.opens === (which === 'after') ? 'allow' : 'deny',
-      egress: this.#deciders(cause.egress, which, product),
-      ingress: this.#deciders(cause.ingress, which, product),
-    });
+  #judgement({ egress, ingress }: Judged, allows: boolean): FlowJudgement {
+    const halves = (list: number) =>
+      (this.#deciders[list] ??= this.#lists
+        .list(list)
+        .flatMap((number) => this.#halves.half(number) ?? []));
     return {
-      from,
-      to,
-      ...(relation === undefined
-        ? {}
-        : { sameNode: { before: (relation & 1) !== 0, after: (relation & 2) !== 0 } }),
-      families: [family],
-      traffic: describeTraffic(this.#space, packets),
-      before: judgement('before'),
-      after: judgement('after'),
+      verdict: allows ? 'allow' : 'deny',
+      egress: halves(egress),
+      ingress: halves(ingress),
     };
   }
 
-  #deciders(
-    deciders: Deciders | undefined,
-    which: 'before' | 'after',
-    { steady, packets }: FlowProduct,
-  ): Half[] {
-    const numbers = deciders ? [deciders[which]] : this.#allowing(steady, which, packets);
-    return numbers.flatMap((number) => this.#halves.half(number) ?? []);
+  #judged({ cause, steady, packets }: FlowProduct, which: 'before' | 'after'): Judged {
+    const list = (deciders: Deciders | undefined) =>
+      this.#lists.of(deciders ? [deciders[which]] : this.#allowing(steady, which, packets));
+    return { egress: list(cause.egress), ingress: list(cause.ingress) };
   }
 
   #allowing(steady: ReadonlySet<HalfChange>, which: 'before' | 'after', packets: number): number[] {
     const found = new Set<number>();
     for (const change of steady) {
+      const some = this.#space.and(change.steady, packets);
       for (const { half, allows, packets: decided } of change[which]) {
         if (!allows || found.has(half)) continue;
-        if (this.#space.and(this.#space.and(decided, change.steady), packets) !== 0)
-          found.add(half);
+        if (this.#space.and(decided, some) !== 0) found.add(half);
       }
     }
     return [...found].sort((a, b) => a - b);
@@ -186,17 +191,13 @@ class GroupWriter {
 
   /** Equal sets of names are one, whatever the classes and the family. */
   #side(classes: readonly PartyClass[]): Side {
-    const key = classes.map((it) => it.index).join(',');
-    const known = this.#classSets.get(key);
+    const ofClasses = this.#lists.of(classes.map((it) => it.index));
+    const known = this.#sidesOfClasses[ofClasses];
     if (known) return known;
     const members = [...new Set(classes.map((it) => this.#members(it)))].sort((a, b) => a - b);
-    const nameKey = members.join(',');
-    const side = this.#sides.get(nameKey) ?? {
-      identity: this.#sides.size,
-      parties: partiesOf(classes),
-    };
-    this.#sides.set(nameKey, side);
-    this.#classSets.set(key, side);
+    const identity = this.#lists.of([-1, ...members]);
+    const side = (this.#sides[identity] ??= { identity, parties: partiesOf(classes) });
+    this.#sidesOfClasses[ofClasses] = side;
     return side;
   }
 

@@ -16,13 +16,14 @@ export interface RelationsOptions {
 export function nodeRelations(
   source: PartyClass,
   destination: PartyClass,
-  { anyMoved, hostEndpoints }: RelationsOptions,
+  options: RelationsOptions,
 ): readonly (Relation | undefined)[] {
   if (source.kind === 'outside' || destination.kind === 'outside') return ANY;
-  const asked = source.kind !== destination.kind || (source.kind === 'pod' && hostEndpoints);
-  if (!asked) return hasPair(source.members, destination.members) ? ANY : [];
+  if (!asksForNodes(source, destination, options)) {
+    return hasPair(source.members, destination.members) ? ANY : NONE;
+  }
   const found = new Set<Relation>();
-  const most = anyMoved ? 4 : 2;
+  const most = options.anyMoved ? 4 : 2;
   for (const from of source.members) {
     for (const to of destination.members) {
       if (from.place === to.place) continue;
@@ -34,6 +35,17 @@ export function nodeRelations(
 }
 
 const ANY = [undefined];
+const NONE: readonly Relation[] = [];
+
+/** Whether a verdict between the two can depend on their sharing a node. */
+export function asksForNodes(
+  { kind }: PartyClass,
+  other: PartyClass,
+  { hostEndpoints }: RelationsOptions,
+): boolean {
+  if (kind === 'outside' || other.kind === 'outside') return false;
+  return kind !== other.kind || (kind === 'pod' && hostEndpoints);
+}
 
 function hasPair(sources: readonly Member[], destinations: readonly Member[]): boolean {
   const [first] = sources;
