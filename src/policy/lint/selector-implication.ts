@@ -1,24 +1,49 @@
 // Whether one selector's matches are surely matches of another: sound, and silent where it cannot tell.
-import { labelRestrictions, type Labels, type Selector, selectorOf } from '#selector';
+import {
+  type LabelRestrictions,
+  labelRestrictions,
+  type Labels,
+  type Selector,
+  selectorOf,
+} from '#selector';
 import type { SelectorNode } from '#selector';
 
 const CASES_MAX = 256;
 
+/** The same trees are compared again and again. */
+const selectors = new WeakMap<SelectorNode, Selector>();
+const empties = new WeakMap<SelectorNode, boolean>();
+const restrictionsOfNodes = new WeakMap<SelectorNode, LabelRestrictions>();
+
+function selectorFor(node: SelectorNode): Selector {
+  const selector = selectors.get(node) ?? selectorOf(node);
+  selectors.set(node, selector);
+  return selector;
+}
+
+function restrictionsFor(node: SelectorNode): LabelRestrictions {
+  const restrictions = restrictionsOfNodes.get(node) ?? labelRestrictions(selectorFor(node));
+  restrictionsOfNodes.set(node, restrictions);
+  return restrictions;
+}
+
 /** True only where every set of labels that satisfies `a` satisfies `b`. False may also mean "cannot tell". */
 export function implies(a: Selector, b: Selector): boolean {
-  return a.text === b.text || nodeImplies(a.tree, b.tree) || matchesNothing(a);
+  return a.text === b.text || matchesNothing(a) || nodeImplies(a.tree, b.tree);
 }
 
 /** True only where no set of labels satisfies the selector. */
 export function matchesNothing(selector: Selector): boolean {
-  return isEmpty(selector.tree);
+  const empty = empties.get(selector.tree) ?? isEmpty(selector.tree);
+  empties.set(selector.tree, empty);
+  return empty;
 }
 
 function isEmpty(node: SelectorNode): boolean {
   if (node.kind === 'or') return node.operands.every(isEmpty);
   if (node.kind === 'not') return nodeImplies({ kind: 'all' }, node.operand);
   if (node.kind === 'and' && node.operands.some(isEmpty)) return true;
-  const restrictions = labelRestrictions(selectorOf(node));
+  const restrictions = restrictionsFor(node);
   for (const { mustBePresent, mustBeAbsent, mustHaveOneOfValues } of restrictions.values()) {
     if (mustBePresent && mustBeAbsent) return true;
     if (mustHaveOneOfValues?.length === 0) return true;
@@ -33,7 +58,7 @@ function opposite(node: SelectorNode): SelectorNode {
 
 function nodeImplies(a: SelectorNode, b: SelectorNode): boolean {
   if (b.kind === 'all' || b.kind === 'global') return true;
-  if (selectorOf(a).text === selectorOf(b).text) return true;
+  if (selectorFor(a).text === selectorFor(b).text) return true;
   if (b.kind === 'and') return b.operands.every((operand) => nodeImplies(a, operand));
   if (a.kind === 'or') return a.operands.every((operand) => nodeImplies(operand, b));
   if (b.kind === 'or' && b.operands.some((operand) => nodeImplies(a, operand))) return true;
@@ -44,7 +69,7 @@ function nodeImplies(a: SelectorNode, b: SelectorNode): boolean {
 
 /** Tries all values that `a` leaves to the labels of `b`, where they are few. */
 function holdsInEveryCase(a: SelectorNode, b: SelectorNode): boolean {
-  const restrictions = labelRestrictions(selectorOf(a));
+  const restrictions = restrictionsFor(a);
   let cases: Labels[] = [{}];
   for (const label of labelsOf(b)) {
     const restriction = restrictions.get(label);
@@ -54,7 +79,7 @@ function holdsInEveryCase(a: SelectorNode, b: SelectorNode): boolean {
     cases = cases.flatMap((labels) => values.map((value) => ({ ...labels, [label]: value })));
     if (cases.length > CASES_MAX) return false;
   }
-  const selector = selectorOf(b);
+  const selector = selectorFor(b);
   return cases.every((labels) => selector.evaluate(labels));
 }
 
@@ -75,8 +100,7 @@ function labelsOf(node: SelectorNode): string[] {
 
 /** Leaves about one label, where the values are not few. */
 function leafImplies(a: SelectorNode, b: SelectorNode): boolean {
-  if (b.kind === 'has')
-    return labelRestrictions(selectorOf(a)).get(b.label)?.mustBePresent === true;
+  if (b.kind === 'has') return restrictionsFor(a).get(b.label)?.mustBePresent === true;
   if (!('label' in a) || !('label' in b) || a.label !== b.label) return false;
   const excluded = excludedBy(a);
   const needed = excludedBy(b);
