@@ -58,7 +58,7 @@ test('it says who talks to whom how often, and what is denied by which tier, pol
   assert.match(text, /^ {2}shop\/web → shop\/cart:80\/tcp +2\.0\/s +2\.0 kB\/s$/m);
   assert.match(
     text,
-    /thief → shop\/cart:80\/tcp +0\.1\/s .*security\/GlobalNetworkPolicy guard rule 2/,
+    /thief → shop\/cart:80\/tcp +0\.1\/s .*security\/gnp guard rule 2/,
   );
 });
 

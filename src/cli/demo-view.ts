@@ -84,8 +84,16 @@ function allowedLine(edge: GraphEdge, view: DemoView): string {
 
 function deniedLine(edge: GraphEdge, view: DemoView): string {
   const rate = (edge.denied / windowOf(view)).toFixed(1).padStart(6);
-  const why = edge.denials.map(({ hit }) => hitText(hit)).join('; ');
+  const why = edge.denials.map(({ hit }) => shortKinds(hitText(hit))).join('; ');
   return `  ${edgeText(edge).padEnd(EDGES_WIDTH)} ${rate}/s ${why}`;
+}
+
+/** Kinds by the names that kubectl takes, so that the rule's number still fits on the line. */
+function shortKinds(text: string): string {
+  return text
+    .replace('GlobalNetworkPolicy', 'gnp')
+    .replace('KubernetesNetworkPolicy', 'netpol')
+    .replace('NetworkPolicy', 'np');
 }
 
 /** Right after the start there is less to look back on. */
