@@ -1,5 +1,6 @@
 // The door of policy: may this packet pass, and why. The reference that every data plane is judged by.
 export { diffResources } from './diff/diff-resources.ts';
+export { formatDiff } from './diff/format-diff.ts';
 export type {
   FlowGroup,
   FlowJudgement,
