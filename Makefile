@@ -5,7 +5,7 @@ PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export PATH
 
 # What the tests need from Debian; the program itself needs none of them.
-PACKAGES := nftables iproute2 conntrack iputils-ping netcat-openbsd
+PACKAGES := nftables iproute2 conntrack iputils-ping netcat-openbsd chromium
 
 demo: install
 	@./bin/tortie lab demo
