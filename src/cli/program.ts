@@ -4,6 +4,7 @@ import { addApplyCommand } from './apply-command.ts';
 import { describeFailure, EXIT } from './cli-error.ts';
 import { addConvertCommand } from './convert-command.ts';
 import { addDeleteCommand } from './delete-command.ts';
+import { addDiffCommand } from './diff-command.ts';
 import { addExplainCommand } from './explain-command.ts';
 import { addFlowsCommand } from './flows-command.ts';
 import { addGetCommand } from './get-command.ts';
@@ -33,6 +34,7 @@ const COMMANDS: readonly AddCommand[] = [
   addDeleteCommand,
   addExplainCommand,
   addMatrixCommand,
+  addDiffCommand,
   addTestCommand,
   addLintCommand,
   addValidateCommand,

@@ -8,7 +8,7 @@ import { EXAMPLE, folderWith, tortie } from './tortie.ts';
 const MISTAKES = [join(EXAMPLE, 'cluster.yaml'), join(EXAMPLE, 'mistakes')];
 
 test('the help of each command names its options and gives examples', () => {
-  for (const name of ['explain', 'matrix', 'test', 'lint', 'validate', 'convert']) {
+  for (const name of ['explain', 'matrix', 'test', 'lint', 'diff', 'validate', 'convert']) {
     const { exitCode, out, err } = tortie([name, '--help']);
     assert.deepEqual([exitCode, err], [0, ''], name);
     assert.match(out, new RegExp(`^Usage: tortie ${name} `));
