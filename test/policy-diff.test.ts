@@ -181,7 +181,9 @@ function inTraffic(traffic: FlowTraffic, packet: Packet): boolean {
   if (sourcePorts && !within(sourcePorts, packet.sourcePort)) return false;
   return (
     !icmp ||
-    icmp.some(({ type, codes }) => type === packet.icmpType && within([codes], packet.icmpCode))
+    icmp.some(
+      ({ types, codes }) => within([types], packet.icmpType) && within([codes], packet.icmpCode),
+    )
   );
 }
 

@@ -54,14 +54,21 @@ function icmpBox({ ports }: TrafficBox): Omit<FlowTraffic, 'protocols'> {
   return { icmp: ports.flatMap(icmpRanges) };
 }
 
-/** A range of `type × 256 + code`, cut at the types. */
+/** A range of `type × 256 + code`: part of a type, whole types, part of a type. */
 function icmpRanges([first, last]: Range): IcmpRange[] {
   const ranges: IcmpRange[] = [];
-  for (let from = first; from <= last; ) {
-    const type = Math.floor(from / ICMP_CODES);
-    const to = Math.min(last, type * ICMP_CODES + ICMP_CODES - 1);
-    ranges.push({ type, codes: [from % ICMP_CODES, to % ICMP_CODES] });
-    from = to + 1;
+  let from = first;
+  while (from <= last) {
+    const [type, code] = [Math.floor(from / ICMP_CODES), from % ICMP_CODES];
+    const wholeTypes = code === 0 ? Math.floor((last + 1 - from) / ICMP_CODES) : 0;
+    if (wholeTypes > 0) {
+      ranges.push({ types: [type, type + wholeTypes - 1], codes: [0, ICMP_CODES - 1] });
+      from += wholeTypes * ICMP_CODES;
+    } else {
+      const end = Math.min(last, (type + 1) * ICMP_CODES - 1);
+      ranges.push({ types: [type, type], codes: [code, end % ICMP_CODES] });
+      from = end + 1;
+    }
   }
   return ranges;
 }

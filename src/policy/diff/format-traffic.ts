@@ -51,9 +51,9 @@ function rangesText(ranges: readonly Range[]): string {
 }
 
 function icmpText(ranges: readonly IcmpRange[]): string {
-  const texts = ranges.map(({ type, codes }) => {
+  const texts = ranges.map(({ types, codes }) => {
     const everyCode = codes[0] === 0 && codes[1] === 255;
-    return everyCode ? String(type) : `${type} code ${rangeText(codes)}`;
+    return everyCode ? rangeText(types) : `${rangeText(types)} code ${rangeText(codes)}`;
   });
   const shown = texts.slice(0, RANGES_SHOWN);
   const rest = texts.length - shown.length;

@@ -79,9 +79,9 @@ export interface FlowTraffic {
   readonly icmp?: readonly IcmpRange[];
 }
 
-/** An ICMP type with a range of its codes. */
+/** ICMP types with codes: each of the types with each of the codes. */
 export interface IcmpRange {
-  readonly type: number;
+  readonly types: Range;
   readonly codes: Range;
 }
 
