@@ -300,6 +300,8 @@ test('pods that need the API server and cannot reach it', () => {
   assert.deepEqual(places('cuts-api-server', robot, api, egress(toApi(6443))), []);
   assert.deepEqual(places('cuts-api-server', robot, egress(toApi(6443))), [], 'it may be there');
   assert.deepEqual(places('cuts-api-server', robot, egress()), expected);
+  const plain = pod('shop/plain', ['10.0.0.7'], { labels: { app: 'robot' } });
+  assert.deepEqual(places('cuts-api-server', plain, api, egress()), [], 'no account of its own');
   const system = pod('kube-system/agent', ['10.0.0.6'], { labels: { app: 'agent' } });
   const cut = globalPolicy('cut', { selector: "app == 'agent'", types: ['Egress'], egress: [DNS] });
   assert.deepEqual(places('cuts-api-server', system, cut), [
