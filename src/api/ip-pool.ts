@@ -106,6 +106,7 @@ export const ipPoolKind: KindDefinition = {
       description: 'The age of the pool',
     },
   ],
+  immutableFields: ['spec.cidr', 'spec.blockSize'],
   defaults: (resource) => {
     const pool = resource as IPPool;
     const spec = {

@@ -71,6 +71,8 @@ export interface KindDefinition {
   readonly nameProblem?: (name: string) => string | undefined;
   /** Fills defaults in on a write; must be idempotent and leave its argument alone. */
   readonly defaults?: (resource: Resource) => Resource;
+  /** Paths such as `spec.cidr` of fields that no update may change; see `checkUpdate`. */
+  readonly immutableFields?: readonly string[];
   /** Rules that a schema cannot say. Runs on what the schema accepted, after defaults. */
   readonly check?: (resource: Resource) => readonly Problem[];
 }
