@@ -4,3 +4,4 @@ export { FlowCollector } from './flow-collector.ts';
 export { FlowShipper } from './flow-shipper.ts';
 export { PoolSelection } from './pool-selection.ts';
 export { type AgentStatusBody, StatusReporter } from './status-reporter.ts';
+export { StaleConnections } from './stale-connections.ts';

@@ -3,7 +3,14 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Logger, pino } from 'pino';
-import { ApplyLoop, FlowCollector, FlowShipper, PoolSelection, StatusReporter } from '#agent';
+import {
+  ApplyLoop,
+  FlowCollector,
+  FlowShipper,
+  PoolSelection,
+  StaleConnections,
+  StatusReporter,
+} from '#agent';
 import { apiVersionOf, KINDS, kindOf, type KindDefinition, type Resource } from '#api';
 import { CalcGraph } from '#calc';
 import { CniServer, PodNetwork } from '#cni';
@@ -78,11 +85,15 @@ async function runNode(options: NodeOptions): Promise<void> {
     kernelWrites: () => dataplane.writes,
     ready: () => loop.ready,
   });
+  const connections = ConntrackSocket.open({ events: [] });
+  const stale = new StaleConnections(connections);
   const loop: ApplyLoop = new ApplyLoop({
     calculation: calc,
     enforcer: dataplane,
     onApplied: (state, report) => {
       logApply(log, report);
+      const forgotten = stale.onApplied(state);
+      if (forgotten > 0) log.info({ forgotten }, 'connections of workloads that have gone');
       reporter.onApplied(state, report);
     },
   });
@@ -129,6 +140,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   reporter.stop();
   await flows.stop();
   dataplane.close();
+  connections.close();
   await client.close();
 }
 
