@@ -121,6 +121,23 @@ test('all problems of a resource are told at once, with their fields', async (co
   assert.equal((await admin.list(globalNetworkPolicyKind)).items.length, 0);
 });
 
+test('what never changes is refused by field, in a replacement and in a patch', async (context) => {
+  const { admin } = await startServer(context);
+  const patch = { spec: { cidr: '10.99.0.0/16', blockSize: 28 } };
+  await assert.rejects(
+    admin.patch(ipPoolKind, { name: 'default-ipv4-ippool' }, patch),
+    (error: unknown) =>
+      error instanceof ApiError &&
+      error.status === 422 &&
+      error.message.includes('spec.cidr') &&
+      error.message.includes('spec.blockSize'),
+  );
+  const pool = await admin.get(ipPoolKind, { name: 'default-ipv4-ippool' });
+  assert.ok(pool);
+  const same = await admin.patch(ipPoolKind, pool.metadata, { spec: { natOutgoing: true } });
+  assert.notEqual(same.metadata.resourceVersion, pool.metadata.resourceVersion);
+});
+
 test('dry run checks and stores nothing', async (context) => {
   const { admin } = await startServer(context);
   const query = { dryRun: 'All' };

@@ -2,6 +2,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import {
   apiVersionOf,
+  checkUpdate,
   type KindDefinition,
   type Problem,
   type Resource,
@@ -70,6 +71,8 @@ export function acceptUpdate(target: Target, current: Resource, body: unknown): 
     ...(kind.hasStatus && status !== undefined ? { status } : {}),
     metadata: { ...metadata, ...identityOf(current) },
   });
+  const changes = checkUpdate(current, accepted.resource);
+  if (changes.length > 0) throw invalid(kind, current.metadata.name, changes);
   return withGeneration(current, accepted);
 }
 
