@@ -56,10 +56,7 @@ test('it says who talks to whom how often, and what is denied by which tier, pol
   const text = renderDemo(view(flows), SCREEN).join('\n');
   assert.match(text, /^Tortie lab demo: 3 nodes, 10 pods, up 100 s · press Ctrl-C to stop$/m);
   assert.match(text, /^ {2}shop\/web → shop\/cart:80\/tcp +2\.0\/s +2\.0 kB\/s$/m);
-  assert.match(
-    text,
-    /thief → shop\/cart:80\/tcp +0\.1\/s .*security\/gnp guard rule 2/,
-  );
+  assert.match(text, /thief → shop\/cart:80\/tcp +0\.1\/s .*security\/gnp guard rule 2/);
 });
 
 test('what left its source but is not judged at its destination yet is not said to be allowed', () => {
