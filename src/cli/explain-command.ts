@@ -65,6 +65,9 @@ A query is a line such as {"from": "web/front-1", "to": "203.0.113.7", "protocol
 sourcePort, icmpType, icmpCode and family where they apply. Its answer is a line: what -o json prints, or
 {"error": "..."}; the order stays.
 
+Where a staged policy would matter to either end, the answer has pending too: what would be said if every staged
+policy were enforced.
+
 The exit code is 0 whatever the verdict, 2 where a question makes no sense.`,
     )
     .action((source: string | undefined, destination: string | undefined, flags: ExplainFlags) =>

@@ -1,6 +1,6 @@
 // The verdict on a packet: what its source's side lets out and its destination's side lets in.
 import { type Address, FAMILIES, type Family, formatAddress, parseAddress } from '#lib';
-import type { Direction, Explanation, Half, Step } from './explanation.ts';
+import type { Direction, Explanation, Half, Judgement, Step } from './explanation.ts';
 import { judgeEgress, judgeIngress } from './journey.ts';
 import { EPHEMERAL_PORT, isIcmp, type Packet, type Party } from './packet.ts';
 import { PROTOCOL_NUMBERS, type Traffic } from './packet.ts';
@@ -20,25 +20,44 @@ export interface Trace {
 }
 
 /**
- * Judges the first packet of a connection. Both halves are always judged, the ingress half also when egress denies.
+ * Judges the first packet of a connection. Both halves are always judged, the ingress half also when egress denies;
+ * and once more with staged policies enforced, where one would matter to either end.
  * Hosts are joined by plain routes: what an overlay or masquerading changes about a packet is not considered.
  * Throws PartyError where a party does not exist or the two share no address family.
  */
 export function evaluate(world: World, packet: Packet): Explanation {
-  const { verdict, egress, ingress, steps } = trace(world, packet);
-  return { verdict, egress, ingress, steps: steps.map(withoutNearMisses) };
+  const change = world.pending();
+  const asked = question(world, packet);
+  if (!change) return told(judge(world, asked));
+  let concerned = false;
+  const watched = (it: World): World => ({
+    ...it,
+    tiersFor: (...which) => {
+      const tiers = it.tiersFor(...which);
+      concerned ||= change.concerns(tiers);
+      return tiers;
+    },
+  });
+  const enforced = told(judge(watched(world), asked));
+  const pending = told(judge(watched(change.world), asked));
+  return concerned ? { ...enforced, pending } : enforced;
 }
 
-function withoutNearMisses(step: TraceStep): Step {
-  const { direction, tier, policy, rule, outcome, reason } = step;
-  return { direction, tier, policy, rule, outcome, reason };
-}
-
-/** As `evaluate`, with what is needed to suggest a change. */
+/** As `evaluate` judges what is enforced, with what is needed to suggest a change. */
 export function trace(world: World, packet: Packet): Trace {
+  return judge(world, question(world, packet));
+}
+
+type Question = Pick<Trace, 'traffic' | 'source' | 'destination'>;
+
+/** The packet with its ends found and its addresses chosen; worlds that differ in policies only share it. */
+function question(world: World, packet: Packet): Question {
   const source = placeOf(world, packet.from);
   const destination = placeOf(world, packet.to);
-  const traffic = trafficOf(packet, source, destination);
+  return { source, destination, traffic: trafficOf(packet, source, destination) };
+}
+
+function judge(world: World, { traffic, source, destination }: Question): Trace {
   const steps: TraceStep[] = [];
   const journey = { world, source, destination, traffic };
   const walk = (direction: Direction): Walk => ({
@@ -50,6 +69,15 @@ export function trace(world: World, packet: Packet): Trace {
   const ingress = judgeIngress(journey, walk('ingress'));
   const verdict = egress.verdict === 'allow' && ingress.verdict === 'allow' ? 'allow' : 'deny';
   return { verdict, egress, ingress, steps, traffic, source, destination };
+}
+
+function told({ verdict, egress, ingress, steps }: Trace): Judgement {
+  return { verdict, egress, ingress, steps: steps.map(withoutNearMisses) };
+}
+
+function withoutNearMisses(step: TraceStep): Step {
+  const { direction, tier, policy, rule, outcome, reason } = step;
+  return { direction, tier, policy, rule, outcome, reason };
 }
 
 function trafficOf(packet: Packet, source: Place, destination: Place): Traffic {

@@ -63,12 +63,21 @@ export interface Step {
   readonly reason: string;
 }
 
-/** The answer of `evaluate`; as JSON it is the output of `tortie explain -o json`. */
-export interface Explanation {
+/** What both ends say of a packet. */
+export interface Judgement {
   readonly verdict: Verdict;
   readonly egress: Half;
   readonly ingress: Half;
   readonly steps: readonly Step[];
+}
+
+/** The answer of `evaluate`; as JSON it is the output of `tortie explain -o json`. */
+export interface Explanation extends Judgement {
+  /**
+   * What would be said if staged policies were enforced, which are then named as the enforced ones that they would
+   * be. Only where one would add, replace or remove a policy that applies to either end.
+   */
+  readonly pending?: Judgement;
 }
 
 /** `NetworkPolicy shop/web`, or `GlobalNetworkPolicy deny-all`. */

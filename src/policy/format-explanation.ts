@@ -10,7 +10,7 @@ import type { World } from './world.ts';
 /** Lines without a final newline. `world` and `packet` must be those that the explanation is of. */
 export function formatExplanation(explanation: Explanation, packet: Packet, world: World): string {
   const details = trace(world, packet);
-  const lines = [headline(explanation, details)];
+  const lines = [headline(explanation, details), ...pendingLines(explanation)];
   for (const direction of ['egress', 'ingress'] as const) {
     lines.push('', ...halfLines(explanation, direction, details));
   }
@@ -36,6 +36,19 @@ function headline(explanation: Explanation, { traffic }: Trace): string {
     : `${protocolName(protocol)}${destination.port === undefined ? '' : ` port ${destination.port}`}`;
   const verdict = explanation.verdict.toUpperCase();
   return `${verdict}  ${source.name} -> ${destination.name}, ${what}`;
+}
+
+/** What staged policies would change, and which halves would say so: those that deny, else those with a tier. */
+function pendingLines({ verdict, pending }: Explanation): string[] {
+  if (!pending) return [];
+  const was = pending.verdict === verdict ? 'as now' : `was ${verdict.toUpperCase()}`;
+  const deciding = (['egress', 'ingress'] as const).filter((direction) => {
+    const half = pending[direction];
+    return pending.verdict === 'deny' ? half.verdict === 'deny' : half.tier !== null;
+  });
+  const texts = deciding.map((direction) => `${direction} ${decider(pending[direction])}`);
+  const by = texts.length === 0 ? 'decided by no policy' : texts.join(' and ');
+  return [`If staged policies were enforced: ${pending.verdict.toUpperCase()} (${was}), ${by}`];
 }
 
 function halfLines(explanation: Explanation, direction: Direction, details: Trace): string[] {

@@ -16,6 +16,7 @@ export {
   type Explanation,
   formatPolicyRef,
   type Half,
+  type Judgement,
   type Outcome,
   type PolicyRef,
   type Step,

@@ -33,6 +33,8 @@ export interface Assertion {
   readonly traffic: string;
   readonly packet: PacketFields;
   readonly expect: Verdict;
+  /** The verdict if staged policies were enforced; undefined: whatever it would be. */
+  readonly pending: Verdict | undefined;
   readonly by: Decider | undefined;
 }
 
@@ -108,13 +110,13 @@ function tooMany(): string {
 }
 
 const FIELDS = ['name', 'from', 'to', 'protocol', 'port', 'sourcePort', 'icmpType', 'icmpCode'];
-const MORE_FIELDS = ['family', 'expect', 'by'];
+const MORE_FIELDS = ['family', 'expect', 'pending', 'by'];
 
 /** One for each combination of its lists. */
 function readAssertion(item: Record<string, unknown>, path: string, report: Report): Assertion[] {
   known(item, path, [...FIELDS, ...MORE_FIELDS], report);
-  const { expect, name } = item;
-  if (expect !== 'allow' && expect !== 'deny') {
+  const { expect, pending, name } = item;
+  if (!isVerdict(expect)) {
     report(
       `${path}.expect`,
       expect === undefined
@@ -122,12 +124,15 @@ function readAssertion(item: Record<string, unknown>, path: string, report: Repo
         : `${quoted(expect)} is neither allow nor deny`,
     );
   }
+  if (pending !== undefined && !isVerdict(pending)) {
+    report(`${path}.pending`, `${quoted(pending)} is neither allow nor deny`);
+  }
   if (name !== undefined && typeof name !== 'string') report(`${path}.name`, 'must be text');
   const from = required(item, 'from', path, report);
   const to = required(item, 'to', path, report);
   const packets = readPackets(item, path, report);
   const by = item['by'] === undefined ? undefined : readDecider(item['by'], `${path}.by`, report);
-  if (expect !== 'allow' && expect !== 'deny') return [];
+  if (!isVerdict(expect)) return [];
   if (from.length * to.length * packets.length > CASES_MAX) {
     report(path, tooMany());
     return [];
@@ -142,10 +147,15 @@ function readAssertion(item: Record<string, unknown>, path: string, report: Repo
         traffic,
         packet,
         expect,
+        pending: isVerdict(pending) ? pending : undefined,
         by,
       })),
     ),
   );
+}
+
+function isVerdict(value: unknown): value is Verdict {
+  return value === 'allow' || value === 'deny';
 }
 
 /** `port` may be a list; each is a number or `udp/53`. */

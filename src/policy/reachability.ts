@@ -1,6 +1,6 @@
 // Who reaches whom: the verdict from every pod to every other, as rows of characters.
 import { compareCodePoints, type Family } from '#lib';
-import { evaluate } from './evaluate.ts';
+import { trace } from './evaluate.ts';
 import type { Packet } from './packet.ts';
 import { parseParty, placeAddresses, placeName, placeOf } from './party.ts';
 import type { World } from './world.ts';
@@ -37,7 +37,7 @@ export function reachability(
         .map((to) => {
           if (from.name === to.name) return '*';
           if (!shareFamily(from.families, to.families, probe.family)) return '-';
-          const { verdict } = evaluate(world, { ...probe, from: from.party, to: to.party });
+          const { verdict } = trace(world, { ...probe, from: from.party, to: to.party });
           return verdict === 'allow' ? '.' : 'X';
         })
         .join(''),

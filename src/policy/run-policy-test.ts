@@ -33,8 +33,12 @@ export function checkAssertion(world: World, assertion: Assertion): AssertionRes
   }
 }
 
-function failureOf({ expect, by }: Assertion, found: Explanation): string | undefined {
+function failureOf({ expect, pending, by }: Assertion, found: Explanation): string | undefined {
   if (found.verdict !== expect) return `expected ${expect}, but it is ${found.verdict}`;
+  const wouldBe = (found.pending ?? found).verdict;
+  if (pending !== undefined && wouldBe !== pending) {
+    return `expected ${pending} if staged policies were enforced, but it would be ${wouldBe}`;
+  }
   if (!by) return undefined;
   const halves = (['egress', 'ingress'] as const)
     .filter((direction) => by.direction === undefined || by.direction === direction)

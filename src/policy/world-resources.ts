@@ -28,6 +28,9 @@ export interface CalicoNode extends Resource {
   };
 }
 
+/** A staged policy has the fields of the one that it stages, and what would become of that. */
+export type Staged<P> = P & { readonly spec?: { readonly stagedAction?: string } };
+
 /** A row a kind: `group kind`, whatever the version, and where its resources go. */
 export interface ResourcesByKind {
   readonly 'core Namespace': Namespace[];
@@ -42,9 +45,9 @@ export interface ResourcesByKind {
   readonly 'projectcalico.org Tier': Tier[];
   readonly 'projectcalico.org NetworkPolicy': NetworkPolicy[];
   readonly 'projectcalico.org GlobalNetworkPolicy': GlobalNetworkPolicy[];
-  readonly 'projectcalico.org StagedNetworkPolicy': NetworkPolicy[];
-  readonly 'projectcalico.org StagedGlobalNetworkPolicy': GlobalNetworkPolicy[];
-  readonly 'projectcalico.org StagedKubernetesNetworkPolicy': KubernetesNetworkPolicy[];
+  readonly 'projectcalico.org StagedNetworkPolicy': Staged<NetworkPolicy>[];
+  readonly 'projectcalico.org StagedGlobalNetworkPolicy': Staged<GlobalNetworkPolicy>[];
+  readonly 'projectcalico.org StagedKubernetesNetworkPolicy': Staged<KubernetesNetworkPolicy>[];
   readonly 'projectcalico.org NetworkSet': NetworkSet[];
   readonly 'projectcalico.org GlobalNetworkSet': NetworkSet[];
   readonly 'projectcalico.org HostEndpoint': HostEndpoint[];

@@ -4,6 +4,7 @@ import { type Address, parseAddress } from '#lib';
 import type { Direction } from './explanation.ts';
 import { compileRules } from './rule-compilation.ts';
 import type { MatchRule } from './rule-match.ts';
+import { enforceStaged } from './staged-policies.ts';
 import type { WalkProfile, WalkTier } from './tier-walk.ts';
 import { type Host, type HostEndpointObject, readHosts, readPods } from './world-endpoints.ts';
 import { readHostEndpoints, readNetworkSets, readProfiles } from './world-endpoints.ts';
@@ -32,6 +33,14 @@ export interface World {
   settingsOf(node: string | undefined): HostSettings;
   tiersFor(endpoint: LabelledObject, direction: Direction, stage: Stage): readonly WalkTier[];
   profilesFor(names: readonly string[], direction: Direction): WalkProfile[];
+  /** The world with staged policies enforced; undefined where that changes nothing. Built when first asked for. */
+  pending(): PendingWorld | undefined;
+}
+
+export interface PendingWorld {
+  readonly world: World;
+  /** Whether a policy applies that a staged one would add, replace or remove; the tiers are of either world. */
+  concerns(tiers: readonly WalkTier[]): boolean;
 }
 
 /**
@@ -61,7 +70,7 @@ export function buildWorld(resources: Iterable<Resource>): World {
   for (const owner of [...hosts.values(), ...workloads.values()]) {
     for (const address of owner.addresses) owners.set(addressKey(address), owner);
   }
-  return {
+  const world: World = {
     workloads,
     hostNetworked,
     hosts,
@@ -75,6 +84,23 @@ export function buildWorld(resources: Iterable<Resource>): World {
     tiersFor: rememberTiers(policies),
     profilesFor: (names, direction) =>
       names.map((name) => ({ name, rules: profileRules.get(name)?.[direction] ?? 'missing' })),
+    pending: once(() => pendingWorld(world, table, book)),
+  };
+  return world;
+}
+
+/** Only its policies differ. What is wrong with a staged policy is among the world's problems already. */
+function pendingWorld(
+  world: World,
+  table: ResourcesByKind,
+  book: AddressBook,
+): PendingWorld | undefined {
+  const staged = enforceStaged(table);
+  if (!staged) return undefined;
+  const policies = new PolicyTable(staged.resources, book, () => undefined);
+  return {
+    world: { ...world, tiersFor: rememberTiers(policies), pending: () => undefined },
+    concerns: staged.concerns,
   };
 }
 
@@ -113,6 +139,11 @@ function serviceAddresses(table: ResourcesByKind): Map<string, string> {
     return address ? [[addressKey(address), name] as const] : [];
   });
   return new Map(services);
+}
+
+function once<V>(compute: () => V): () => V {
+  let known: { readonly value: V } | undefined;
+  return () => (known ??= { value: compute() }).value;
 }
 
 function remember<V>(compute: (key: string | undefined) => V): (key: string | undefined) => V {
