@@ -284,9 +284,21 @@ Examples:
     )
     .action(async (target: string, command: string[], flags: { lab?: string }) => {
       requireLabHost('run in a lab');
-      // Options after the target are the program's; a dash-dash that says so is not.
-      const argv = command[0] === '--' ? command.slice(1) : command;
+      const { argv, lab: named = flags.lab } = splitAtDashes(command);
       if (argv.length === 0) throw new UsageError('Cannot run nothing: say a program after --');
-      process.exitCode = await execInLab(chooseLab(flags), target, argv);
+      const chosen = chooseLab(named === undefined ? {} : { lab: named });
+      process.exitCode = await execInLab(chosen, target, argv);
     });
+}
+
+/** Options between the target and `--` are ours; a word that is no option begins the program. */
+function splitAtDashes(words: readonly string[]): { argv: readonly string[]; lab?: string } {
+  const dashes = words.indexOf('--');
+  if (dashes < 0 || !words[0]?.startsWith('-')) return { argv: words };
+  const [option, name, ...rest] = words.slice(0, dashes);
+  const argv = words.slice(dashes + 1);
+  if (option === undefined) return { argv };
+  if (option === '--lab' && name !== undefined && rest.length === 0) return { argv, lab: name };
+  const before = words.slice(0, dashes).join(' ');
+  throw new UsageError(`Cannot run "${before}": before -- only --lab NAME may stand`);
 }
