@@ -6,6 +6,7 @@ import type {
   GlobalNetworkPolicy,
   HostEndpoint,
   IPAMBlock,
+  KindDefinition,
   KubernetesNetworkPolicy,
   KubernetesNode,
   Namespace,
@@ -59,6 +60,11 @@ const KINDS: readonly string[] = [
   'projectcalico.org/IPAMBlock',
   'projectcalico.org/FelixConfiguration',
 ] satisfies InputKind[];
+
+/** Whether the calculation reads a kind: what an agent need not watch, it should not. */
+export function isInputKind({ group, kind }: Pick<KindDefinition, 'group' | 'kind'>): boolean {
+  return KINDS.includes(`${group}/${kind}`);
+}
 
 /** Keeps the present value of every resource; nothing of the way there (rule CG1). */
 export class ClusterInputs {

@@ -12,7 +12,7 @@ import {
   StatusReporter,
 } from '#agent';
 import { apiVersionOf, KINDS, kindOf, type KindDefinition, type Resource } from '#api';
-import { CalcGraph } from '#calc';
+import { CalcGraph, isInputKind } from '#calc';
 import { CniServer, PodNetwork } from '#cni';
 import { Dataplane } from '#dataplane';
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
@@ -45,9 +45,6 @@ const SYSCTLS: readonly (readonly [path: string, value: string])[] = [
   ['net/ipv6/conf/all/forwarding', '1'],
   ['net/netfilter/nf_conntrack_acct', '1'],
 ];
-/** Kinds that the agent only writes, or that concern no node. */
-const NOT_WATCHED: readonly string[] = ['AgentStatus'];
-
 export function addNodeCommand(program: Command): void {
   program
     .command('node')
@@ -99,7 +96,8 @@ async function runNode(options: NodeOptions): Promise<void> {
   });
   const syncer = new Syncer({
     client,
-    kinds: KINDS.filter((kind) => !NOT_WATCHED.includes(kind.kind)),
+    // Whoever else reads updates here reads no kind that the calculation does not.
+    kinds: KINDS.filter(isInputKind),
     callbacks: {
       onUpdates: (updates) => {
         directory.onUpdates(updates);
