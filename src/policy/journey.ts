@@ -180,7 +180,7 @@ function hostEgress(journey: Journey, node: string, walk: Walk): Decision {
     return allowed(walk, 'a host always reaches its own pods');
   }
   const endpoint = mainEndpoint(world, node, traffic.source.address);
-  if (!endpoint) return allowed(walk, `node ${node} has no host endpoint: no egress policy`);
+  if (!endpoint) return allowed(walk, noHostEndpoint(world, node, 'egress'));
   return walkHostEgress(hostPolicy(journey, endpoint, 'egress'), walk, 'host');
 }
 
@@ -190,8 +190,14 @@ function hostIngress(journey: Journey, node: string, walk: Walk): Decision {
     return allowed(walk, 'defaultEndpointToHostAction governs pods reaching their own host');
   }
   const endpoint = mainEndpoint(world, node, traffic.destination.address);
-  if (!endpoint) return allowed(walk, `node ${node} has no host endpoint: no ingress policy`);
+  if (!endpoint) return allowed(walk, noHostEndpoint(world, node, 'ingress'));
   return walkHostIngress(hostPolicy(journey, endpoint, 'ingress'), walk, walk, 'host');
+}
+
+function noHostEndpoint(world: World, node: string, direction: Direction): string {
+  const some = world.hostEndpoints.some((it) => it.node === node);
+  const what = some ? 'no host endpoint for the interface of this address' : 'no host endpoint';
+  return `node ${node} has ${what}: no ${direction} policy`;
 }
 
 type HostsOf = Pick<World, 'hosts' | 'hostEndpoints'>;
@@ -205,8 +211,10 @@ export function wildcardEndpoint(
 }
 
 /**
- * The host endpoint of the interface that joins the host to the others. Interfaces are not resources, so it is
- * told by the address: a named endpoint that expects it, else one that expects none, else `*`.
+ * The host endpoint of the interface that has the address; without one, of the interface that joins the host to the
+ * others, which has the host's first address. Where that interface is known: the endpoint of its name, else the one
+ * without a name that expects an address of it, else `*`. Where it is not: an endpoint that expects the address, else
+ * one that expects none and whose interface is not known to have other addresses, else `*`.
  */
 export function mainEndpoint(
   world: HostsOf,
@@ -214,17 +222,28 @@ export function mainEndpoint(
   named?: Address,
 ): HostEndpointObject | undefined {
   if (node === undefined) return undefined;
-  const wanted = named ? [named] : (world.hosts.get(node)?.addresses ?? []);
+  const { addresses = [], interfaces = [] } = world.hosts.get(node) ?? {};
   const own = world.hostEndpoints.filter((it) => it.node === node && it.interfaceName !== '*');
-  const expects = (endpoint: HostEndpointObject) =>
-    endpoint.addresses.some((address) =>
-      wanted.some((it) => it.family === address.family && it.bits === address.bits),
+  const entered = (named ? [named] : addresses).slice(0, 1);
+  const joining = interfaces.find((it) => haveCommon(it.addresses, entered));
+  if (joining) {
+    return (
+      own.find((it) => it.interfaceName === joining.name) ??
+      own.find((it) => !it.interfaceName && haveCommon(it.addresses, joining.addresses)) ??
+      wildcardEndpoint(world, node)
     );
+  }
+  const isElsewhere = ({ interfaceName }: HostEndpointObject) =>
+    interfaces.some(({ name }) => name === interfaceName);
   return (
-    own.find(expects) ??
-    own.find((it) => it.addresses.length === 0) ??
+    own.find((it) => haveCommon(it.addresses, named ? [named] : addresses)) ??
+    own.find((it) => it.addresses.length === 0 && !isElsewhere(it)) ??
     wildcardEndpoint(world, node)
   );
+}
+
+function haveCommon(some: readonly Address[], others: readonly Address[]): boolean {
+  return some.some((one) => others.some((it) => it.family === one.family && it.bits === one.bits));
 }
 
 /** The policy of a host endpoint in one direction. A `*` endpoint has no untracked policy (spec 10). */

@@ -4,8 +4,14 @@ import { isFinishedPod, podProblems, type Profile, serviceAccountToProfile } fro
 import type { HostEndpoint, NetworkSet, Pod, WorkloadEndpoint } from '#api';
 import { type Address, maskPrefix, parseAddress, parsePrefix, type Prefix } from '#lib';
 import type { Labels } from '#selector';
+import { type HostInterface, ownAddresses, readInterfaces } from './node-interfaces.ts';
 import { StandInAddresses } from './stand-in-addresses.ts';
-import { type LabelledObject, type NamedPort, protocolNumber } from './world-objects.ts';
+import {
+  addressKey,
+  type LabelledObject,
+  type NamedPort,
+  protocolNumber,
+} from './world-objects.ts';
 import type { WorldProblem } from './world-problem.ts';
 import { namespaceOf, type ResourcesByKind } from './world-resources.ts';
 
@@ -25,6 +31,8 @@ export interface Host {
   readonly name: string;
   /** The first of a family is what it sends from. */
   readonly addresses: readonly Address[];
+  /** Those that are known; often none is. */
+  readonly interfaces: readonly HostInterface[];
   readonly assumed: boolean;
 }
 
@@ -168,8 +176,11 @@ function namedPorts(
   });
 }
 
-/** Nodes given, and those that a pod or a host endpoint names. */
-export function readHosts(resources: ResourcesByKind): Map<string, Host> {
+/** Nodes given, and those that a pod or a host endpoint names. Addresses of interfaces come last. */
+export function readHosts(
+  resources: ResourcesByKind,
+  report: Report = () => undefined,
+): Map<string, Host> {
   const addresses = new Map<string, string[]>();
   const add = (name: string | undefined, texts: readonly (string | undefined)[]) => {
     if (name === undefined || name === '') return;
@@ -193,18 +204,30 @@ export function readHosts(resources: ResourcesByKind): Map<string, Host> {
   for (const endpoint of resources['projectcalico.org HostEndpoint']) {
     add(endpoint.spec.node, endpoint.spec.expectedIPs ?? []);
   }
+  const interfaces = readInterfaces(resources, report);
+  const onInterfaces = ownAddresses(interfaces);
   const standIns = new StandInAddresses([], []);
   const names = [...addresses.keys()].sort();
-  return new Map(names.map((name) => [name, readHost(name, addresses.get(name) ?? [], standIns)]));
+  const hosts = names.map((name): [string, Host] => {
+    const listed = hostAddresses(addresses.get(name) ?? []);
+    const known = new Set(listed.map(addressKey));
+    const others = (onInterfaces.get(name) ?? []).filter((it) => !known.has(addressKey(it)));
+    const all = [...listed, ...others];
+    const assumed = all.length === 0;
+    const own = interfaces.get(name) ?? [];
+    return [
+      name,
+      { name, assumed, addresses: assumed ? standIns.forNode() : all, interfaces: own },
+    ];
+  });
+  return new Map(hosts);
 }
 
-function readHost(name: string, texts: readonly string[], standIns: StandInAddresses): Host {
-  const addresses = texts.flatMap((text) => {
+function hostAddresses(texts: readonly string[]): Address[] {
+  return texts.flatMap((text) => {
     const slash = text.indexOf('/');
     return parseAddress(slash < 0 ? text : text.slice(0, slash)) ?? [];
   });
-  const assumed = addresses.length === 0;
-  return { name, assumed, addresses: assumed ? standIns.forNode() : addresses };
 }
 
 export function readHostEndpoints(

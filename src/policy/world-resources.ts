@@ -25,6 +25,10 @@ export interface CalicoNode extends Resource {
   readonly spec?: {
     readonly bgp?: { readonly ipv4Address?: string; readonly ipv6Address?: string };
     readonly addresses?: readonly { readonly address: string; readonly type?: string }[];
+    readonly interfaces?: readonly {
+      readonly name?: string;
+      readonly addresses?: readonly string[];
+    }[];
   };
 }
 

@@ -53,7 +53,7 @@ export function buildWorld(resources: Iterable<Resource>): World {
   const problems: WorldProblem[] = [];
   const report = (problem: WorldProblem) => void problems.push(problem);
   const profiles = readProfiles(table);
-  const hosts = readHosts(table);
+  const hosts = readHosts(table, report);
   const { workloads, hostNetworked } = readPods(table, hosts, profiles, report);
   const hostEndpoints = readHostEndpoints(table, profiles);
   const book = new AddressBook();
