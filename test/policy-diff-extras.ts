@@ -44,12 +44,17 @@ const fields = fc.constantFrom(
   { protocol: 4 },
   { protocol: 'SCTP' },
   { ipVersion: 6 as const },
+  { protocol: 'TCP', http: { methods: ['GET'] } },
   {},
 );
 const action = fc.constantFrom('Allow', 'Allow', 'Deny', 'Pass', 'Log');
 const fieldRule = fc
   .record({ action, fields, source: peer, destination: peer })
-  .map(({ fields: more, ...rule }) => ({ ...rule, ...more }));
+  .map(({ fields: more, ...rule }) => ({
+    ...rule,
+    ...more,
+    ...('http' in more ? { action: 'Allow' } : {}),
+  }));
 const portRule = fc
   .record({
     action,
@@ -148,7 +153,13 @@ const placement = fc
     further: fc.constantFrom('198.51.100.1', '198.51.100.2', undefined),
     node: fc.constantFrom(...NODES),
     hostNetwork: fc.boolean(),
-    addresses: fc.constantFrom([], ['10.244.9.9'], ['10.244.9.9', '10.244.9.10', 'fd00:244:9::9']),
+    addresses: fc.constantFrom(
+      [],
+      ['10.244.9.9'],
+      [podAddress(1, 4)],
+      ['10.244.9.10', '10.244.9.9'],
+      ['10.244.9.9', '10.244.9.10', 'fd00:244:9::9'],
+    ),
   })
   .map(({ further, node, hostNetwork, addresses }) => [
     ...(further === undefined

@@ -192,9 +192,9 @@ function nodeOf(world: World, place: string): string | undefined {
   return world.workloads.get(place)?.node;
 }
 
-function isOnOneNode(world: World, from: Known, to: Known): boolean {
-  const node = nodeOf(world, from.place);
-  return node !== undefined && node === nodeOf(world, to.place);
+function isOnOneNode(built: World, from: string, to: string): boolean {
+  const node = nodeOf(built, from);
+  return node !== undefined && node === nodeOf(built, to);
 }
 
 interface Question {
@@ -211,8 +211,8 @@ function groupsWith(
   if (from.place === to.place) return [];
   return groups.filter(({ from: who, to: whom, families, traffic, sameNode }) => {
     if (!families.includes(from.family) || !from.isIn(who) || !to.isIn(whom)) return false;
-    if (sameNode && sameNode.before !== isOnOneNode(before, from, to)) return false;
-    if (sameNode && sameNode.after !== isOnOneNode(after, from, to)) return false;
+    if (sameNode && sameNode.before !== isOnOneNode(before, from.place, to.place)) return false;
+    if (sameNode && sameNode.after !== isOnOneNode(after, from.place, to.place)) return false;
     const count = traffic.filter((it) => inTraffic(it, packet)).length;
     assert.ok(count <= 1, 'parts of a group overlap');
     return count === 1;
@@ -249,9 +249,40 @@ function checkDecider(half: Half, told: readonly Half[], shown: () => string): v
   if (told.length > 1) assert.equal(half.verdict, 'allow');
 }
 
+/** The places of one side; an outside range counts where it has an address that nobody has. */
+function placesOf(side: FlowParties, worlds: readonly [World, World]): string[] {
+  const free = side.outside.filter((text) => {
+    const prefix = parsePrefix(text);
+    if (!prefix || familyBits(prefix.family) > prefix.length) return true;
+    return worlds.every((it) => it.ownerOf(prefix) === undefined);
+  });
+  return [
+    ...side.pods,
+    ...side.nodes.map((name) => `node:${name}`),
+    ...side.byAddress.map((text) => text.replace(/ \(.*\)$/, '')),
+    ...free,
+  ];
+}
+
+/** No group is without flows. */
+function checkGroup(group: FlowGroup, worlds: readonly [World, World]): void {
+  const { sameNode, traffic } = group;
+  const [before, after] = worlds;
+  const sources = placesOf(group.from, worlds);
+  const destinations = placesOf(group.to, worlds);
+  const isMeant = (from: string, to: string) =>
+    from !== to &&
+    (!sameNode ||
+      (isOnOneNode(before, from, to) === sameNode.before &&
+        isOnOneNode(after, from, to) === sameNode.after));
+  const meant = sources.some((from) => destinations.some((to) => isMeant(from, to)));
+  assert.ok(meant && traffic.length > 0, `no flow is in ${JSON.stringify(group)}`);
+}
+
 function checkPair([before, after]: Pair, seed: number): void {
   const diff = diffResources(before, after);
   const worlds = [buildWorld(before), buildWorld(after)] as const;
+  for (const group of [...diff.opened, ...diff.closed]) checkGroup(group, worlds);
   seen.groups += diff.opened.length + diff.closed.length;
   if (diff.opened.length + diff.closed.length === 0) seen.empty++;
   const known = parties(worlds, edges([...before, ...after])).filter(({ party, family }) =>

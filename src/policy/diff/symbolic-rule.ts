@@ -140,9 +140,6 @@ export class RuleMatcher {
 
   #packets(rule: SymbolicRule, source: End, destination: End): number {
     const special = [rule.protocol, rule.notProtocol].flatMap((it) => it ?? []);
-    for (const end of [source, destination]) {
-      for (const list of end.ports.values()) special.push(...list.map((it) => it.protocol));
-    }
     return this.#space.where(special, (protocol) => {
       if (rule.protocol !== undefined && rule.protocol !== protocol) return undefined;
       if (rule.notProtocol !== undefined && rule.notProtocol === protocol) return undefined;
