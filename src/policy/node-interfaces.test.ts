@@ -9,8 +9,8 @@ import { buildWorld } from './world.ts';
 const OUTSIDE = '198.51.100.7';
 const OPEN = ['projectcalico-default-allow'];
 const INTERFACES = [
-  { name: 'eth0', addresses: ['192.0.2.1', '2001:db8::1'] },
   { name: 'eth1', addresses: ['203.0.113.1/24'] },
+  { name: 'eth0', addresses: ['192.0.2.1', '2001:db8::1'] },
   { name: 'eth2', addresses: ['203.0.113.129'] },
   { name: 'down0' },
 ];

@@ -86,6 +86,33 @@ const WRONG: readonly (readonly [words: string, message: string])[] = [
   ['clinic/portal records/store --port 80 -o yaml', 'Cannot print as "yaml": use -o json'],
 ];
 
+test('what staged policies would do is said in words, in JSON and for each of many queries', (context) => {
+  const folder = folderWith(context, {
+    'world.yaml': `
+apiVersion: v1
+kind: Pod
+metadata: {name: a, namespace: x}
+spec: {containers: [{name: m}]}
+---
+apiVersion: projectcalico.org/v3
+kind: StagedNetworkPolicy
+metadata: {name: p, namespace: x}
+spec: {types: [Ingress]}
+`,
+  });
+  const words = ['203.0.113.7', 'x/a', '--port', '80', '-f', folder];
+  const { out } = tortie(['explain', ...words]);
+  assert.equal(
+    out.split('\n')[1],
+    'If staged policies were enforced: DENY (was ALLOW), ingress by the default action of tier default',
+  );
+  const json = JSON.parse(tortie(['explain', ...words, '-o', 'json']).out) as object;
+  assert.deepEqual(Object.keys(json), ['verdict', 'egress', 'ingress', 'steps', 'pending']);
+  const query = { from: '203.0.113.7', to: 'x/a', protocol: 'tcp', port: 80 };
+  const answers = tortie(['explain', '-f', folder, '--queries', '-'], JSON.stringify(query));
+  assert.deepEqual(JSON.parse(answers.out), json);
+});
+
 test('a question that makes no sense ends with code 2 and one line that says why', () => {
   for (const [words, message] of WRONG) {
     const { exitCode, out, err } = tortie(['explain', ...words.split(' '), '-f', EXAMPLE]);
