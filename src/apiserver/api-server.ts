@@ -8,7 +8,13 @@ import type { ServerCertificate } from './certificate-authority.ts';
 import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
 import { appendFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
 import type { FlowStore } from './flow-store.ts';
-import { openApiDocument, openApiIndex, openApiV2 } from './open-api.ts';
+import {
+  openApiDocument,
+  openApiIndex,
+  OPENAPI_V2_PROTOBUF,
+  openApiV2,
+  openApiV2Protobuf,
+} from './open-api.ts';
 import { acceptedForm } from './representation.ts';
 import { jsonBody } from './request-body.ts';
 import { failureStatus, forbidden, noSuchPath, notAllowed, RequestError } from './request-error.ts';
@@ -123,6 +129,9 @@ export class ApiServer {
     const resource = parseResourcePath(path);
     if (resource) {
       return new ResourceRequest(this.#options.resources, resource, request, user).answer(reply);
+    }
+    if (path === '/openapi/v2' && request.headers.accept?.includes(OPENAPI_V2_PROTOBUF)) {
+      return reply.type(OPENAPI_V2_PROTOBUF).send(Buffer.from(openApiV2Protobuf()));
     }
     const document = this.#document(path, request);
     if (document === undefined) throw noSuchPath(path);

@@ -44,6 +44,23 @@ export function openApiV2(kinds: readonly KindDefinition[]): Json {
   return { swagger: '2.0', info: INFO, paths: {}, definitions: Object.fromEntries(definitions) };
 }
 
+/** What kubectl before 1.27 asks for, and gives up without. */
+export const OPENAPI_V2_PROTOBUF = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
+
+/**
+ * `/openapi/v2` in protobuf (gnostic's openapi.v2.Document): the version, title and no definitions. A
+ * client that knows no schema of a kind leaves its validation to the server, which does it anyway.
+ */
+export function openApiV2Protobuf(): Uint8Array {
+  const text = (field: number, value: string) => [
+    (field << 3) | 2,
+    value.length,
+    ...Buffer.from(value),
+  ];
+  const info = [...text(1, INFO.title), ...text(2, INFO.version)];
+  return Uint8Array.from([...text(1, '2.0'), (2 << 3) | 2, info.length, ...info]);
+}
+
 function groupVersionPath(kind: KindDefinition): string {
   return `${kind.group === '' ? 'api' : 'apis'}/${apiVersionOf(kind)}`;
 }
