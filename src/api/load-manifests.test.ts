@@ -38,6 +38,24 @@ test('a range of ports is a text and no number to the base 60', () => {
   assert.match(JSON.stringify(resources[0]), /\[80,"1000:2000","10:20"\]/);
 });
 
+test('a name that looks like an exponent stays a name, a number a number', () => {
+  for (const [text, value] of [
+    ['e1', 'e1'],
+    ['.e1', '.e1'],
+    ['1e3', 1000],
+    ['1.5', 1.5],
+    ['.5', 0.5],
+    ['-2.5e1', -25],
+  ] as const) {
+    const { resources, problems } = loadManifests(
+      `apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [], it: ${text}}\n`,
+      'a',
+    );
+    assert.deepEqual(problems, []);
+    assert.equal((resources[0] as unknown as { spec: { it: unknown } }).spec.it, value);
+  }
+});
+
 test('booleans as in YAML 1.1, times as texts', () => {
   const text = `apiVersion: v1
 kind: Pod

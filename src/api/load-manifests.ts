@@ -57,15 +57,23 @@ function parseDocuments(text: string, lineCounter: LineCounter): Document.Parsed
     customTags: kubernetesTags,
     lineCounter,
     prettyErrors: false,
+    logLevel: 'error',
   });
   return Array.isArray(documents) ? documents : [];
 }
 
+/** A number has a digit before its exponent: `e1` and `.` are names, as for Kubernetes' own reader. */
+const DIGIT_AHEAD = '(?=[-+]?[0-9_.]*[0-9])';
+
 /** As in Kubernetes' own reader, times stay texts and `80:90` is no number to the base 60. */
 function kubernetesTags(tags: Tags): Tags {
-  return tags.filter((tag) => {
-    if (typeof tag === 'string') return tag !== 'timestamp' && !tag.endsWith('Time');
-    return tag.tag !== 'tag:yaml.org,2002:timestamp' && !('format' in tag && tag.format === 'TIME');
+  return tags.flatMap((tag): Tags => {
+    if (typeof tag === 'string') return tag !== 'timestamp' && !tag.endsWith('Time') ? [tag] : [];
+    if (tag.tag === 'tag:yaml.org,2002:timestamp') return [];
+    if ('format' in tag && tag.format === 'TIME') return [];
+    const isNumber = tag.tag === 'tag:yaml.org,2002:float' && 'test' in tag;
+    if (!isNumber || !tag.test || tag.test.test('.inf')) return [tag];
+    return [{ ...tag, test: new RegExp(`${DIGIT_AHEAD}${tag.test.source}`) }];
   });
 }
 
