@@ -76,7 +76,12 @@ const serviceRule = fc.constantFrom(
   { action: 'Allow', destination: { services: { name: 'api', namespace: 'red' } } },
   { action: 'Deny', source: { services: { name: 'api', namespace: 'red' } } },
 );
-const rules = fc.array(fc.oneof(fieldRule, portRule), { maxLength: 4 });
+const namedPortRule = fc.constantFrom(
+  { action: 'Allow', source: { ports: ['http'] } },
+  { action: 'Deny', destination: { ports: ['dns', 'http'] } },
+  { action: 'Allow', destination: { notPorts: ['http'] } },
+);
+const rules = fc.array(fc.oneof(fieldRule, portRule, namedPortRule), { maxLength: 4 });
 
 const policies = fc.array(
   fc

@@ -36,6 +36,7 @@ function told(before: Policies, after: Policies): string {
   return formatDiff(diffResources([...CLUSTER, ...before], [...CLUSTER, ...after]));
 }
 
+const DENIED = 'was denied by the default action of tier default';
 const NOTHING = 'No flow opens or closes.';
 
 function toDb(ingress: readonly Rule[]): Resource[] {
@@ -57,7 +58,7 @@ test('one rule more opens its flows, and both deciders are named', () => {
     told(toDb([]), toDb(more)),
     `Opened: 1 group of flows
 + shop/cart → data/db   tcp 5432
-    ingress was denied by the default action of tier default, now allowed by rule 0 of NetworkPolicy data/db in tier default`,
+    ingress ${DENIED}, now allowed by rule 0 of NetworkPolicy data/db in tier default`,
   );
 });
 
@@ -131,8 +132,8 @@ test('both halves can flip at once', () => {
     told([closed, ...toDb([])], [open, ...toDb([rule('Allow', CART)])]),
     `Opened: 1 group of flows
 + shop/cart → data/db   tcp
-    egress was denied by the default action of tier default, now allowed by rule 0 of NetworkPolicy shop/cart in tier default
-    ingress was denied by the default action of tier default, now allowed by rule 0 of NetworkPolicy data/db in tier default`,
+    egress ${DENIED}, now allowed by rule 0 of NetworkPolicy shop/cart in tier default
+    ingress ${DENIED}, now allowed by rule 0 of NetworkPolicy data/db in tier default`,
   );
 });
 
@@ -178,8 +179,10 @@ test('ICMP types, source ports and all that has no ports', () => {
 });
 
 test('a pod reaches its own host by other rules than other hosts', () => {
+  const traffic =
+    'protocols but ipip, udp, icmpv6; udp 0-4788,4790-65535; icmpv6 type 0-129, 134, 137-255';
   assert.deepEqual(flows([], [felix({ defaultEndpointToHostAction: 'Drop' })]), [
-    '- all pods → all nodes   protocols but ipip, udp, icmpv6; udp 0-4788,4790-65535; icmpv6 type 0-129, 134, 137-255, on the same node',
+    `- all pods → all nodes   ${traffic}, on the same node`,
   ]);
 });
 
@@ -213,6 +216,20 @@ test('host endpoints count: policy of a host and failsafe ports', () => {
       `- node:two, any outside IPv4 address → node:one   protocols but tcp, udp; ${tcp}; udp 0-67,69-65535`,
     ],
   );
+});
+
+test('a failsafe port can be for some networks alone', () => {
+  const address = '172.30.0.1';
+  const endpoint = hostEndpoint('one', {
+    node: 'one',
+    interfaceName: 'eth0',
+    expectedIPs: [address],
+  });
+  const failsafe = (ports: readonly object[]) => felix({ failsafeInboundHostPorts: ports });
+  const office = { protocol: 'tcp', port: 22, net: '203.0.113.0/28' };
+  assert.deepEqual(flows([endpoint, failsafe([])], [endpoint, failsafe([office])]), [
+    '+ 203.0.113.0/28 → node:one   tcp 22',
+  ]);
 });
 
 test('what is in one world only is listed, and its flows are not', () => {
@@ -259,7 +276,10 @@ test('staged policies are named as different without effect', () => {
   };
   assert.equal(
     told([], [staged]),
-    `${NOTHING}\n\nDifferent without an effect on flows\n  StagedNetworkPolicy shop/try: it is staged: reported, and never enforced`,
+    `${NOTHING}
+
+Different without an effect on flows
+  StagedNetworkPolicy shop/try: it is staged: reported, and never enforced`,
   );
 });
 
