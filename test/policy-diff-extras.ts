@@ -156,6 +156,7 @@ const slices = fc
 const placement = fc
   .record({
     further: fc.constantFrom('198.51.100.1', '198.51.100.2', undefined),
+    interfaces: fc.constantFrom([], ['eth0'], ['eth1'], ['eth0', 'eth1']),
     node: fc.constantFrom(...NODES),
     hostNetwork: fc.boolean(),
     addresses: fc.constantFrom(
@@ -166,7 +167,7 @@ const placement = fc
       ['10.244.9.9', '10.244.9.10', 'fd00:244:9::9'],
     ),
   })
-  .map(({ further, node, hostNetwork, addresses }) => [
+  .map(({ further, interfaces, node, hostNetwork, addresses }) => [
     ...(further === undefined
       ? []
       : [
@@ -175,7 +176,11 @@ const placement = fc
             kind: 'Node',
             metadata: { name: 'node-1' },
             spec: {
-              addresses: [NODE_ADDRESS['node-1'][4], further].map((it) => ({ address: it })),
+              addresses: [NODE_ADDRESS['node-1'][4], further].map((address) => ({ address })),
+              interfaces: interfaces.map((name, index) => ({
+                name,
+                addresses: [index === 0 ? NODE_ADDRESS['node-1'][4] : further],
+              })),
             },
           },
         ]),

@@ -37,10 +37,6 @@ export class Identities {
     this.#known.set(key, identity);
     return identity;
   }
-
-  get size(): number {
-    return this.#known.size;
-  }
 }
 
 /** Every atom and mark of the two worlds, by number. */
@@ -78,10 +74,6 @@ export class AtomTable {
   /** Every mark of the atom that any address bears. */
   marksOf(atom: number): readonly number[] {
     return this.#marksOfAtom[atom] ?? [];
-  }
-
-  get markCount(): number {
-    return this.#marks.length;
   }
 }
 

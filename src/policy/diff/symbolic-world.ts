@@ -71,7 +71,7 @@ export function readSymbolicWorld(resources: Iterable<Resource>, tables: Tables)
   const problems: WorldProblem[] = [];
   const report = (problem: WorldProblem) => void problems.push(problem);
   const profiles = readProfiles(table);
-  const hosts = readHosts(table);
+  const hosts = readHosts(table, report);
   const { workloads } = readPods(table, hosts, profiles, report);
   const hostEndpoints = readHostEndpoints(table, profiles);
   const objects = [
