@@ -149,10 +149,9 @@ export class Protection {
 
   async #hasPolicies(tier: string): Promise<boolean> {
     for (const kind of [networkPolicyKind, globalNetworkPolicyKind]) {
-      const { items } = await this.#resources.list(kind, undefined, (object) => {
-        const spec = isObject(object['spec']) ? object['spec'] : {};
-        return spec['tier'] === tier;
-      });
+      const selector = (object: Readonly<Record<string, unknown>>): boolean =>
+        isObject(object['spec']) && object['spec']['tier'] === tier;
+      const { items } = await this.#resources.list(kind, undefined, { selector });
       if (items.length > 0) return true;
     }
     return false;

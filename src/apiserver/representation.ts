@@ -1,6 +1,7 @@
 // Which form of a resource the client asks for: the object, a table, or the metadata alone.
 import { apiVersionOf, type KindDefinition, type Resource } from '#api';
 import type { StoredValue } from '#datastore';
+import type { ListMetadata } from './list-page.ts';
 import { notAcceptable } from './request-error.ts';
 import { resourceText, toResource } from './stored-resource.ts';
 import { type IncludeObject, partialMetadata, tableOf } from './table.ts';
@@ -50,24 +51,25 @@ export function resourceBody(
 /** A list as JSON text. */
 export function listBody(
   kind: KindDefinition,
-  { items, revision }: { items: readonly StoredValue[]; revision: number },
+  { items, metadata }: { items: readonly StoredValue[]; metadata: ListMetadata },
   { form, includeObject, now }: Representation,
 ): string {
-  const resourceVersion = String(revision);
   if (form === 'object') {
     const head = { kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind) };
     const texts = items.map((item) => resourceText(item.value, item.revision));
-    const metadata = JSON.stringify({ resourceVersion });
-    return `${JSON.stringify(head).slice(0, -1)},"metadata":${metadata},"items":[${texts.join(',')}]}`;
+    const start = JSON.stringify({ ...head, metadata }).slice(0, -1);
+    return `${start},"items":[${texts.join(',')}]}`;
   }
   const resources = items.map((item) => toResource(item.value, item.revision));
   if (form === 'table') {
-    return JSON.stringify(tableOf(kind, resources, { resourceVersion, includeObject, now }));
+    const { resourceVersion } = metadata;
+    const table = tableOf(kind, resources, { resourceVersion, includeObject, now });
+    return JSON.stringify({ ...table, metadata });
   }
   return JSON.stringify({
     kind: 'PartialObjectMetadataList',
     apiVersion: 'meta.k8s.io/v1',
-    metadata: { resourceVersion },
+    metadata,
     items: resources.map(partialMetadata),
   });
 }

@@ -88,6 +88,19 @@ export function gone(message: string): RequestError {
   return new RequestError(410, 'Expired', message);
 }
 
+/** A revision that the store does not have yet; clients know it by its cause and try again. */
+export function tooLargeRevision(revision: number, newest: number): RequestError {
+  const message = `Too large resource version: ${revision}, current: ${newest}`;
+  const causes = [{ reason: 'ResourceVersionTooLarge', message, field: '' }];
+  return new RequestError(504, 'Timeout', message, { causes, retryAfterSeconds: 1 });
+}
+
+/** A query parameter that does not go with the others. */
+export function invalidOption(field: string, why: string): RequestError {
+  const causes = [{ reason: 'FieldValueInvalid', message: why, field }];
+  return new RequestError(422, 'Invalid', `${field} ${why}`, { causes });
+}
+
 export function notAllowed(method: string, path: string): RequestError {
   const message = `${method} is not allowed on "${path}"`;
   return new RequestError(405, 'MethodNotAllowed', message);

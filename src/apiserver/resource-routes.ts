@@ -1,8 +1,10 @@
 // The requests on resources: each HTTP method becomes a call on `Resources`, checked for who asks.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { KindDefinition, Resource } from '#api';
+import { RevisionTooOld } from '#datastore';
 import { isObject } from '#lib';
 import { authorize, type Verb, type WriteCheck } from './authorization.ts';
+import { expiredList, knownRevision, pageOf, pageRequest } from './list-page.ts';
 import { jsonPatch, mergePatch } from './merge-patch.ts';
 import { objectSelector } from './object-selector.ts';
 import {
@@ -66,8 +68,15 @@ export class ResourceRequest {
   async #list(reply: FastifyReply): Promise<unknown> {
     this.#authorize('list');
     const { kind, namespace } = this.#path;
-    const list = await this.#resources.list(kind, namespace, objectSelector(kind, this.#query));
-    return json(reply, listBody(kind, list, this.#representation()));
+    const selector = objectSelector(kind, this.#query);
+    const page = pageRequest(this.#query, this.#resources.store.revision);
+    const list = await this.#resources
+      .list(kind, namespace, { selector, at: page.at })
+      .catch((error: unknown) => {
+        throw error instanceof RevisionTooOld ? expiredList(this.#query) : error;
+      });
+    const body = listBody(kind, pageOf(list, page, !selector), this.#representation());
+    return json(reply, body);
   }
 
   async #watch(reply: FastifyReply): Promise<unknown> {
@@ -107,6 +116,8 @@ export class ResourceRequest {
 
   async #get(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
     this.#authorize('get');
+    // What is served is the newest, which must not be older than what the client has seen.
+    knownRevision(this.#query['resourceVersion'], this.#resources.store.revision);
     const resource = await this.#resources.get(target);
     return json(reply, resourceBody(target.kind, resource, this.#representation()));
   }
@@ -159,11 +170,8 @@ export class ResourceRequest {
     this.#authorize('delete');
     const { namespace } = this.#path;
     const { kind } = this.#writeTarget();
-    const { items } = await this.#resources.list(
-      kind,
-      namespace,
-      objectSelector(kind, this.#query),
-    );
+    const selector = objectSelector(kind, this.#query);
+    const { items } = await this.#resources.list(kind, namespace, { selector });
     const dryRun = this.#dryRun();
     for (const { key } of items) {
       const target = { kind, namespace: key.namespace, name: key.name };

@@ -1,7 +1,7 @@
 // The resources of all kinds over the store: create, read, update and delete with their rules.
 import type { KindDefinition, Resource } from '#api';
 import { isObject } from '#lib';
-import { RevisionConflict, type Store, type StoredValue } from '#datastore';
+import { RevisionConflict, type Store, type StoreList } from '#datastore';
 import type { ObjectSelector } from './object-selector.ts';
 import { isPendingDeletion, Protection } from './protection.ts';
 import { alreadyExists, conflict, notFound } from './request-error.ts';
@@ -25,6 +25,12 @@ export interface ResourcesOptions {
   readonly graceMs?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+}
+
+export interface ListQuery {
+  readonly selector?: ObjectSelector | undefined;
+  /** The revision to list at, by default the newest. */
+  readonly at?: number | undefined;
 }
 
 export interface WriteOptions {
@@ -65,16 +71,16 @@ export class Resources {
     return this.#store;
   }
 
-  /** In the store's order; all namespaces when it is undefined. */
+  /** In the store's order; all namespaces when it is undefined. Throws `RevisionTooOld`. */
   async list(
     kind: KindDefinition,
     namespace: string | undefined,
-    selector?: ObjectSelector,
-  ): Promise<{ items: StoredValue[]; revision: number }> {
-    const { items, revision } = await this.#store.list(
-      storeKey(kind, '', '').kind,
-      kind.namespaced ? namespace : undefined,
-    );
+    { selector, at }: ListQuery = {},
+  ): Promise<StoreList> {
+    const { items, revision } = await this.#store.list(storeKey(kind, '', '').kind, {
+      namespace: kind.namespaced ? namespace : undefined,
+      at,
+    });
     const selected = selector ? items.filter((item) => selector(item.value)) : items;
     return { items: selected, revision };
   }

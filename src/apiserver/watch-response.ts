@@ -37,7 +37,7 @@ export async function streamWatch(
   const fromNow =
     resourceVersion === undefined || resourceVersion === '0' || request.sendInitialEvents;
   const initial = fromNow
-    ? await resources.list(kind, namespace, request.selector)
+    ? await resources.list(kind, namespace, { selector: request.selector })
     : { items: [], revision: Number(resourceVersion) };
   const watch = {
     kind: storeKey(kind, '', '').kind,

@@ -62,6 +62,7 @@ const PATCH_TYPES: Readonly<Record<PatchType, string>> = {
 };
 
 const PAGE = 500;
+const EXPIRED = Symbol('the continue token has expired');
 const MAX_BODY = 256 * 1024 * 1024;
 /** Answers must begin and keep flowing within this; milliseconds. */
 const ANSWER_TIMEOUT = 30_000;
@@ -107,13 +108,25 @@ export class ApiClient {
     kind: KindDefinition,
     options: ListOptions = {},
   ): Promise<{ items: Resource[]; resourceVersion: string }> {
-    const { namespace, labelSelector, fieldSelector, limit = PAGE, signal } = options;
+    const { namespace, labelSelector, fieldSelector, signal } = options;
+    const path = resourcePath(kind, { namespace });
     const items: Resource[] = [];
+    let limit: number | undefined = options.limit ?? PAGE;
     let next: string | undefined;
     for (;;) {
       const query = { labelSelector, fieldSelector, limit, continue: next };
-      const path = resourcePath(kind, { namespace });
-      const page = await this.request('GET', path, { query, ...(signal ? { signal } : {}) });
+      const request = this.request('GET', path, { query, ...(signal ? { signal } : {}) });
+      const page = await request.catch((error: unknown) => {
+        if (next !== undefined && error instanceof ApiError && error.gone) return EXPIRED;
+        throw error;
+      });
+      if (page === EXPIRED) {
+        // Changes outran the pages: all at once cannot expire.
+        items.length = 0;
+        next = undefined;
+        limit = undefined;
+        continue;
+      }
       if (!isObject(page) || !Array.isArray(page['items'])) throw notA(`list of ${kind.plural}`);
       for (const item of page['items']) items.push(asResource(kind, item));
       const metadata = isObject(page['metadata']) ? page['metadata'] : {};

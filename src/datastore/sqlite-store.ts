@@ -7,6 +7,8 @@ import {
   type StoredObject,
   type StoredValue,
   type StoreKey,
+  type StoreList,
+  type StoreListOptions,
   StoreUnavailable,
   type StoreWatch,
   type StoreWrite,
@@ -103,8 +105,9 @@ class SqliteStore implements Store {
     return this.#cache.get(key);
   }
 
-  async list(kind: string, namespace?: string) {
-    return { items: this.#cache.list(kind, namespace), revision: this.#cache.revision };
+  async list(kind: string, options: StoreListOptions = {}): Promise<StoreList> {
+    const { revision } = this.#cache;
+    return { items: this.#cache.list(kind, options), revision: options.at ?? revision };
   }
 
   async watch(watch: StoreWatch): Promise<() => void> {

@@ -89,8 +89,31 @@ export function storeContract(implementation: string, open: OpenStore): void {
         all.items.map((item) => `${item.key.namespace}/${item.key.name}`),
         ['bank/z', 'shop/a', 'shop/b'],
       );
-      assert.equal((await store.list('pods', 'shop')).items.length, 2);
+      assert.equal((await store.list('pods', { namespace: 'shop' })).items.length, 2);
       assert.equal((await store.list('nodes')).items.length, 0);
+    });
+
+    test('a list at a kept revision is as it was; what is forgotten or to come is refused', async (context) => {
+      const store = await open(context, { logEvents: 20 });
+      const seen = new Map<number, string[]>();
+      const texts = async (at?: number): Promise<string[]> =>
+        (await store.list('pods', { namespace: 'shop', at })).items.map(
+          (item) => `${item.key.name} ${item.revision} ${JSON.stringify(item.value)}`,
+        );
+      const remember = async (): Promise<void> => void seen.set(store.revision, await texts());
+      for (let n = 0; n < 15; n++) {
+        await store.write({ key: key(`p${n % 4}`), value: n % 5 === 4 ? undefined : { n } });
+        await remember();
+        await store.write({ key: key('elsewhere', 'bank'), value: { n } });
+        await remember();
+      }
+      const kept = [...seen].slice(-20);
+      for (const [revision, items] of kept) assert.deepEqual(await texts(revision), items);
+      const [at = 0] = kept[0] ?? [];
+      assert.equal((await store.list('pods', { at })).revision, at);
+      for (let n = 0; n < 50; n++) await store.write({ key: key('p0'), value: { n } });
+      await assert.rejects(store.list('pods', { at }), RevisionTooOld);
+      await assert.rejects(store.list('pods', { at: store.revision + 1 }), RevisionTooOld);
     });
 
     watchTests(open);

@@ -36,6 +36,18 @@ export interface StoreWrite {
   readonly expected?: number;
 }
 
+export interface StoreListOptions {
+  /** All namespaces when absent. */
+  readonly namespace?: string | undefined;
+  /** As everything was at this revision; as it is now when absent. */
+  readonly at?: number | undefined;
+}
+
+export interface StoreList {
+  readonly items: StoredValue[];
+  readonly revision: number;
+}
+
 export interface StoreWatch {
   readonly kind: string;
   /** All namespaces when absent. */
@@ -50,8 +62,8 @@ export interface Store {
   /** The newest durable revision; every event up to it has been delivered. Above 0. */
   readonly revision: number;
   get(key: StoreKey): Promise<StoredValue | undefined>;
-  /** Ordered by namespace and name, all as of `revision`. */
-  list(kind: string, namespace?: string): Promise<{ items: StoredValue[]; revision: number }>;
+  /** Ordered by namespace and name, all as of `revision`. Throws `RevisionTooOld`. */
+  list(kind: string, options?: StoreListOptions): Promise<StoreList>;
   /** Resolves to the new revision once it is durable and visible. Throws `RevisionConflict`. */
   write(write: StoreWrite): Promise<number>;
   /** Throws `RevisionTooOld`; resolves to the function that ends the watch. */

@@ -5,6 +5,7 @@ import {
   type StoredValue,
   type StoreEvent,
   type StoreKey,
+  type StoreListOptions,
   type StoreWatch,
 } from './store.ts';
 
@@ -55,7 +56,28 @@ export class WatchCache {
     return this.#kinds.get(key.kind)?.get(key.namespace)?.get(key.name);
   }
 
-  list(kind: string, namespace?: string): StoredValue[] {
+  /** Throws `RevisionTooOld` where `at` is before what the log reaches back to, or to come. */
+  list(kind: string, { namespace, at = this.#revision }: StoreListOptions): StoredValue[] {
+    if (at < this.#compacted || at > this.#revision) throw new RevisionTooOld(at, this.#compacted);
+    const now = this.#current(kind, namespace);
+    const then = new Map<string, StoredValue | undefined>();
+    for (let index = this.#firstAfter(at); index < this.#log.length; index++) {
+      const entry = this.#log[index];
+      if (!entry || !matches({ kind, namespace }, entry)) continue;
+      // The first change after `at` tells what the key had at it.
+      const { key, previous, previousRevision } = entry;
+      if (then.has(placeOf(key))) continue;
+      then.set(placeOf(key), previous && { key, value: previous, revision: previousRevision });
+    }
+    if (then.size === 0) return now;
+    const changed = [...then.values()].filter((item) => item !== undefined);
+    const unchanged = now.filter(({ key }) => !then.has(placeOf(key)));
+    return [...unchanged, ...changed].sort(
+      (a, b) => compare(a.key.namespace, b.key.namespace) || compare(a.key.name, b.key.name),
+    );
+  }
+
+  #current(kind: string, namespace: string | undefined): StoredValue[] {
     const namespaces = this.#kinds.get(kind);
     if (!namespaces) return [];
     const names = namespace === undefined ? [...namespaces.keys()].sort() : [namespace];
@@ -146,7 +168,14 @@ export class WatchCache {
   }
 }
 
-function matches(watch: StoreWatch, event: StoreEvent): boolean {
+function placeOf({ namespace, name }: StoreKey): string {
+  return `${namespace}\0${name}`;
+}
+
+function matches(
+  watch: { readonly kind: string; readonly namespace?: string | undefined },
+  event: StoreEvent,
+): boolean {
   if (event.key.kind !== watch.kind) return false;
   return watch.namespace === undefined || event.key.namespace === watch.namespace;
 }

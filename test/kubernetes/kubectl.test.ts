@@ -254,6 +254,26 @@ spec: {selectr: "all()", selector: "a == ", ingress: [{action: Alow}]}
   );
 });
 
+test('kubectl reads long lists in pages', options, async (context) => {
+  const kubectl = await kubectlAt(context);
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  const manifest = names.map(
+    (name) =>
+      `apiVersion: projectcalico.org/v3\nkind: GlobalNetworkSet\nmetadata: {name: ${name}}\n`,
+  );
+  await kubectl.ok('apply', '-f', await kubectl.file('sets.yaml', manifest.join('---\n')));
+  for (const form of ['name', 'wide', 'custom-columns=N:.metadata.name']) {
+    const flags = ['--chunk-size=2', '-v=8', '--no-headers', '-o', form];
+    const { code, out, err } = await kubectl.run('get', 'globalnetworksets', ...flags);
+    assert.equal(code, 0, err);
+    assert.deepEqual(
+      lines(out).map((line) => words(line)[0]?.split('/').at(-1)),
+      names,
+    );
+    assert.equal(err.match(/GET https:\S+limit=2/g)?.length, 3, form);
+  }
+});
+
 test('kubectl watches', options, async (context) => {
   const kubectl = await kubectlAt(context);
   const watching = kubectl.start('get', 'ns', '-w', '--no-headers');
