@@ -37,8 +37,8 @@ type Profiles = ReadonlyMap<string, Profile>;
 
 export class EndpointLabels {
   readonly #convert = memoize((pod: Pod) => ({
-    endpoint: podToWorkloadEndpoint(pod),
-    problems: podProblems(pod),
+    endpoint: podToWorkloadEndpoint(pod, { unscheduled: true }),
+    problems: podProblems(pod, { unscheduled: true }),
   }));
 
   objects(inputs: ClusterInputs, profiles: Profiles): LabelledObjects {

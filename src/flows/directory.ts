@@ -113,7 +113,7 @@ function compareOwners(a: [string, AddressOwner], b: [string, AddressOwner]): nu
 }
 
 function podAddresses(pod: Pod): (AddressOwner & { addresses: string[] }) | undefined {
-  const prefixes = podToWorkloadEndpoint(pod)?.spec.ipNetworks ?? [];
+  const prefixes = podToWorkloadEndpoint(pod, { unscheduled: true })?.spec.ipNetworks ?? [];
   const { name, namespace = null, labels = NO_LABELS, creationTimestamp } = pod.metadata;
   return {
     owner: { type: 'workload', namespace, name, labels },

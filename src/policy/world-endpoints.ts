@@ -117,9 +117,9 @@ export function readPods(
     if (isFinishedPod(pod)) continue;
     const key = `${namespaceOf(pod)}/${pod.metadata.name}`;
     if (pod.spec.hostNetwork === true) hostNetworked.set(key, pod.spec.nodeName ?? '');
-    const endpoint = podToWorkloadEndpoint(pod);
+    const endpoint = podToWorkloadEndpoint(pod, { unscheduled: true });
     if (endpoint) endpoints.push({ pod, endpoint });
-    for (const { path, message } of podProblems(pod)) {
+    for (const { path, message } of podProblems(pod, { unscheduled: true })) {
       report({ resource: `Pod ${key}`, path, message, fatal: false });
     }
   }

@@ -17,6 +17,8 @@ interface Parts {
   status?: Pod['status'];
 }
 
+const UNSCHEDULED = { unscheduled: true } as const;
+
 function pod({ spec, status, ...metadata }: Parts): Pod {
   return {
     apiVersion: 'v1',
@@ -30,7 +32,7 @@ function pod({ spec, status, ...metadata }: Parts): Pod {
 const cni = (name: string): string => `cni.projectcalico.org/${name}`;
 
 function networksOf(parts: Parts): readonly string[] | undefined {
-  return podToWorkloadEndpoint(pod(parts))?.spec.ipNetworks;
+  return podToWorkloadEndpoint(pod(parts), UNSCHEDULED)?.spec.ipNetworks;
 }
 
 test("addresses: status before annotations, the plugin's before the asked for", () => {
@@ -51,19 +53,19 @@ test('a finished pod keeps no address', () => {
   const status = { phase: 'Failed', podIP: '10.0.0.1' };
   assert.equal(isFinishedPod(pod({ status })), true);
   assert.equal(networksOf({ status }), undefined);
-  assert.ok(podToWorkloadEndpoint(pod({ status })));
+  assert.ok(podToWorkloadEndpoint(pod({ status }), UNSCHEDULED));
 });
 
 test("a pod without node is an endpoint without one; one on the host's network is none", () => {
-  const endpoint = podToWorkloadEndpoint(pod({}));
+  const endpoint = podToWorkloadEndpoint(pod({}), UNSCHEDULED);
   assert.equal(endpoint?.spec.node, undefined);
   assert.equal(endpoint?.metadata.name, 'k8s-web--1-eth0');
-  assert.equal(podToWorkloadEndpoint(pod({ spec: { hostNetwork: true } })), undefined);
+  assert.equal(podToWorkloadEndpoint(pod({ spec: { hostNetwork: true } }), UNSCHEDULED), undefined);
 });
 
 test("labels of the system win over the pod's own", () => {
   const labels = { 'projectcalico.org/namespace': 'other', 'projectcalico.org/orchestrator': 'x' };
-  const { metadata } = podToWorkloadEndpoint(pod({ labels })) ?? {};
+  const { metadata } = podToWorkloadEndpoint(pod({ labels }), UNSCHEDULED) ?? {};
   assert.equal(metadata?.labels?.['projectcalico.org/namespace'], 'shop');
   assert.equal(metadata?.labels?.['projectcalico.org/orchestrator'], 'k8s');
 });
@@ -78,21 +80,21 @@ test('malformed addresses make it no endpoint, malformed limits are ignored', ()
   ];
   for (const annotations of bad) {
     assert.equal(
-      podToWorkloadEndpoint(pod({ annotations })),
+      podToWorkloadEndpoint(pod({ annotations }), UNSCHEDULED),
       undefined,
       JSON.stringify(annotations),
     );
-    assert.equal(podProblems(pod({ annotations }))[0]?.severity, 'error');
+    assert.equal(podProblems(pod({ annotations }), UNSCHEDULED)[0]?.severity, 'error');
   }
   const annotations = {
     'qos.projectcalico.org/ingressBandwidth': 'fast',
     'qos.projectcalico.org/egressBandwidth': '1.5M',
     'qos.projectcalico.org/dscp': '64',
   };
-  const limited = podToWorkloadEndpoint(pod({ annotations }));
+  const limited = podToWorkloadEndpoint(pod({ annotations }), UNSCHEDULED);
   assert.deepEqual(limited?.spec.qosControls, { egressBandwidth: 1_500_000 });
   assert.deepEqual(
-    podProblems(pod({ annotations })).map(({ severity }) => severity),
+    podProblems(pod({ annotations }), UNSCHEDULED).map(({ severity }) => severity),
     ['warning', 'warning'],
   );
 });

@@ -38,13 +38,25 @@ export function isFinishedPod(pod: Pod): boolean {
   return pod.metadata.deletionTimestamp !== undefined && annotation(pod, `${CNI}/podIP`) === '';
 }
 
+export interface PodConversion {
+  /**
+   * Whether a pod without a node is an endpoint too: manifests that are judged before anything runs
+   * rarely name one. Upstream refuses such a pod.
+   */
+  readonly unscheduled?: boolean;
+}
+
 /**
- * The pod's endpoint; undefined for a pod on its host's network, and for one whose annotations are malformed (see
- * `podProblems`). A pod that has no address, or is finished, is an endpoint without `ipNetworks`; one that is not
- * scheduled has no `node`.
+ * The pod's endpoint; undefined for a pod on its host's network, one without a node unless that is asked for,
+ * and one whose annotations are malformed (see `podProblems`). A pod that has no address, or is finished, is an
+ * endpoint without `ipNetworks`.
  */
-export function podToWorkloadEndpoint(pod: Pod): WorkloadEndpoint | undefined {
+export function podToWorkloadEndpoint(
+  pod: Pod,
+  conversion: PodConversion = {},
+): WorkloadEndpoint | undefined {
   if (pod.spec.hostNetwork === true) return undefined;
+  if (schedulingProblems(pod, conversion).length > 0) return undefined;
   const reader = new AnnotationReader(pod);
   const spec = endpointSpec(pod, reader);
   if (reader.problems.some(({ severity }) => severity === 'error')) return undefined;
@@ -66,11 +78,17 @@ export function podToWorkloadEndpoint(pod: Pod): WorkloadEndpoint | undefined {
 }
 
 /** What is malformed in a pod's addresses and annotations; with an error it is no endpoint. */
-export function podProblems(pod: Pod): readonly Problem[] {
+export function podProblems(pod: Pod, conversion: PodConversion = {}): readonly Problem[] {
   if (pod.spec.hostNetwork === true) return [];
   const reader = new AnnotationReader(pod);
   endpointSpec(pod, reader);
-  return reader.problems;
+  return [...schedulingProblems(pod, conversion), ...reader.problems];
+}
+
+function schedulingProblems(pod: Pod, { unscheduled = false }: PodConversion): Problem[] {
+  if (unscheduled || (pod.spec.nodeName ?? '') !== '') return [];
+  const message = 'is missing: a pod that is not scheduled is no endpoint yet';
+  return [{ path: 'spec.nodeName', message, severity: 'error' }];
 }
 
 function endpointSpec(pod: Pod, reader: AnnotationReader): WorkloadEndpointSpec {
