@@ -1,4 +1,4 @@
-// A cluster in namespaces for the differential test: two nodes, ten pods, one machine outside.
+// A cluster in namespaces for tests against the kernel: nodes, pods, and one machine outside.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -16,19 +16,16 @@ import {
   RouteSocket,
   writeSysctlInNamespace,
 } from '#linux';
-import { NODE_ADDRESS, NODES, OUTSIDE, podAddress, PROBED_PORTS } from '../worlds.ts';
+import { type ClusterLayout, type LayoutNode, WORLDS_LAYOUT } from './cluster-layout.ts';
 import type { ProbeAnswer, ProbeRequest } from './probe.ts';
 
 const PROBE = fileURLToPath(new URL('probe.ts', import.meta.url));
-const GATEWAY: Readonly<Record<Family, string>> = { 4: '172.30.0.1', 6: 'fd00:30::1' };
 const POD_GATEWAY_MAC = 'ee:ee:ee:ee:ee:ee';
 const POD_GATEWAY: Readonly<Record<Family, string>> = {
   4: '169.254.1.1',
   6: 'fe80::ecee:eeff:feee:eeee',
 };
 const FAMILIES = [4, 6] as const;
-/** Machines for pods; a world may use fewer. */
-const MACHINES = 10;
 
 /** One namespace with a probing process in it. */
 class Machine {
@@ -44,10 +41,10 @@ class Machine {
     this.fd = openNamespace(this.path);
   }
 
-  async start(): Promise<void> {
+  async start(served: ClusterLayout['served']): Promise<void> {
     const child = spawn(
       'nsenter',
-      [`--net=${this.path}`, process.execPath, PROBE, JSON.stringify(PROBED_PORTS)],
+      [`--net=${this.path}`, process.execPath, PROBE, JSON.stringify(served)],
       { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
     );
     this.#process = child;
@@ -77,49 +74,56 @@ class Machine {
   }
 }
 
-interface Node {
-  readonly name: (typeof NODES)[number];
+interface Node extends LayoutNode {
   readonly machine: Machine;
   readonly routes: RouteSocket;
   readonly dataplane: Dataplane;
 }
 
+interface Attachment {
+  /** Of everything in it, to compare. */
+  readonly key: string;
+  readonly node: Node;
+  readonly interfaceName: string;
+  readonly addresses: readonly string[];
+}
+
 /** Everything is made in namespaces named `tortie-x-<pid>-…`, and removed by `remove`. */
 export class KernelCluster {
-  readonly #underlay: Machine;
-  readonly #outside: Machine;
-  readonly #nodes: Node[];
-  readonly #pods: Machine[];
-  readonly #interfaces = new Map<number, string>();
+  readonly #layout: ClusterLayout;
+  readonly #made: Machine[] = [];
+  readonly #nodes: Node[] = [];
+  readonly #pods: Machine[] = [];
+  /** By the index of the pod's machine. */
+  readonly #attached = new Map<number, Attachment>();
+  /** The index of the machine of each `namespace/name`. */
+  #podIndex: ReadonlyMap<string, number> = new Map();
+  #outside: Machine | undefined;
 
-  private constructor() {
-    const name = (what: string) => `tortie-x-${process.pid}-${what}`;
-    this.#underlay = new Machine(name('underlay'));
-    this.#outside = new Machine(name('outside'));
-    this.#pods = Array.from({ length: MACHINES }, (_, index) => new Machine(name(`pod-${index}`)));
-    this.#nodes = NODES.map((node) => {
-      const machine = new Machine(name(node));
-      const routes = RouteSocket.open({ namespace: machine.fd });
-      const nftables = NftablesSocket.open({ namespace: machine.fd });
-      return { name: node, machine, routes, dataplane: new Dataplane({ nftables, routes }) };
-    });
-    this.#wire();
+  private constructor(layout: ClusterLayout) {
+    this.#layout = layout;
   }
 
-  static async create(): Promise<KernelCluster> {
-    const cluster = new KernelCluster();
-    const machines = [
-      cluster.#outside,
-      ...cluster.#pods,
-      ...cluster.#nodes.map((it) => it.machine),
-    ];
-    await Promise.all(machines.map((machine) => machine.start()));
+  static async create(layout: ClusterLayout = WORLDS_LAYOUT): Promise<KernelCluster> {
+    const cluster = new KernelCluster(layout);
+    try {
+      const started = cluster.#build();
+      await Promise.all(started.map((machine) => machine.start(layout.served)));
+    } catch (error) {
+      await cluster.remove();
+      throw error;
+    }
     return cluster;
   }
 
-  /** Makes both nodes enforce the world. Returns the errors of the applies. */
+  /** Makes every node enforce the world. Returns the errors of the applies. */
   enforce(resources: readonly Resource[]): string[] {
-    const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
+    const wanted = this.#attachments(resources);
+    for (const [index, { key, node, interfaceName }] of this.#attached) {
+      if (wanted.get(index)?.key === key) continue;
+      node.routes.deleteLink(interfaceName);
+      this.#attached.delete(index);
+    }
     const errors: string[] = [];
     for (const node of this.#nodes) {
       const calc = new CalcGraph(node.name);
@@ -127,76 +131,109 @@ export class KernelCluster {
       const state = calc.state();
       // Interfaces appear after policy, as at CNI ADD: the second apply brings their routes.
       const before = node.dataplane.apply(state);
-      for (const [index, pod] of pods.entries()) {
-        if (pod.spec.nodeName === node.name) this.#attach(node, index, pod);
+      for (const [index, attachment] of wanted) {
+        if (attachment.node === node && !this.#attached.has(index)) this.#attach(index, attachment);
       }
       const after = node.dataplane.apply(state);
       errors.push(
         ...[...before.errors, ...after.errors].map((one) => `${one.what}: ${one.message}`),
       );
-      execFileSync('nsenter', [`--net=${node.machine.path}`, 'conntrack', '-F'], {
-        stdio: 'ignore',
-      });
+      this.run(node.name, 'conntrack', '-F');
     }
     return errors;
   }
 
-  /** `p0` is the machine of the world's first pod, and so on; or a node's name, or `outside`. */
+  /**
+   * The machine of a pod: `namespace/name`, or `p0` for the world's first pod and so on; or a
+   * node's name, or `outside`.
+   */
   machine(name: string): Machine {
-    if (name === 'outside') return this.#outside;
-    const pod = /^p(\d)$/.exec(name)?.[1];
+    const index = this.#podIndex.get(name) ?? /^p(\d+)$/.exec(name)?.[1];
     const machine =
-      pod === undefined
+      index === undefined
         ? this.#nodes.find((node) => node.name === name)?.machine
-        : this.#pods[Number(pod)];
-    if (!machine) throw new Error(`no machine "${name}"`);
-    return machine;
+        : this.#pods[Number(index)];
+    const found = name === 'outside' ? this.#outside : machine;
+    if (!found) throw new Error(`no machine "${name}"`);
+    return found;
+  }
+
+  /** Runs a program in a machine's namespace; its output. */
+  run(name: string, program: string, ...args: string[]): string {
+    return execFileSync('nsenter', [`--net=${this.machine(name).path}`, program, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
   }
 
   ruleset(node: string): string {
-    const path = this.machine(node).path;
-    return execFileSync('nsenter', [`--net=${path}`, 'nft', 'list', 'ruleset'], {
-      encoding: 'utf8',
-    });
+    return this.run(node, 'nft', 'list', 'ruleset');
   }
 
   async remove(): Promise<void> {
     for (const node of this.#nodes) node.dataplane.close();
-    const machines = [...this.#pods, ...this.#nodes.map((it) => it.machine), this.#outside];
-    for (const machine of [...machines, this.#underlay]) await machine.remove();
+    for (const machine of this.#made.toReversed()) await machine.remove();
   }
 
-  #wire(): void {
-    const underlay = RouteSocket.open({ namespace: this.#underlay.fd });
+  /** Returns the machines in which a process shall run. */
+  #build(): Machine[] {
+    const underlay = this.#make('underlay');
+    this.#outside = this.#make('outside');
+    for (let index = 0; index < this.#layout.machines; index++) {
+      this.#pods.push(this.#make(`pod-${index}`));
+    }
+    for (const node of this.#layout.nodes) {
+      const machine = this.#make(node.name);
+      const routes = RouteSocket.open({ namespace: machine.fd });
+      const nftables = NftablesSocket.open({ namespace: machine.fd });
+      this.#nodes.push({
+        ...node,
+        machine,
+        routes,
+        dataplane: new Dataplane({ nftables, routes }),
+      });
+    }
+    this.#wire(underlay, this.#outside);
+    return this.#made.filter((machine) => machine !== underlay);
+  }
+
+  #make(name: string): Machine {
+    const machine = new Machine(`tortie-x-${process.pid}-${name}`);
+    this.#made.push(machine);
+    return machine;
+  }
+
+  #wire(underlayMachine: Machine, outsideMachine: Machine): void {
+    const { gateway, outside: outsideAddress, outsideOnLink } = this.#layout;
+    const underlay = RouteSocket.open({ namespace: underlayMachine.fd });
     underlay.setUp('lo');
     underlay.createBridge('br0');
     underlay.setUp('br0');
-    forward(this.#underlay.fd);
+    forward(underlayMachine.fd);
     for (const family of FAMILIES) {
       const length = family === 4 ? 24 : 64;
-      underlay.addAddress('br0', `${GATEWAY[family]}/${length}`, { noDad: true });
+      underlay.addAddress('br0', `${gateway[family]}/${length}`, { noDad: true });
     }
     for (const [index, node] of this.#nodes.entries()) {
-      this.#join(underlay, `n${index}`, node.machine, NODE_ADDRESS[node.name]);
+      this.#join(underlay, `n${index}`, node.machine, node.address);
       forward(node.machine.fd);
     }
-    const outsideAddress = { 4: '172.30.0.99', 6: 'fd00:30::99' } as const;
-    this.#join(underlay, 'out', this.#outside, outsideAddress);
-    const outside = RouteSocket.open({ namespace: this.#outside.fd });
+    this.#join(underlay, 'out', outsideMachine, outsideOnLink);
+    const outside = RouteSocket.open({ namespace: outsideMachine.fd });
     for (const family of FAMILIES) {
-      outside.addAddress('lo', `${OUTSIDE[family]}/${family === 4 ? 32 : 128}`, { noDad: true });
-      underlay.replaceRoute(route(family, hostText(OUTSIDE[family]), outsideAddress[family]));
+      const host = hostText(outsideAddress[family]);
+      outside.addAddress('lo', host, { noDad: true });
+      underlay.replaceRoute(route(family, host, outsideOnLink[family]));
       // Pods and the machine outside speak without translation: its source is its outside address.
       outside.replaceRoute({
-        ...route(family, family === 4 ? '0.0.0.0/0' : '::/0', GATEWAY[family]),
-        source: OUTSIDE[family],
+        ...route(family, family === 4 ? '0.0.0.0/0' : '::/0', gateway[family]),
+        source: outsideAddress[family],
       });
-      for (const node of this.#nodes) {
-        const block =
-          family === 4
-            ? `10.244.${NODES.indexOf(node.name) + 1}.0/26`
-            : `fd00:244:${NODES.indexOf(node.name) + 1}::/122`;
-        underlay.replaceRoute(route(family, block, NODE_ADDRESS[node.name][family]));
+    }
+    for (const { address, blocks } of this.#nodes) {
+      for (const block of blocks) {
+        const family = block.includes(':') ? 6 : 4;
+        underlay.replaceRoute(route(family, block, address[family]));
       }
     }
     outside.close();
@@ -218,19 +255,34 @@ export class KernelCluster {
     for (const family of FAMILIES) {
       inside.addAddress('eth0', `${address[family]}/${family === 4 ? 24 : 64}`, { noDad: true });
       if (port !== 'out') {
-        inside.replaceRoute(route(family, family === 4 ? '0.0.0.0/0' : '::/0', GATEWAY[family]));
+        const everything = family === 4 ? '0.0.0.0/0' : '::/0';
+        inside.replaceRoute(route(family, everything, this.#layout.gateway[family]));
       }
     }
     inside.close();
   }
 
-  #attach(node: Node, index: number, pod: Pod): void {
-    const name = podToWorkloadEndpoint(pod)?.spec.interfaceName ?? '';
-    if (this.#interfaces.get(index) === name) return;
+  #attachments(resources: readonly Resource[]): Map<number, Attachment> {
+    const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
+    this.#podIndex = new Map(
+      pods.map(({ metadata }, index) => [`${metadata.namespace}/${metadata.name}`, index]),
+    );
+    const attachments = new Map<number, Attachment>();
+    for (const [index, pod] of pods.entries()) {
+      const node = this.#nodes.find((one) => one.name === pod.spec.nodeName);
+      const interfaceName = podToWorkloadEndpoint(pod)?.spec.interfaceName;
+      if (!node || interfaceName === undefined) continue;
+      const addresses = (pod.status?.podIPs ?? []).map((one) => one.ip);
+      const key = [node.name, interfaceName, ...addresses].join(' ');
+      attachments.set(index, { key, node, interfaceName, addresses });
+    }
+    return attachments;
+  }
+
+  #attach(index: number, attachment: Attachment): void {
+    const { node, interfaceName: name, addresses } = attachment;
     const machine = this.#pods[index];
     if (!machine) throw new Error(`no pod ${index}`);
-    const old = this.#interfaces.get(index);
-    if (old !== undefined) node.routes.deleteLink(old);
     node.routes.createVeth({
       name,
       peerName: 'eth0',
@@ -246,8 +298,9 @@ export class KernelCluster {
     const inside = RouteSocket.open({ namespace: machine.fd });
     inside.setUp('lo');
     inside.setUp('eth0');
-    for (const family of FAMILIES) {
-      inside.addAddress('eth0', hostText(podAddress(index, family)), { noDad: true });
+    for (const address of addresses) {
+      const family = address.includes(':') ? 6 : 4;
+      inside.addAddress('eth0', hostText(address), { noDad: true });
       inside.replaceNeighbour({ link: 'eth0', address: POD_GATEWAY[family], mac: POD_GATEWAY_MAC });
       inside.replaceRoute({
         ...route(family, family === 4 ? '0.0.0.0/0' : '::/0', POD_GATEWAY[family]),
@@ -256,7 +309,7 @@ export class KernelCluster {
       });
     }
     inside.close();
-    this.#interfaces.set(index, name);
+    this.#attached.set(index, attachment);
   }
 }
 

@@ -1,10 +1,12 @@
 // A process inside one namespace of a test: serves the probed ports, and probes others when told.
 import dgram from 'node:dgram';
 import net from 'node:net';
+import type { ServedPort } from './cluster-layout.ts';
+import type { Ping, SctpProbe } from './raw-probe.ts';
 
 export interface ProbeRequest {
   readonly id: number;
-  readonly protocol: 'tcp' | 'udp';
+  readonly protocol: ServedPort['protocol'] | 'icmp';
   readonly address: string;
   readonly port: number;
   readonly timeoutMs: number;
@@ -32,8 +34,21 @@ function serve(protocol: string, port: number): Promise<void> {
   });
 }
 
-function probe(request: ProbeRequest): Promise<ProbeAnswer['outcome']> {
-  return request.protocol === 'tcp' ? probeTcp(request) : probeUdp(request);
+let sctp: SctpProbe | undefined;
+let ping: Ping | undefined;
+
+/** Only where SCTP is served, or somebody pings: they load a native library. */
+async function serveSctp(ports: readonly number[]): Promise<SctpProbe> {
+  return new (await import('./raw-probe.ts')).SctpProbe(ports);
+}
+
+async function probe(request: ProbeRequest): Promise<ProbeAnswer['outcome']> {
+  const { protocol, address, port, timeoutMs } = request;
+  if (protocol === 'tcp') return probeTcp(request);
+  if (protocol === 'udp') return probeUdp(request);
+  if (protocol === 'sctp') return (sctp ??= await serveSctp([])).probe(address, port, timeoutMs);
+  ping ??= new (await import('./raw-probe.ts')).Ping();
+  return ping.probe(address, timeoutMs);
 }
 
 function probeTcp({ address, port, timeoutMs }: ProbeRequest): Promise<ProbeAnswer['outcome']> {
@@ -68,8 +83,11 @@ function probeUdp({ address, port, timeoutMs }: ProbeRequest): Promise<ProbeAnsw
 }
 
 async function main(): Promise<void> {
-  const served = JSON.parse(process.argv[2] ?? '[]') as { protocol: string; port: number }[];
-  await Promise.all(served.map(({ protocol, port }) => serve(protocol, port)));
+  const served = JSON.parse(process.argv[2] ?? '[]') as ServedPort[];
+  const sctpPorts = served.filter((it) => it.protocol === 'sctp').map((it) => it.port);
+  if (sctpPorts.length > 0) sctp = await serveSctp(sctpPorts);
+  const others = served.filter((it) => it.protocol !== 'sctp');
+  await Promise.all(others.map(({ protocol, port }) => serve(protocol, port)));
   process.on('message', (request: ProbeRequest) => {
     void probe(request).then((outcome) => process.send?.({ id: request.id, outcome }));
   });
