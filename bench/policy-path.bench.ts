@@ -120,12 +120,18 @@ async function path(
   return { name, client: clientTraffic, figures };
 }
 
-async function measure({ client, figures }: Path, seconds: number): Promise<void> {
+function measure(which: Measure, { client }: Path, seconds: number): Promise<number> {
   const to = { address: SERVER, seconds };
-  figures.roundTrip.push(await client.ask({ type: 'roundTrip', ...to }));
-  figures.connectOne.push(await client.ask({ type: 'connect', ...to, parallel: 1 }));
-  figures.connectMany.push(await client.ask({ type: 'connect', ...to, parallel: PARALLEL }));
-  figures.stream.push(await client.ask({ type: 'stream', ...to }));
+  switch (which) {
+    case 'roundTrip':
+      return client.ask({ type: 'roundTrip', ...to });
+    case 'connectOne':
+      return client.ask({ type: 'connect', ...to, parallel: 1 });
+    case 'connectMany':
+      return client.ask({ type: 'connect', ...to, parallel: PARALLEL });
+    case 'stream':
+      return client.ask({ type: 'stream', ...to });
+  }
 }
 
 const MEASURES: readonly (readonly [Measure, name: string, unit: string, scale: number])[] = [
@@ -135,29 +141,40 @@ const MEASURES: readonly (readonly [Measure, name: string, unit: string, scale: 
   ['stream', 'throughput of one connection', 'Gbit/s', 8e-9],
 ];
 
+/** All paths, one right after the other, each time another one first. */
+async function round(paths: readonly Path[], number: number): Promise<void> {
+  const turn = number % paths.length;
+  const turned = [...paths.slice(turn), ...paths.slice(0, turn)];
+  for (const [which] of MEASURES) {
+    for (const each of turned) each.figures[which].push(await measure(which, each, SECONDS));
+  }
+}
+
+/** Ratios are the middle of the rounds' ratios: what disturbs a round disturbs all paths. */
+function print(paths: readonly Path[], bare: Path): void {
+  for (const [which, what, unit, scale] of MEASURES) {
+    for (const { name, figures } of paths) {
+      const figure = median(figures[which]) * scale;
+      const ratios = figures[which].map(
+        (each, index) => each / (bare.figures[which][index] ?? NaN),
+      );
+      const peer = { name: 'the bare router, round by round', figure: figure / median(ratios) };
+      printFigure(`${what}, ${name}`, figure, unit, figures === bare.figures ? undefined : peer);
+    }
+  }
+}
+
 await withScratch(async (scratch) => {
   printMachine();
-  const paths = [
-    await path(scratch, 'bare router', () => undefined),
-    await path(scratch, 'hand-written nftables', handWritten),
-  ];
+  const bare = await path(scratch, 'bare router', () => undefined);
+  const paths = [bare, await path(scratch, 'hand-written nftables', handWritten)];
   for (const count of POLICY_COUNTS) {
     const name = `${count} policies`;
     paths.push(await path(scratch, name, (router) => enforce(scratch, router, count)));
   }
-  for (const each of paths) await measure(each, SECONDS / 2);
-  for (const { figures } of paths) for (const list of Object.values(figures)) list.length = 0;
-  for (let round = 0; round < ROUNDS; round++) {
-    const turn = round % paths.length;
-    const turned = [...paths.slice(turn), ...paths.slice(0, turn)];
-    for (const each of turned) await measure(each, SECONDS);
+  for (const [which] of MEASURES) {
+    for (const each of paths) await measure(which, each, SECONDS / 2);
   }
-  const [bare] = paths;
-  for (const [which, what, unit, scale] of MEASURES) {
-    const peer = { name: 'the bare router', figure: median(bare?.figures[which] ?? []) * scale };
-    for (const each of paths) {
-      const figure = median(each.figures[which]) * scale;
-      printFigure(`${what}, ${each.name}`, figure, unit, each === bare ? undefined : peer);
-    }
-  }
+  for (let number = 0; number < ROUNDS; number++) await round(paths, number);
+  print(paths, bare);
 });

@@ -1,14 +1,15 @@
 // Durable writes a second of the store against bare node:sqlite, and what 1,000 watchers cost.
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { openSqliteStore, type Store } from '#datastore';
-import { printFigure, printMachine, timedAsync } from './measurement.ts';
-import { type Scratch, withScratch } from './scratch.ts';
+import { median, printFigure, printMachine, timedAsync } from './measurement.ts';
+import { withScratch } from './scratch.ts';
 
 const WRITERS = [1, 8, 64, 512];
-const SECONDS = 3;
+const ROUNDS = 5;
+const SECONDS = 1;
 /** Longer than the write-ahead log grows: from its first turn on, its blocks are there. */
-const WARM_SECONDS = 1;
+const WARM_SECONDS = 2;
 const WATCHERS = 1000;
 const WATCHED_WRITES = 1000;
 const KIND = 'projectcalico.org/networkpolicies';
@@ -25,46 +26,47 @@ function valueOf(index: number): Record<string, unknown> {
 }
 
 /** One insert a transaction, synced to the disk at each, with the settings of the store. */
-function bareWritesASecond(path: string): number {
-  const database = new DatabaseSync(path);
-  database.exec('PRAGMA locking_mode = EXCLUSIVE');
-  database.exec('PRAGMA journal_mode = WAL');
-  database.exec('PRAGMA synchronous = FULL');
-  database.exec('CREATE TABLE history (revision INTEGER PRIMARY KEY, name TEXT, value TEXT)');
-  const insert = database.prepare('INSERT INTO history VALUES (?, ?, ?)');
-  let revision = 0;
-  const run = (seconds: number): number => {
-    const first = revision;
+class BareStore {
+  readonly #database: DatabaseSync;
+  readonly #insert: StatementSync;
+  #revision = 0;
+
+  constructor(path: string) {
+    this.#database = new DatabaseSync(path);
+    this.#database.exec('PRAGMA locking_mode = EXCLUSIVE');
+    this.#database.exec('PRAGMA journal_mode = WAL');
+    this.#database.exec('PRAGMA synchronous = FULL');
+    const columns = 'revision INTEGER PRIMARY KEY, name TEXT, value TEXT';
+    this.#database.exec(`CREATE TABLE history (${columns})`);
+    this.#insert = this.#database.prepare('INSERT INTO history VALUES (?, ?, ?)');
+  }
+
+  writesASecond(seconds: number): number {
+    const first = this.#revision;
     const start = performance.now();
     while (performance.now() < start + seconds * 1000) {
-      const value = JSON.stringify(valueOf(++revision));
-      insert.run(revision, `p${revision}`, value);
+      const value = JSON.stringify(valueOf(++this.#revision));
+      this.#insert.run(this.#revision, `p${this.#revision}`, value);
     }
-    return (revision - first) / ((performance.now() - start) / 1000);
-  };
-  run(WARM_SECONDS);
-  const figure = run(SECONDS);
-  database.close();
-  return figure;
+    return (this.#revision - first) / ((performance.now() - start) / 1000);
+  }
+
+  close(): void {
+    this.#database.close();
+  }
 }
 
 /** Each writer waits until its write is durable before the next one. */
-async function writesASecond(store: Store, writers: number): Promise<number> {
+async function writesASecond(store: Store, writers: number, seconds: number): Promise<number> {
   let count = 0;
-  const write = async (writer: number, limit: number): Promise<void> => {
+  const limit = performance.now() + seconds * 1000;
+  const write = async (writer: number): Promise<void> => {
     const key = { kind: KIND, namespace: 'default', name: `writer-${writer}` };
-    for (let each = 0; performance.now() < limit; each++, count++) {
-      await store.write({ key, value: valueOf(each) });
-    }
+    for (; performance.now() < limit; count++) await store.write({ key, value: valueOf(count) });
   };
-  const run = (seconds: number) => {
-    const limit = performance.now() + seconds * 1000;
-    return Promise.all(Array.from({ length: writers }, (_, writer) => write(writer, limit)));
-  };
-  await run(WARM_SECONDS);
-  count = 0;
-  const seconds = await timedAsync(() => run(SECONDS));
-  return count / seconds;
+  const all = () => Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
+  const taken = await timedAsync(all);
+  return count / taken;
 }
 
 async function writeAll(store: Store): Promise<number> {
@@ -76,42 +78,50 @@ async function writeAll(store: Store): Promise<number> {
 }
 
 async function watchers(store: Store): Promise<void> {
-  await writeAll(store);
-  const without = await writeAll(store);
-  let events = 0;
-  const from = store.revision;
-  const ends = await Promise.all(
-    Array.from({ length: WATCHERS }, () =>
-      store.watch({ kind: KIND, from, onEvent: () => void events++ }),
-    ),
-  );
-  const withWatchers = await writeAll(store);
-  for (const end of ends) end();
-  if (events !== WATCHERS * WATCHED_WRITES) throw new Error(`${events} events were delivered`);
-  printFigure(`${WATCHED_WRITES} writes, ${WATCHERS} watchers`, withWatchers * 1000, 'ms', {
+  const [alone, watched]: [number[], number[]] = [[], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    alone.push(await writeAll(store));
+    let events = 0;
+    const onEvent = (): void => void events++;
+    const from = store.revision;
+    const watches = Array.from({ length: WATCHERS }, () =>
+      store.watch({ kind: KIND, from, onEvent }),
+    );
+    const ends = await Promise.all(watches);
+    watched.push(await writeAll(store));
+    for (const end of ends) end();
+    if (events !== WATCHERS * WATCHED_WRITES) throw new Error(`${events} events were delivered`);
+  }
+  printFigure(`${WATCHED_WRITES} writes, ${WATCHERS} watchers`, median(watched) * 1000, 'ms', {
     name: 'the same without watchers',
-    figure: without * 1000,
+    figure: median(alone) * 1000,
   });
-  printFigure('events delivered to watchers', events / withWatchers, 'events/s');
+  const rate = (WATCHERS * WATCHED_WRITES) / median(watched);
+  printFigure('events delivered to watchers', rate, 'events/s');
 }
 
-async function main(scratch: Scratch): Promise<void> {
+await withScratch(async (scratch) => {
   printMachine();
   const folder = scratch.folder();
-  const bares = [bareWritesASecond(join(folder, 'bare-1.db'))];
+  const bareStore = new BareStore(join(folder, 'bare.db'));
+  scratch.later(() => bareStore.close());
   const store = await openSqliteStore({ path: join(folder, 'store.db') });
   scratch.later(() => store.close());
-  const figures: number[] = [];
-  for (const count of WRITERS) figures.push(await writesASecond(store, count));
-  bares.push(bareWritesASecond(join(folder, 'bare-2.db')));
-  for (const bare of bares) {
-    printFigure('bare node:sqlite, one insert a transaction', bare, 'writes/s');
+  bareStore.writesASecond(WARM_SECONDS);
+  await writesASecond(store, 8, WARM_SECONDS);
+  const bares: number[] = [];
+  const figures = WRITERS.map((): number[] => []);
+  for (let round = 0; round < ROUNDS; round++) {
+    bares.push(bareStore.writesASecond(SECONDS));
+    for (const [index, writers] of WRITERS.entries()) {
+      figures[index]?.push(await writesASecond(store, writers, SECONDS));
+    }
   }
-  const bare = { name: 'bare node:sqlite, the faster run', figure: Math.max(...bares) };
-  for (const [index, figure] of figures.entries()) {
-    printFigure(`store, writers ${WRITERS[index]}`, figure, 'durable writes/s', bare);
+  const bare = { name: 'bare node:sqlite', figure: median(bares) };
+  printFigure(`${bare.name}, one insert a transaction`, bare.figure, 'writes/s');
+  for (const [index, writers] of WRITERS.entries()) {
+    const figure = median(figures[index] ?? []);
+    printFigure(`store, writers ${writers}`, figure, 'durable writes/s', bare);
   }
   await watchers(store);
-}
-
-await withScratch(main);
+});
