@@ -43,7 +43,7 @@ export const PURE: readonly string[] = ['lib', 'selector', 'api', 'policy', 'cal
 export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   koffi: ['linux'],
   typebox: ['api'],
-  yaml: ['api', 'datastore', 'cli'],
+  yaml: ['api', 'datastore', 'apiserver', 'cli'],
   undici: ['datastore'],
   fastify: ['apiserver'],
   pino: ['cmd'],

@@ -14,6 +14,7 @@ type Report = (problem: WorldProblem) => void;
 
 /** Where Calico's node agent writes the interfaces of a Kubernetes node: a JSON list of `{name, addresses}`. */
 const ANNOTATION = 'projectcalico.org/Interfaces';
+const EXAMPLE = '[{"name":"eth0","addresses":["192.0.2.1"]}]';
 
 /** Of every node by its name: `spec.interfaces` of Calico's Node, the annotation of Kubernetes' Node, or both. */
 export function readInterfaces(
@@ -36,7 +37,7 @@ export function readInterfaces(
       report({
         resource: `Node ${metadata.name}`,
         path: `metadata.annotations[${ANNOTATION}]`,
-        message: `${JSON.stringify(text.slice(0, 60))} is no JSON list such as [{"name":"eth0","addresses":["192.0.2.1"]}]`,
+        message: `${JSON.stringify(text.slice(0, 60))} is no JSON list such as ${EXAMPLE}`,
         fatal: false,
       });
     }
