@@ -13,7 +13,11 @@ const WRITE_PARAMETERS = ['dryRun', 'fieldManager', 'fieldValidation'].map((name
   schema: { type: 'string', uniqueItems: true },
 }));
 
-const PATCH_TYPES = ['application/merge-patch+json', 'application/json-patch+json'];
+const PATCH_TYPES = [
+  'application/merge-patch+json',
+  'application/json-patch+json',
+  'application/apply-patch+yaml',
+];
 
 /** `/openapi/v3`: where the document of each group and version is. */
 export function openApiIndex(kinds: readonly KindDefinition[]): Json {

@@ -1,5 +1,6 @@
 // Reads the JSON body of a request, of the content types that the request may have.
 import type { FastifyRequest } from 'fastify';
+import { parse } from 'yaml';
 import { badRequest, unsupportedMediaType } from './request-error.ts';
 
 /** Throws 415 for another type, 400 for a body that is missing or no JSON. */
@@ -17,12 +18,45 @@ export function jsonBody(
 /** Undefined where there is no body; throws 400 for one that is no JSON. */
 export function optionalJsonBody({ body }: FastifyRequest): unknown {
   if (!Buffer.isBuffer(body) || body.length === 0) return undefined;
+  return read('JSON', () => JSON.parse(body.toString('utf8')) as unknown);
+}
+
+/** YAML, of which JSON is a part; throws 400 for a body that is missing or neither. */
+export function yamlBody({ body }: FastifyRequest): unknown {
+  if (!Buffer.isBuffer(body) || body.length === 0) throw badRequest('the request needs a body');
+  const text = body.toString('utf8');
+  // Nearly all clients send JSON, which its own parser reads much faster.
+  const isJson = text.trimStart().startsWith('{');
+  return read('YAML', () => {
+    if (!isJson) return parse(text, YAML) as unknown;
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      return parse(text, YAML) as unknown;
+    }
+  });
+}
+
+const YAML = { maxAliasCount: 100, prettyErrors: false, logLevel: 'error' } as const;
+/** Levels of objects and lists; what reads them later may call itself for each. */
+const MAX_DEPTH = 100;
+
+function read(language: string, parseBody: () => unknown): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(body.toString('utf8'));
+    value = parseBody();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw badRequest(`the body is not JSON: ${reason}`);
+    throw badRequest(`the body is not ${language}: ${reason}`);
   }
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > MAX_DEPTH) throw badRequest(`the body has more than ${MAX_DEPTH} levels`);
+    level = level.flatMap((item) =>
+      typeof item === 'object' && item !== null ? Object.values(item) : [],
+    );
+  }
+  return value;
 }
 
 /** The content type without its parameters. */

@@ -84,6 +84,19 @@ export function conflict(kind: KindDefinition, name: string, why: string): Reque
   return new RequestError(409, 'Conflict', message, detailsOf(kind, name));
 }
 
+/** Fields that others manage; kubectl tells them from the causes. */
+export function applyConflict(
+  kind: KindDefinition,
+  name: string,
+  fields: readonly { readonly message: string; readonly field: string }[],
+): RequestError {
+  const causes = fields.map((cause) => ({ reason: 'FieldManagerConflict', ...cause }));
+  const count = causes.length === 1 ? '1 conflict' : `${causes.length} conflicts`;
+  const texts = causes.map(({ message, field }) => `${message}: ${field}`);
+  const message = `Apply failed with ${count}: ${texts.join(', ')}`;
+  return new RequestError(409, 'Conflict', message, { ...detailsOf(kind, name), causes });
+}
+
 export function gone(message: string): RequestError {
   return new RequestError(410, 'Expired', message);
 }

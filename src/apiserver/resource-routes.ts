@@ -14,8 +14,8 @@ import {
   type Representation,
   resourceBody,
 } from './representation.ts';
-import { jsonBody, mediaType, optionalJsonBody } from './request-body.ts';
-import { badRequest, notAllowed, unsupportedMediaType } from './request-error.ts';
+import { jsonBody, mediaType, optionalJsonBody, yamlBody } from './request-body.ts';
+import { badRequest, invalidOption, notAllowed, unsupportedMediaType } from './request-error.ts';
 import type { ResourcePath } from './request-path.ts';
 import type { NamedTarget, Resources } from './resources.ts';
 import { strategicMerge, takesStrategicPatch } from './strategic-merge.ts';
@@ -105,7 +105,7 @@ export class ResourceRequest {
 
   async #create(reply: FastifyReply): Promise<unknown> {
     const check = this.#authorize('create');
-    const options = { dryRun: this.#dryRun(), authorize: check };
+    const options = { dryRun: this.#dryRun(), authorize: check, manager: this.#fieldManager() };
     const accepted = await this.#resources.create(
       this.#writeTarget(),
       jsonBody(this.#request),
@@ -127,7 +127,22 @@ export class ResourceRequest {
     return this.#update(target, reply, { verb: 'update', change: () => body });
   }
 
+  async #apply(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
+    const applied = await this.#resources.apply(target, yamlBody(this.#request), {
+      dryRun: this.#dryRun(),
+      authorize: this.#authorize('patch'),
+      subresource: this.#path.subresource,
+      manager: this.#fieldManager(),
+      force: ['true', '1'].includes(this.#query['force'] ?? ''),
+    });
+    return this.#written(applied.created ? reply.code(201) : reply, applied);
+  }
+
   async #patch(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
+    if (mediaType(this.#request) === APPLY_PATCH) return this.#apply(target, reply);
+    if (this.#query['force'] !== undefined) {
+      throw invalidOption('force', 'is for server-side apply only');
+    }
     const patch = jsonBody(
       this.#request,
       PATCHES.map(({ type }) => type),
@@ -149,6 +164,7 @@ export class ResourceRequest {
       dryRun: this.#dryRun(),
       authorize: this.#authorize(verb),
       subresource: this.#path.subresource,
+      manager: this.#fieldManager(),
     });
     return this.#written(reply, accepted);
   }
@@ -202,6 +218,21 @@ export class ResourceRequest {
     throw badRequest('dryRun can only be "All"');
   }
 
+  /** As the client says, else the program's name of its user agent. */
+  #fieldManager(): string {
+    const name = this.#query['fieldManager'] ?? '';
+    if (name.length > MAX_MANAGER || /[^\P{C}]/u.test(name)) {
+      const why = `must be at most ${MAX_MANAGER} characters, all of them printable`;
+      throw invalidOption('fieldManager', why);
+    }
+    if (name !== '') return name;
+    if (mediaType(this.#request) === APPLY_PATCH) {
+      throw invalidOption('fieldManager', 'is required for server-side apply');
+    }
+    const program = (this.#request.headers['user-agent'] ?? '').split('/')[0]?.trim() ?? '';
+    return program.slice(0, MAX_MANAGER) || 'unknown';
+  }
+
   #representation(): Representation {
     return {
       form: acceptedForm(this.#request.headers.accept),
@@ -216,6 +247,9 @@ export class ResourceRequest {
   }
 }
 
+const APPLY_PATCH = 'application/apply-patch+yaml';
+const MAX_MANAGER = 128;
+
 const PATCHES = [
   { type: 'application/merge-patch+json', apply: mergeInto },
   { type: 'application/json-patch+json', apply: jsonPatchInto },
@@ -229,7 +263,7 @@ function patchOf(kind: KindDefinition, type: string): ApplyPatch {
     apply === strategicMergeInto ? takesStrategicPatch(kind) : true,
   );
   const found = usable.find((patch) => patch.type === type);
-  const types = usable.map((patch) => patch.type);
+  const types = [...usable.map((patch) => patch.type), APPLY_PATCH];
   if (!found) throw unsupportedMediaType(type, types);
   return found.apply;
 }

@@ -2,6 +2,7 @@
 import type { KindDefinition, Resource } from '#api';
 import { isObject } from '#lib';
 import { RevisionConflict, type Store, type StoreList } from '#datastore';
+import { applyFields, type FieldManager, trackUpdate } from './field-managers.ts';
 import type { ObjectSelector } from './object-selector.ts';
 import { isPendingDeletion, Protection } from './protection.ts';
 import { alreadyExists, conflict, notFound } from './request-error.ts';
@@ -35,8 +36,19 @@ export interface ListQuery {
 
 export interface WriteOptions {
   readonly dryRun: boolean;
+  /** In whose name fields are managed; by default the server's own. */
+  readonly manager?: string;
   /** Refuses a change that the caller may not make, by throwing. `current` is absent on a create. */
   readonly authorize?: ((next: Resource, current?: Resource) => void) | undefined;
+}
+
+export interface ApplyOptions extends UpdateOptions {
+  /** Takes over what others manage. */
+  readonly force: boolean;
+}
+
+export interface Applied extends Accepted {
+  readonly created: boolean;
 }
 
 export interface UpdateOptions extends WriteOptions {
@@ -54,6 +66,8 @@ export type NamedTarget = Target & { readonly name: string };
 /** How often a write is tried that others keep overtaking. */
 const ATTEMPTS = 100;
 const GRACE_MS = 1_000;
+const OWN_MANAGER = 'tortie-server';
+const OVERTAKEN = 'others are changing it all the time; try again';
 
 export class Resources {
   readonly #store: Store;
@@ -99,24 +113,12 @@ export class Resources {
   }
 
   async create(target: Target, body: unknown, options: WriteOptions): Promise<Accepted> {
-    const { kind, namespace } = target;
-    const accepted = acceptCreate(target, body, this.#now());
-    const { resource, warnings } = accepted;
-    options.authorize?.(resource);
-    await this.#protection.checkCreate(kind, namespace);
-    const key = storeKey(kind, namespace, resource.metadata.name);
-    if (options.dryRun) {
-      if (await this.#store.get(key)) throw alreadyExists(kind, key.name);
-      return accepted;
-    }
-    const value = toStored(kind, resource);
-    try {
-      const revision = await this.#store.write({ key, value, expected: 0 });
-      return { resource: toResource(value, revision), warnings };
-    } catch (error) {
-      if (error instanceof RevisionConflict) throw alreadyExists(kind, key.name);
-      throw error;
-    }
+    const { kind } = target;
+    const { resource: next, warnings } = acceptCreate(target, body, this.#now());
+    const resource = trackUpdate(kind, { current: undefined, next }, this.#manager(options));
+    const created = await this.#add(target, { resource, warnings }, options);
+    if (!created) throw alreadyExists(kind, resource.metadata.name);
+    return created;
   }
 
   /** `change` makes the wanted body from the current resource; it may be called several times. */
@@ -125,14 +127,70 @@ export class Resources {
     change: (current: Resource) => unknown,
     options: UpdateOptions,
   ): Promise<Accepted> {
-    const { kind, name, namespace } = target;
-    const key = storeKey(kind, namespace, name);
+    const { kind, name } = target;
     const accept = options.subresource === 'status' ? acceptStatus : acceptUpdate;
+    const manager = this.#manager(options);
+    const revise = (current: Resource): Accepted => {
+      const { resource: next, warnings } = accept(target, current, change(current));
+      return { resource: trackUpdate(kind, { current, next }, manager), warnings };
+    };
+    const updated = await this.#change(target, revise, options);
+    if (!updated) throw notFound(kind, name);
+    return updated;
+  }
+
+  /** Server-side apply: creates what is not there. Throws a 409 where other managers are in the way. */
+  async apply(target: NamedTarget, body: unknown, options: ApplyOptions): Promise<Applied> {
+    const { kind, name } = target;
+    const { subresource, force } = options;
+    const by = { ...this.#manager(options), force };
+    const accept = subresource === 'status' ? acceptStatus : acceptUpdate;
+    const revise = (current: Resource): Accepted => {
+      const { wanted, track } = applyFields(kind, { current, body }, by);
+      const { resource, warnings } = accept(target, current, wanted);
+      return { resource: track(resource), warnings };
+    };
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const changed = await this.#change(target, revise, options);
+      if (changed) return { ...changed, created: false };
+      if (subresource !== undefined) throw notFound(kind, name);
+      const { wanted, track } = applyFields(kind, { current: undefined, body }, by);
+      refuseIdentity(target, wanted);
+      const { resource, warnings } = acceptCreate(target, wanted, this.#now());
+      const accepted = { resource: track(resource), warnings };
+      const created = await this.#add(target, accepted, options);
+      if (created) return { ...created, created: true };
+    }
+    throw conflict(kind, name, OVERTAKEN);
+  }
+
+  /** Undefined: it is there already. */
+  async #add(
+    { kind, namespace }: Target,
+    { resource, warnings }: Accepted,
+    options: WriteOptions,
+  ): Promise<Accepted | undefined> {
+    options.authorize?.(resource);
+    await this.#protection.checkCreate(kind, namespace);
+    const key = storeKey(kind, namespace, resource.metadata.name);
+    if (options.dryRun) return (await this.#store.get(key)) ? undefined : { resource, warnings };
+    const value = toStored(kind, resource);
+    const revision = await this.#attempt({ key, value, expected: 0 });
+    return revision === undefined ? undefined : { resource: toResource(value, revision), warnings };
+  }
+
+  /** Undefined: it is not there. `revise` may be called several times. */
+  async #change(
+    { kind, namespace, name }: NamedTarget,
+    revise: (current: Resource) => Accepted,
+    options: WriteOptions,
+  ): Promise<Accepted | undefined> {
+    const key = storeKey(kind, namespace, name);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const stored = await this.#store.get(key);
-      if (!stored) throw notFound(kind, name);
+      if (!stored) return undefined;
       const current = toResource(stored.value, stored.revision);
-      const { resource, warnings } = accept(target, current, change(current));
+      const { resource, warnings } = revise(current);
       options.authorize?.(resource, current);
       if (isUnchanged(current, resource)) return { resource: current, warnings };
       if (options.dryRun) return { resource, warnings };
@@ -144,7 +202,7 @@ export class Resources {
       if (!kept) await this.#protection.afterRemove(kind, resource);
       return { resource: toResource(toStored(kind, resource), revision), warnings };
     }
-    throw conflict(kind, name, 'others are changing it all the time; try again');
+    throw conflict(kind, name, OVERTAKEN);
   }
 
   /** Deletes, or marks for deletion what must wait. Returns the resource as it was (or is now). */
@@ -174,7 +232,7 @@ export class Resources {
       this.#protection.afterMark(kind, marked);
       return marked;
     }
-    throw conflict(kind, name, 'others are changing it all the time; try again');
+    throw conflict(kind, name, OVERTAKEN);
   }
 
   /** Goes on with what was marked for deletion when the server last stopped. */
@@ -198,6 +256,13 @@ export class Resources {
     }
   }
 
+  #manager({
+    manager,
+    subresource,
+  }: WriteOptions & Pick<UpdateOptions, 'subresource'>): FieldManager {
+    return { name: manager ?? OWN_MANAGER, subresource, time: timestamp(this.#now()) };
+  }
+
   /** Undefined: somebody else was faster. */
   async #attempt(write: Parameters<Store['write']>[0]): Promise<number | undefined> {
     try {
@@ -206,6 +271,15 @@ export class Resources {
       if (error instanceof RevisionConflict) return undefined;
       throw error;
     }
+  }
+}
+
+/** What is applied to an object that was there before must not make another. */
+function refuseIdentity({ kind, name }: NamedTarget, wanted: unknown): void {
+  const metadata = isObject(wanted) && isObject(wanted['metadata']) ? wanted['metadata'] : {};
+  for (const field of ['uid', 'resourceVersion']) {
+    if (!metadata[field]) continue;
+    throw conflict(kind, name, `it is not there, but metadata.${field} is given; leave that out`);
   }
 }
 

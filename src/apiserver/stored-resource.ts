@@ -17,9 +17,9 @@ export function toResource(value: StoredObject, revision: number): Resource {
   return { ...value, metadata: versioned } as unknown as Resource;
 }
 
-/** What of a resource is kept. The server tracks no field managers, so that none are kept. */
+/** What of a resource is kept. */
 export function toStored(kind: KindDefinition, resource: Resource): StoredObject {
-  const { resourceVersion: _, managedFields: __, selfLink: ___, ...metadata } = resource.metadata;
+  const { resourceVersion: _, selfLink: __, ...metadata } = resource.metadata;
   return { ...resource, apiVersion: apiVersionOf(kind), kind: kind.kind, metadata };
 }
 

@@ -48,11 +48,20 @@ export function takesStrategicPatch(kind: KindDefinition): boolean {
   return kind.group === '' || kind.group.endsWith('.k8s.io');
 }
 
+/** The key by which a list is merged, by the list's path. */
+export function mergeKeys(kind: KindDefinition): Readonly<Record<string, string>> {
+  return { ...METADATA_KEYS, ...(takesStrategicPatch(kind) ? MERGE_KEYS[kind.kind] : {}) };
+}
+
+/** Whether the list at the path is a set of plain values. */
+export function isSetList(path: string): boolean {
+  return SETS.has(path);
+}
+
 /** The target with the patch merged in; null removes. Neither is changed. */
 export function strategicMerge(kind: KindDefinition, target: Fields, patch: unknown): unknown {
   if (!isObject(patch)) throw badRequest('a strategic merge patch must be an object');
-  const keys = { ...METADATA_KEYS, ...MERGE_KEYS[kind.kind] };
-  return new StrategicMerge(keys).object(target, patch, '');
+  return new StrategicMerge(mergeKeys(kind)).object(target, patch, '');
 }
 
 class StrategicMerge {

@@ -44,7 +44,12 @@ export function acceptCreate(target: Target, body: unknown, now: number): Accept
   if (metadata['resourceVersion']) {
     throw badRequest('metadata.resourceVersion must not be set on a resource to be created');
   }
-  const { deletionTimestamp: _, deletionGracePeriodSeconds: __, ...given } = metadata;
+  const {
+    deletionTimestamp: _,
+    deletionGracePeriodSeconds: __,
+    managedFields: ___,
+    ...given
+  } = metadata;
   const status = FIRST_STATUS[kind.kind];
   return accept(kind, {
     ...withoutStatus(kind, object),
@@ -85,10 +90,10 @@ export function acceptStatus(target: Target, current: Resource, body: unknown): 
   return accept(target.kind, { ...rest, ...(status === undefined ? {} : { status }) });
 }
 
-/** Equal but for the revision: storing it would move everybody for nothing. */
+/** Equal but for the revision, the owners of fields with the rest: storing it would move everybody for nothing. */
 export function isUnchanged(current: Resource, next: Resource): boolean {
-  const { resourceVersion: _, managedFields: __, selfLink: ___, ...before } = current.metadata;
-  const { resourceVersion: ____, managedFields: _____, selfLink: ______, ...after } = next.metadata;
+  const { resourceVersion: _, selfLink: __, ...before } = current.metadata;
+  const { resourceVersion: ___, selfLink: ____, ...after } = next.metadata;
   return jsonEqual({ ...current, metadata: before }, { ...next, metadata: after });
 }
 

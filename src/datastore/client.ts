@@ -239,7 +239,7 @@ export class ApiClient {
     options: RequestOptions & { bodyTimeout?: number },
   ): Promise<Dispatcher.ResponseData> {
     const { query, body, contentType, signal, bodyTimeout } = options;
-    const headers: Record<string, string> = { accept: 'application/json' };
+    const headers: Record<string, string> = { accept: 'application/json', 'user-agent': 'tortie' };
     const token = await this.#token();
     if (token) headers['authorization'] = `Bearer ${token}`;
     if (body !== undefined) headers['content-type'] = contentType ?? 'application/json';
@@ -291,10 +291,15 @@ function queryText(query: RequestOptions['query']): string {
   return parameters.size > 0 ? `?${parameters.toString()}` : '';
 }
 
-/** Items of a list carry neither apiVersion nor kind at a Kubernetes server: fill them in. */
+/**
+ * Items of a list carry neither apiVersion nor kind at a Kubernetes server: fill them in. Who manages
+ * which field is the server's business: left out, it stays as it is there.
+ */
 function asResource(kind: KindDefinition, value: unknown): Resource {
   if (!isObject(value) || !isObject(value['metadata'])) throw notA(kind.kind);
-  return { ...value, apiVersion: apiVersionOf(kind), kind: kind.kind } as unknown as Resource;
+  const { managedFields: _, ...metadata } = value['metadata'];
+  const head = { apiVersion: apiVersionOf(kind), kind: kind.kind };
+  return { ...value, ...head, metadata } as unknown as Resource;
 }
 
 function asWatchEvent(kind: KindDefinition, value: unknown): WatchEvent {

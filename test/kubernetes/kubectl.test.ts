@@ -60,6 +60,14 @@ async function kubectlAt(context: TestContext): Promise<Kubectl> {
   };
 }
 
+/** Skips the test with such a client, which does not read OpenAPI v3. */
+async function isBefore127(context: TestContext, kubectl: Kubectl): Promise<boolean> {
+  const { clientVersion } = JSON.parse(await kubectl.ok('version', '--client', '-o', 'json'));
+  const before = Number.parseInt(clientVersion.minor, 10) < 27;
+  if (before) context.skip(`kubectl ${clientVersion.gitVersion} does not read OpenAPI v3`);
+  return before;
+}
+
 const SHOP = `
 apiVersion: v1
 kind: Namespace
@@ -185,11 +193,7 @@ test('kubectl prints every kind: tables, wide, YAML, JSON, names', options, asyn
 
 test('kubectl explains fields, compares and tries out', options, async (context) => {
   const kubectl = await kubectlAt(context);
-  const { clientVersion } = JSON.parse(await kubectl.ok('version', '--client', '-o', 'json'));
-  if (Number.parseInt(clientVersion.minor, 10) < 27) {
-    context.skip(`kubectl ${clientVersion.gitVersion} does not read OpenAPI v3`);
-    return;
-  }
+  if (await isBefore127(context, kubectl)) return;
   const explained = await kubectl.ok('explain', 'gnp.spec.ingress.action');
   assert.match(explained, /FIELD: action <string>\s+ENUM:\s+Allow\s+Deny/);
   const shop = await kubectl.file('shop.yaml', SHOP);
@@ -272,6 +276,53 @@ test('kubectl reads long lists in pages', options, async (context) => {
     );
     assert.equal(err.match(/GET https:\S+limit=2/g)?.length, 3, form);
   }
+});
+
+test('kubectl applies on the server', options, async (context) => {
+  const kubectl = await kubectlAt(context);
+  if (await isBefore127(context, kubectl)) return;
+  const shop = await kubectl.file('shop.yaml', SHOP);
+  const apply = ['apply', '--server-side', '-f'];
+  const version = ['get', 'gnp/security.deny-bad', '-o', 'jsonpath={.metadata.resourceVersion}'];
+  for (const line of lines(await kubectl.ok(...apply, shop)))
+    assert.match(line, / serverside-applied$/);
+  const first = await kubectl.ok(...version);
+  await kubectl.ok(...apply, shop);
+  assert.equal(await kubectl.ok(...version), first, 'the second time changes nothing');
+  assert.equal((await kubectl.run('diff', '--server-side', '-f', shop)).code, 0);
+
+  const changes = SHOP.replace('order: 10\n', 'order: 20\n').replace('web:1', 'web:2');
+  const changed = await kubectl.file('changed.yaml', changes);
+  const other = ['--field-manager', 'other'];
+  const refused = await kubectl.run(...apply, changed, ...other);
+  assert.notEqual(refused.code, 0);
+  assert.match(refused.err, /conflict with "kubectl": \.spec\.order/);
+  assert.match(refused.err, /conflict with "kubectl": \.spec\.containers\[name="web"\]\.image/);
+  assert.match(refused.err, /--force-conflicts/);
+  const compared = await kubectl.run('diff', '--server-side', '-f', changed);
+  assert.match(compared.out, /^\+ {2}order: 20$/m);
+  const forced = [...apply, changed, ...other, '--force-conflicts'];
+  await kubectl.ok(...forced, '--dry-run=server');
+  assert.equal(await kubectl.ok(...version), first);
+  await kubectl.ok(...forced);
+  const pod = ['get', 'pod', 'front', '-n', 'shop', '-o'];
+  assert.equal(await kubectl.ok(...pod, 'jsonpath={.spec.containers[0].image}'), 'web:2');
+  assert.doesNotMatch(await kubectl.ok(...pod, 'yaml'), /managedFields/);
+  assert.match(await kubectl.ok(...pod, 'yaml', '--show-managed-fields'), /manager: other/);
+
+  // What the client applied before becomes the server's with the next apply, without a conflict.
+  const tier = (order: number): string =>
+    `apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: t}\nspec: {order: ${order}}\n`;
+  await kubectl.ok('apply', '-f', await kubectl.file('t1.yaml', tier(1)));
+  await kubectl.ok(...apply, await kubectl.file('t1.yaml', tier(1)));
+  const moved = JSON.parse(
+    await kubectl.ok('get', 'tier', 't', '-o', 'json', '--show-managed-fields'),
+  );
+  const seen = moved.metadata.managedFields.map(
+    (entry: { manager: string; operation: string }) => `${entry.operation} ${entry.manager}`,
+  );
+  assert.deepEqual(seen, ['Apply kubectl', 'Apply kubectl-last-applied']);
+  await kubectl.ok(...apply, await kubectl.file('t2.yaml', tier(2)));
 });
 
 test('kubectl watches', options, async (context) => {
