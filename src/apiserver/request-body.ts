@@ -1,6 +1,7 @@
 // Reads the JSON body of a request, of the content types that the request may have.
 import type { FastifyRequest } from 'fastify';
 import { parse } from 'yaml';
+import { PROTOBUF, protobufObject } from './protobuf-body.ts';
 import { badRequest, unsupportedMediaType } from './request-error.ts';
 
 /** Throws 415 for another type, 400 for a body that is missing or no JSON. */
@@ -13,6 +14,13 @@ export function jsonBody(
   const body = optionalJsonBody(request);
   if (body === undefined) throw badRequest('the request needs a body');
   return body;
+}
+
+/** An object to be stored: JSON, or protobuf where that can be read. */
+export function objectBody(request: FastifyRequest): unknown {
+  const { body } = request;
+  if (mediaType(request) === PROTOBUF && Buffer.isBuffer(body)) return protobufObject(body);
+  return jsonBody(request);
 }
 
 /** Undefined where there is no body; throws 400 for one that is no JSON. */

@@ -14,7 +14,7 @@ import {
   type Representation,
   resourceBody,
 } from './representation.ts';
-import { jsonBody, mediaType, optionalJsonBody, yamlBody } from './request-body.ts';
+import { jsonBody, mediaType, objectBody, optionalJsonBody, yamlBody } from './request-body.ts';
 import { badRequest, invalidOption, notAllowed, unsupportedMediaType } from './request-error.ts';
 import type { ResourcePath } from './request-path.ts';
 import type { NamedTarget, Resources } from './resources.ts';
@@ -108,7 +108,7 @@ export class ResourceRequest {
     const options = { dryRun: this.#dryRun(), authorize: check, manager: this.#fieldManager() };
     const accepted = await this.#resources.create(
       this.#writeTarget(),
-      jsonBody(this.#request),
+      objectBody(this.#request),
       options,
     );
     return this.#written(reply.code(201), accepted);
@@ -123,7 +123,7 @@ export class ResourceRequest {
   }
 
   async #replace(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
-    const body = jsonBody(this.#request);
+    const body = objectBody(this.#request);
     return this.#update(target, reply, { verb: 'update', change: () => body });
   }
 

@@ -213,6 +213,9 @@ test('kubectl selects, labels and describes', options, async (context) => {
   const kubectl = await kubectlAt(context);
   const shop = await kubectl.file('shop.yaml', SHOP);
   await kubectl.ok('apply', '-f', shop);
+  await kubectl.ok('create', 'namespace', 'made');
+  await kubectl.ok('create', 'serviceaccount', 'made', '-n', 'made');
+  assert.match((await kubectl.run('create', 'ns', 'made')).err, /\(AlreadyExists\)/);
   await kubectl.ok('label', 'ns', 'shop', 'stage=gold');
   await kubectl.ok('annotate', 'gnp', 'security.deny-bad', 'note=why');
   const selected = (...flags: string[]) => kubectl.ok('get', 'ns', '-o', 'name', ...flags);

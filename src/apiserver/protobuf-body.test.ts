@@ -1,0 +1,75 @@
+// Protobuf bodies: what `kubectl create namespace` sends, and that nothing else is taken for it.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { protobufObject } from './protobuf-body.ts';
+import { RequestError } from './request-error.ts';
+
+function field(number: number, content: Buffer | string): Buffer {
+  const bytes = Buffer.from(content);
+  assert.ok(bytes.length < 128 && number < 16);
+  return Buffer.concat([Buffer.from([number * 8 + 2, bytes.length]), bytes]);
+}
+
+const message = (...fields: Buffer[]): Buffer => Buffer.concat(fields);
+
+function body(kind: string, object: Buffer, encoding = ''): Buffer {
+  const type = field(1, message(field(1, 'v1'), field(2, kind)));
+  const rest = [field(2, object), field(3, encoding), field(4, '')];
+  return message(Buffer.from('k8s\0'), type, ...rest);
+}
+
+const unset = [field(2, ''), field(3, field(1, ''))];
+
+test('a namespace with name, labels and finalizers is read', () => {
+  const label = (name: string, value: string) =>
+    field(11, message(field(1, name), field(2, value)));
+  const generation = Buffer.from([7 * 8, 0]);
+  const metadata = message(
+    field(1, 'shop'),
+    field(2, ''),
+    generation,
+    field(8, ''),
+    label('a', '1'),
+  );
+  const more = message(metadata, label('b', ''), field(14, 'example.com/x'));
+  assert.deepEqual(protobufObject(body('Namespace', message(field(1, more), ...unset))), {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: { name: 'shop', labels: { a: '1', b: '' }, finalizers: ['example.com/x'] },
+  });
+});
+
+test('what holds more than metadata is 415, what is broken 400', () => {
+  const named = field(1, field(1, 'shop'));
+  const created = field(1, field(8, Buffer.from([8, 1])));
+  const whole = body('Namespace', named);
+  const refused: [Buffer, number][] = [
+    [body('Pod', named), 415],
+    [body('Namespace', message(named, field(2, field(1, 'x')))), 415],
+    [body('Namespace', created), 415],
+    [body('Namespace', named, 'gzip'), 415],
+    [Buffer.from('{"kind":"Namespace"}'), 400],
+    [message(whole, Buffer.from([0x12, 0x7f])), 400],
+    [message(whole, Buffer.from([0x0b])), 400],
+    [message(whole, Buffer.alloc(12, 0xff)), 400],
+    [body('Namespace', field(1, field(1, Buffer.from([0xff])))), 400],
+  ];
+  for (const [bytes, code] of refused) assert.throws(() => protobufObject(bytes), { code });
+});
+
+test('no bytes do more than to be refused', () => {
+  const good = body('Namespace', message(field(1, field(1, 'shop')), ...unset));
+  const change = fc.tuple(fc.nat(good.length - 1), fc.nat(255));
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 4 }), fc.nat(good.length), (changes, length) => {
+      const bytes = Buffer.from(good);
+      for (const [at, byte] of changes) bytes[at] = byte;
+      try {
+        protobufObject(bytes.subarray(0, length));
+      } catch (error) {
+        assert.ok(error instanceof RequestError, String(error));
+      }
+    }),
+  );
+});
