@@ -45,11 +45,19 @@ function apply(
   current: Resource | undefined,
   wanted: unknown,
   name: string,
-  force = true,
+  { force = true, at = time } = {},
 ): Resource {
-  const application = applyFields(podKind, { current, body: wanted }, { name, time, force });
+  const by = { name, time: at, force };
+  const application = applyFields(podKind, { current, body: wanted }, by);
   return application.track(application.wanted as Resource);
 }
+
+const podOf = (list: readonly Record<string, unknown>[]) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'p' },
+  spec: { containers: list },
+});
 
 /** Without what is empty, which stays or goes without a difference to anybody. */
 function content({ metadata, ...rest }: Resource): unknown {
@@ -69,7 +77,11 @@ test('applying the same again changes nothing, whoever else is there', () => {
   fc.assert(
     fc.property(body, body, (first, second) => {
       const both = apply(apply(undefined, first, 'ann'), second, 'bob');
-      assert.deepEqual(apply(both, second, 'bob', false), both);
+      const at = '2027-01-01T00:00:00Z';
+      assert.deepEqual(apply(both, second, 'bob', { force: false, at }), both);
+      const next = { ...both };
+      const by = { name: 'bob', time: at };
+      assert.deepEqual(trackUpdate(podKind, { current: both, next }, by), both);
     }),
   );
 });
@@ -87,7 +99,8 @@ test('what an apply says is so afterwards; without force others keep their value
       const clash = Object.entries(second.metadata.labels).some(
         ([label, text]) => (first.metadata.labels[label] ?? text) !== text,
       );
-      if (clash) assert.throws(() => apply(before, second, 'bob', false), /conflict with "ann"/);
+      if (clash)
+        assert.throws(() => apply(before, second, 'bob', { force: false }), /conflict with "ann"/);
     }),
   );
 });
@@ -110,7 +123,7 @@ test('an update makes its manager the only one of what it changes', () => {
       const applied = apply(undefined, first, 'ann');
       const next: Resource = second;
       const updated = trackUpdate(podKind, { current: applied, next }, { name: 'eve', time });
-      const replay = apply(updated, second, 'ann', false);
+      const replay = apply(updated, second, 'ann', { force: false });
       assert.deepEqual(content(replay), content(second), 'the same values are no conflict');
       const sets = (updated.metadata.managedFields ?? []).map((entry) =>
         FieldSet.parse(isObject(entry) ? entry['fieldsV1'] : undefined),
@@ -122,6 +135,27 @@ test('an update makes its manager the only one of what it changes', () => {
       }
     }),
   );
+});
+
+test('an item that another still manages keeps the fields that tell it from others', () => {
+  const applied = apply(undefined, podOf([{ name: 'a', image: '1' }, { name: 'b' }]), 'ann');
+  const env = [{ name: 'X', value: '1' }];
+  const { spec } = podOf([{ name: 'a', image: '1', env }, { name: 'b' }]);
+  const next: Resource & { spec: unknown } = { ...applied, spec };
+  const updated = trackUpdate(podKind, { current: applied, next }, { name: 'eve', time });
+  const left = apply(updated, podOf([{ name: 'b' }]), 'ann');
+  assert.deepEqual(content(left), content(podOf([{ name: 'a', env }, { name: 'b' }]) as never));
+});
+
+test('the time of an entry tells when its manager last changed something', () => {
+  const first = podOf([{ name: 'a', image: '1' }]);
+  const applied = apply(undefined, first, 'ann');
+  const at = '2027-01-01T00:00:00Z';
+  const times = (resource: Resource): unknown[] =>
+    (resource.metadata.managedFields ?? []).map((entry) => isObject(entry) && entry['time']);
+  assert.deepEqual(times(apply(applied, podOf([{ name: 'a', image: '2' }]), 'ann', { at })), [at]);
+  assert.deepEqual(times(apply(applied, first, 'bob', { at })), [time, at]);
+  assert.deepEqual(times(apply(applied, first, 'ann', { at })), [time]);
 });
 
 test('FieldsV1 is read as it is written; what is none is refused', () => {

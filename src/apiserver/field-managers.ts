@@ -1,7 +1,13 @@
 // Field ownership on each write: updates take fields over, server-side apply asks first.
 import { apiVersionOf, type KindDefinition, type Resource } from '#api';
 import { isObject, jsonEqual } from '#lib';
-import { compareFields, fieldsOf, mergeFields, removeFields } from './field-comparison.ts';
+import {
+  compareFields,
+  type Comparison,
+  fieldsOf,
+  mergeFields,
+  removeFields,
+} from './field-comparison.ts';
 import { FieldSchema } from './field-schema.ts';
 import { FieldSet, fieldPathText } from './field-set.ts';
 import {
@@ -35,7 +41,9 @@ export function trackUpdate(
   { current, next }: { current: Resource | undefined; next: Resource },
   by: FieldManager,
 ): Resource {
-  const { changed, removed } = compareFields(schemaOf(kind), owned(current, by), owned(next, by));
+  const changes = compareFields(schemaOf(kind), owned(current, by), owned(next, by));
+  const { changed, removed } = changes;
+  const { time } = by;
   const id = managerId(kind, by, 'Update');
   const before = managersBefore(current, next);
   const mine = before.find((entry) => isSameManager(entry, id));
@@ -46,7 +54,7 @@ export function trackUpdate(
       fields: entry.fields.difference(changed).difference(removed),
     }));
   const fields = (mine?.fields ?? new FieldSet()).difference(removed).union(changed);
-  return withManagedFields(next, [...others, entryOf(id, { mine, fields, time: by.time })]);
+  return withManagedFields(next, [...others, entryOf(id, { mine, fields }, { time, changes })]);
 }
 
 /** What an apply makes of an object: the object that it wants, and who owns what once that is accepted. */
@@ -65,6 +73,7 @@ export function applyFields(
   const schema = schemaOf(kind);
   const applied = appliedPart(kind, body, by);
   schema.checkApplied(applied);
+  const { time } = by;
   const id = managerId(kind, by, 'Apply');
   const before = current ? managedFieldsOf(current) : [];
   const mine = before.find((entry) => isSameManager(entry, id));
@@ -75,7 +84,8 @@ export function applyFields(
   const merged = current ? mergeFields(schema, current, applied) : applied;
   const wanted = removeFields(schema, merged, { given, owned: held });
   const track = (next: Resource): Resource => {
-    const { changed, removed } = compareFields(schema, owned(current, by), owned(next, by));
+    const changes = compareFields(schema, owned(current, by), owned(next, by));
+    const { changed, removed } = changes;
     const conflicts = others
       .map((entry) => ({ ...entry, fields: entry.fields.intersection(changed) }))
       .filter((entry) => !entry.fields.empty);
@@ -84,7 +94,7 @@ export function applyFields(
       ...entry,
       fields: entry.fields.difference(changed).difference(removed),
     }));
-    return withManagedFields(next, [...left, entryOf(id, { mine, fields, time: by.time })]);
+    return withManagedFields(next, [...left, entryOf(id, { mine, fields }, { time, changes })]);
   };
   return { wanted, track };
 }
@@ -98,12 +108,14 @@ function managerId(
   return { manager: by.name, operation, apiVersion, subresource: by.subresource };
 }
 
-/** The time counts changes of the set. */
+/** Its time is that of the last write by the manager that changed the set, or a value. */
 function entryOf(
   id: ManagerId,
-  { mine, fields, time }: { mine: ManagedFields | undefined; fields: FieldSet; time: string },
+  { mine, fields }: { mine: ManagedFields | undefined; fields: FieldSet },
+  { time, changes }: { time: string; changes: Comparison },
 ): ManagedFields {
-  return mine?.fields.equals(fields) ? mine : { ...id, time, fields };
+  const idle = changes.changed.empty && changes.removed.empty;
+  return idle && mine?.fields.equals(fields) ? mine : { ...id, time, fields };
 }
 
 /**
