@@ -34,6 +34,8 @@ const EVERY_NAMESPACE = '*';
 
 export class WatchCache {
   readonly #kinds = new Map<string, Namespaces>();
+  /** The names of a namespace in their order, until one comes or goes. */
+  readonly #names = new WeakMap<Map<string, StoredValue>, readonly string[]>();
   readonly #watchers = new Map<string, Watchers>();
   readonly #limits: LogLimits;
   #log: LogEntry[] = [];
@@ -70,20 +72,24 @@ export class WatchCache {
       then.set(placeOf(key), previous && { key, value: previous, revision: previousRevision });
     }
     if (then.size === 0) return now;
-    const changed = [...then.values()].filter((item) => item !== undefined);
+    const changed = [...then.values()].filter((item) => item !== undefined).sort(inOrder);
     const unchanged = now.filter(({ key }) => !then.has(placeOf(key)));
-    return [...unchanged, ...changed].sort(
-      (a, b) => compare(a.key.namespace, b.key.namespace) || compare(a.key.name, b.key.name),
-    );
+    // Both are in order, which the sort makes use of.
+    return [...unchanged, ...changed].sort(inOrder);
   }
 
   #current(kind: string, namespace: string | undefined): StoredValue[] {
     const namespaces = this.#kinds.get(kind);
     if (!namespaces) return [];
-    const names = namespace === undefined ? [...namespaces.keys()].sort() : [namespace];
-    return names.flatMap((name) =>
-      [...(namespaces.get(name)?.values() ?? [])].sort((a, b) => compare(a.key.name, b.key.name)),
-    );
+    const places = namespace === undefined ? [...namespaces.keys()].sort() : [namespace];
+    return places.flatMap((place) => this.#ordered(namespaces.get(place)));
+  }
+
+  #ordered(values: Map<string, StoredValue> | undefined): StoredValue[] {
+    if (!values) return [];
+    const names = this.#names.get(values) ?? [...values.keys()].sort();
+    this.#names.set(values, names);
+    return names.map((name) => values.get(name)).filter((item) => item !== undefined);
   }
 
   /** Takes one durable write in: a value (undefined deletes), and the size of its JSON text. */
@@ -142,11 +148,13 @@ export class WatchCache {
   #store(key: StoreKey, value: StoredObject | undefined, revision: number): void {
     const namespaces = this.#kinds.get(key.kind) ?? new Map<string, Map<string, StoredValue>>();
     this.#kinds.set(key.kind, namespaces);
-    const names = namespaces.get(key.namespace) ?? new Map<string, StoredValue>();
-    if (value === undefined) names.delete(key.name);
-    else names.set(key.name, { key, value, revision });
-    if (names.size === 0) namespaces.delete(key.namespace);
-    else namespaces.set(key.namespace, names);
+    const values = namespaces.get(key.namespace) ?? new Map<string, StoredValue>();
+    const before = values.size;
+    if (value === undefined) values.delete(key.name);
+    else values.set(key.name, { key, value, revision });
+    if (values.size !== before) this.#names.delete(values);
+    if (values.size === 0) namespaces.delete(key.namespace);
+    else namespaces.set(key.namespace, values);
   }
 
   #notify(event: StoreEvent): void {
@@ -185,6 +193,10 @@ function supersededBy(entry: LogEntry): number[] {
   const rows = entry.previousRevision > 0 ? [entry.previousRevision] : [];
   if (entry.value === undefined) rows.push(entry.revision);
   return rows;
+}
+
+function inOrder(a: StoredValue, b: StoredValue): number {
+  return compare(a.key.namespace, b.key.namespace) || compare(a.key.name, b.key.name);
 }
 
 function compare(a: string, b: string): number {
