@@ -1,5 +1,6 @@
 // `tortie node`: the agent of one node. Builds the parts, connects them, says when it is ready.
 import { mkdirSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type Logger, pino } from 'pino';
@@ -22,6 +23,7 @@ import { BlockAllocator } from '#ipam';
 import {
   ConntrackSocket,
   currentNamespace,
+  hostProblems,
   LogReader,
   NftablesSocket,
   Poller,
@@ -57,11 +59,9 @@ export function addNodeCommand(program: Command): void {
 }
 
 async function runNode(options: NodeOptions): Promise<void> {
-  if (process.getuid?.() !== 0) {
-    throw new Error(
-      'Cannot run the agent: it programs the kernel and needs root, run it with sudo',
-    );
-  }
+  const host = { platform: process.platform, kernel: release(), userId: process.getuid?.() };
+  const problems = hostProblems(host, 'programs the kernel');
+  if (problems.length > 0) throw new Error(`Cannot run the agent: ${problems.join('; ')}`);
   const log = pino({ level: options.logLevel, name: options.name }, pino.destination(2));
   mkdirSync(options.runDir, { recursive: true, mode: 0o700 });
   for (const [path, value] of SYSCTLS) writeSysctlInNamespace(currentNamespace(), path, value);

@@ -2,35 +2,13 @@
 import { accessSync, constants } from 'node:fs';
 import { release } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { hostProblems } from '#linux';
 import { LabError } from './lab-error.ts';
-
-const KERNEL_MIN = [5, 10] as const;
-
-export interface Host {
-  readonly platform: string;
-  /** As `uname -r` says. */
-  readonly kernel: string;
-  readonly userId: number | undefined;
-}
-
-/** What a lab cannot do without that is missing; empty where all is there. */
-export function hostProblems({ platform, kernel, userId }: Host): string[] {
-  if (platform !== 'linux') return [`it needs Linux, this is ${platform}`];
-  const problems: string[] = [];
-  const [major = 0, minor = 0] = kernel.split(/[.-]/).map(Number);
-  if (major < KERNEL_MIN[0] || (major === KERNEL_MIN[0] && minor < KERNEL_MIN[1])) {
-    problems.push(`it needs Linux ${KERNEL_MIN.join('.')} or newer, this is ${kernel}`);
-  }
-  if (userId !== 0) {
-    problems.push('it makes network namespaces and needs root, run it with sudo');
-  }
-  return problems;
-}
 
 /** Throws LabError with everything that is missing. */
 export function requireLabHost(action: string): void {
   const host = { platform: process.platform, kernel: release(), userId: process.getuid?.() };
-  const problems = hostProblems(host);
+  const problems = hostProblems(host, 'makes network namespaces');
   if (!isOnPath('nsenter')) problems.push('it needs the program nsenter (package util-linux)');
   if (problems.length > 0) throw new LabError(`Cannot ${action}: ${problems.join('; ')}`);
 }

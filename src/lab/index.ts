@@ -1,5 +1,5 @@
 // The door of lab: many nodes on one machine, as network namespaces with real processes.
-export { type Host, hostProblems, requireLabHost } from './host-check.ts';
+export { requireLabHost } from './host-check.ts';
 export { isPod } from './pod-watch.ts';
 export { podProblems } from './pod-problems.ts';
 export { keepLab } from './keeper.ts';

@@ -75,3 +75,4 @@ export {
   keyLength,
   setSignature,
 } from './nftables/index.ts';
+export { type Host, hostProblems } from './host.ts';
