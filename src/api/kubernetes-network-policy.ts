@@ -1,6 +1,7 @@
 // networking.k8s.io/v1 NetworkPolicy, and the label selectors that Kubernetes' policies are written with.
 import { type Static, Type } from 'typebox';
 import { kubernetesPolicyToCalico, kubernetesPolicyTypes } from './conversion/kubernetes-policy.ts';
+import { directionCautions } from './policy-caution.ts';
 import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
 
 export const LabelSelector = Type.Object(
@@ -87,6 +88,17 @@ export const kubernetesNetworkPolicyKind: KindDefinition = {
     const policyTypes = [...kubernetesPolicyTypes(policy.spec)];
     return { ...policy, spec: { ...policy.spec, policyTypes } } as Resource;
   },
-  // What the conversion could not read is what Kubernetes refuses.
-  check: (resource) => kubernetesPolicyToCalico(resource as KubernetesNetworkPolicy).problems,
+  check: (resource) => {
+    const policy = resource as KubernetesNetworkPolicy;
+    const { ingress = [], egress = [], policyTypes } = policy.spec;
+    const typesPath = 'spec.policyTypes';
+    const ingressNames = { direction: 'ingress', type: 'Ingress', typesPath };
+    const egressNames = { direction: 'egress', type: 'Egress', typesPath };
+    return [
+      // What the conversion could not read is what Kubernetes refuses.
+      ...kubernetesPolicyToCalico(policy).problems,
+      ...directionCautions(ingress.length, policyTypes, ingressNames),
+      ...directionCautions(egress.length, policyTypes, egressNames),
+    ];
+  },
 };

@@ -2,6 +2,7 @@
 import type { Problem, Resource } from './kind.ts';
 import type { GlobalNetworkPolicySpec, NetworkPolicySpec } from './policy.ts';
 import { fault, quoted } from './problem.ts';
+import { policyCautions } from './policy-caution.ts';
 import { ruleProblems } from './rule-check.ts';
 import { isSubdomain } from './formats.ts';
 
@@ -36,11 +37,12 @@ export function policyProblems(
   policy: Resource & { readonly spec: NetworkPolicySpec },
   namespaced: boolean,
 ): Problem[] {
-  return (['ingress', 'egress'] as const).flatMap((direction) =>
+  const rules = (['ingress', 'egress'] as const).flatMap((direction) =>
     (policy.spec[direction] ?? []).flatMap((rule, index) =>
       ruleProblems(rule, { path: `spec.${direction}[${index}]`, direction, namespaced }),
     ),
   );
+  return [...rules, ...policyCautions(policy.spec)];
 }
 
 /** `doNotTrack`, `preDNAT` and `applyOnForward` beside each other and the rules. */

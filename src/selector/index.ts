@@ -3,6 +3,7 @@ export {
   type LabelRestriction,
   type LabelRestrictions,
   labelRestrictions,
+  neverMatches,
 } from './label-restrictions.ts';
 export {
   parseSelector,

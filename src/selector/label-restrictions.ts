@@ -17,6 +17,14 @@ export function labelRestrictions(selector: Selector): LabelRestrictions {
   return restrictionsOf(selector.tree);
 }
 
+/** Whether the selector demands of some label what cannot be; false does not say that anything matches. */
+export function neverMatches(selector: Selector): boolean {
+  return [...labelRestrictions(selector).values()].some(
+    ({ mustBePresent, mustBeAbsent, mustHaveOneOfValues }) =>
+      (mustBePresent && mustBeAbsent) || mustHaveOneOfValues?.length === 0,
+  );
+}
+
 const NONE: LabelRestrictions = new Map();
 const PRESENT: LabelRestriction = { mustBePresent: true, mustBeAbsent: false };
 
