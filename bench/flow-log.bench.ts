@@ -59,7 +59,7 @@ function collect(receiver: Host): Pipeline {
     conntrack,
     poller,
     tracker,
-    directory,
+    onLost: (lost) => process.stdout.write(`lost so far: ${lost}\n`),
     hitOf: (prefix) => (prefix === PREFIX ? HIT : undefined),
     onFlows: (flows) => {
       for (const { packets } of flows) events += packets.out;

@@ -1,5 +1,5 @@
 // Reads the kernel's policy log and connection events, and turns them into flow records.
-import type { ConnectionTracker, Directory, Flow, RuleHit } from '#flows';
+import type { ConnectionTracker, Flow, RuleHit } from '#flows';
 import {
   type ConntrackEvent,
   type ConntrackSocket,
@@ -15,10 +15,11 @@ export interface FlowCollectorOptions {
   readonly conntrack: ConntrackSocket;
   readonly poller: Poller;
   readonly tracker: ConnectionTracker;
-  readonly directory: Directory;
   /** What a log prefix stands for; undefined for prefixes that are not ours. */
   readonly hitOf: (prefix: string) => RuleHit | undefined;
   readonly onFlows: (flows: readonly Flow[]) => void;
+  /** Told when more events were given up; `lost` is the sum since the start. */
+  readonly onLost: (lost: number) => void;
   readonly intervalMs?: number;
 }
 
@@ -30,6 +31,7 @@ export class FlowCollector {
   readonly #options: FlowCollectorOptions;
   readonly #timer: NodeJS.Timeout;
   #ticks = 0;
+  #lostTold = 0;
 
   constructor(options: FlowCollectorOptions) {
     this.#options = options;
@@ -76,5 +78,12 @@ export class FlowCollector {
     }
     const flows = tracker.drain(Date.now());
     if (flows.length > 0) onFlows(flows);
+    this.#tellLost();
+  }
+
+  #tellLost(): void {
+    const { lost } = this;
+    if (lost > this.#lostTold) this.#options.onLost(lost);
+    this.#lostTold = lost;
   }
 }

@@ -59,7 +59,9 @@ export class FlowShipper {
   async #send(batch: readonly Flow[]): Promise<boolean> {
     try {
       await this.#options.send(batch);
-      if (this.#failing) this.#options.log('flow records are shipped again');
+      if (this.#failing) {
+        this.#options.log(`flow records are shipped again; given up so far: ${this.#lost}`);
+      }
       this.#failing = false;
       return true;
     } catch (error) {

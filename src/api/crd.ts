@@ -1,6 +1,7 @@
 // A kind as a CustomResourceDefinition (apiextensions.k8s.io/v1), for clusters that keep the resources themselves.
 import { apiVersionOf, type KindDefinition } from './kind.ts';
 import type { JsonSchema } from './schema-check.ts';
+import { copiedKeywords, objectMembers, scalarForm, typeOfValues } from './schema-form.ts';
 
 /** Plain JSON in the shape of the API object. */
 export interface CustomResourceDefinition {
@@ -71,19 +72,6 @@ function rootSchema(kind: KindDefinition): StructuralSchema {
   };
 }
 
-const COPIED = [
-  'description',
-  'minProperties',
-  'maxProperties',
-  'minItems',
-  'maxItems',
-  'minimum',
-  'maximum',
-  'minLength',
-  'maxLength',
-  'pattern',
-] as const;
-
 /** The schema, then what the definition says of its CRD beyond it; null takes a keyword away. */
 function structural(schema: JsonSchema): StructuralSchema {
   const merged = { ...plain(schema), ...schema.crd };
@@ -92,44 +80,20 @@ function structural(schema: JsonSchema): StructuralSchema {
 
 function plain(schema: JsonSchema): StructuralSchema {
   if (schema.anyOf) return alternatives(schema, schema.anyOf);
-  const copied: Record<string, unknown> = Object.fromEntries(
-    COPIED.filter((keyword) => schema[keyword] !== undefined).map((keyword) => [
-      keyword,
-      schema[keyword],
-    ]),
-  );
-  if (schema.enum) return { type: typeOf(schema.enum), enum: schema.enum };
+  if (schema.enum) return { type: typeOfValues(schema.enum), enum: schema.enum };
   if (schema.type === 'array') {
     return {
-      ...copied,
+      ...copiedKeywords(schema),
       type: 'array',
       items: structural(schema.items ?? {}),
       'x-kubernetes-list-type': schema.uniqueItems ? 'set' : 'atomic',
     };
   }
-  if (schema.type === 'object') return { ...copied, type: 'object', ...members(schema) };
-  if (!schema.type) return { 'x-kubernetes-preserve-unknown-fields': true };
-  if (schema.anyCase) copied['pattern'] = `^(?i)(${schema.anyCase.join('|')})?$`;
-  return { ...copied, type: schema.type };
-}
-
-function members(schema: JsonSchema): StructuralSchema {
-  const values = Object.values(schema.patternProperties ?? {})[0];
-  if (values) {
-    return values.type || values.anyOf
-      ? { additionalProperties: structural(values) }
-      : { 'x-kubernetes-preserve-unknown-fields': true };
+  if (schema.type === 'object') {
+    return { ...copiedKeywords(schema), type: 'object', ...objectMembers(schema, structural) };
   }
-  const properties = Object.entries(schema.properties ?? {}).map(([name, member]) => [
-    name,
-    structural(member),
-  ]);
-  const required = schema.required ?? [];
-  return {
-    properties: Object.fromEntries(properties),
-    ...(required.length > 0 && { required }),
-    ...(schema.additionalProperties === true && { 'x-kubernetes-preserve-unknown-fields': true }),
-  };
+  if (!schema.type) return { 'x-kubernetes-preserve-unknown-fields': true };
+  return scalarForm(schema);
 }
 
 /** A value or null is the value: Kubernetes drops nulls itself. A number or text is Kubernetes' own type. */
@@ -142,8 +106,4 @@ function alternatives(schema: JsonSchema, schemas: readonly JsonSchema[]): Struc
     anyOf: [{ type: 'integer' }, { type: 'string' }],
     ...(schema.numberOrText && { pattern: '^.*' }),
   };
-}
-
-function typeOf(values: readonly unknown[]): string {
-  return values.every((value) => typeof value === 'number') ? 'integer' : 'string';
 }

@@ -1,6 +1,7 @@
 // A kind's schema for the API server's OpenAPI document, where kubectl looks for fields and their types.
 import { apiVersionOf, type KindDefinition } from './kind.ts';
 import type { JsonSchema } from './schema-check.ts';
+import { copiedKeywords, objectMembers, scalarForm, typeOfValues } from './schema-form.ts';
 
 /** OpenAPI 3.0 schema: JSON without TypeBox's marks. */
 export interface OpenApiSchema {
@@ -23,56 +24,19 @@ export function openApiSchema(kind: KindDefinition): OpenApiSchema {
   };
 }
 
-const COPIED = [
-  'description',
-  'required',
-  'minProperties',
-  'maxProperties',
-  'minItems',
-  'maxItems',
-  'minimum',
-  'maximum',
-  'minLength',
-  'maxLength',
-  'pattern',
-] as const;
-
 function schemaOf(schema: JsonSchema): OpenApiSchema {
   if (schema.anyOf) return alternatives(schema.anyOf);
-  const copied: Record<string, unknown> = Object.fromEntries(
-    COPIED.filter((keyword) => schema[keyword] !== undefined).map((keyword) => [
-      keyword,
-      schema[keyword],
-    ]),
-  );
-  if (schema.const !== undefined) return { type: typeOf([schema.const]), enum: [schema.const] };
-  if (schema.enum) return { type: typeOf(schema.enum), enum: schema.enum };
+  if (schema.const !== undefined)
+    return { type: typeOfValues([schema.const]), enum: [schema.const] };
+  if (schema.enum) return { type: typeOfValues(schema.enum), enum: schema.enum };
   if (schema.type === 'array') {
-    return { ...copied, type: 'array', items: schemaOf(schema.items ?? {}) };
+    return { ...copiedKeywords(schema), type: 'array', items: schemaOf(schema.items ?? {}) };
   }
-  if (schema.type === 'object') return { ...copied, type: 'object', ...members(schema) };
+  if (schema.type === 'object') {
+    return { ...copiedKeywords(schema), type: 'object', ...objectMembers(schema, schemaOf) };
+  }
   if (!schema.type) return { 'x-kubernetes-preserve-unknown-fields': true };
-  if (schema.anyCase) copied['pattern'] = `^(?i)(${schema.anyCase.join('|')})?$`;
-  return { ...copied, type: schema.type };
-}
-
-function members(schema: JsonSchema): OpenApiSchema {
-  const values = Object.values(schema.patternProperties ?? {})[0];
-  if (values) {
-    return values.type || values.anyOf
-      ? { additionalProperties: schemaOf(values) }
-      : { 'x-kubernetes-preserve-unknown-fields': true };
-  }
-  const properties = Object.entries(schema.properties ?? {}).map(([name, member]) => [
-    name,
-    schemaOf(member),
-  ]);
-  return {
-    properties: Object.fromEntries(properties),
-    ...(schema.additionalProperties === true
-      ? { 'x-kubernetes-preserve-unknown-fields': true }
-      : {}),
-  };
+  return scalarForm(schema);
 }
 
 /** A choice with null is nullable; whole number or text is Kubernetes' own type; any other stays a choice. */
@@ -93,8 +57,4 @@ function alternatives(schemas: readonly JsonSchema[]): OpenApiSchema {
     };
   }
   return { anyOf: choices, ...nullable };
-}
-
-function typeOf(values: readonly unknown[]): string {
-  return values.every((value) => typeof value === 'number') ? 'integer' : 'string';
 }

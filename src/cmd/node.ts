@@ -192,8 +192,8 @@ function startFlows(
     conntrack,
     poller,
     tracker: new ConnectionTracker({ node, directory }),
-    directory,
     hitOf: (prefix) => dataplane.hitOf(prefix),
+    onLost: (lost) => log.warn({ lost }, 'flow events were given up; counts of flows are too low'),
     onFlows: (flows) => {
       shipper.add(flows);
       void shipper.ship();
