@@ -5,7 +5,8 @@ PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export PATH
 
 # What the tests need from Debian; the program itself needs none of them.
-PACKAGES := nftables iproute2 conntrack iputils-ping netcat-openbsd chromium
+PACKAGES := nftables iproute2 conntrack iputils-ping netcat-openbsd chromium \
+  etcd-server etcd-client prometheus tshark clickhouse-server clickhouse-client zookeeper iperf3
 
 demo: install
 	@./bin/tortie lab demo
