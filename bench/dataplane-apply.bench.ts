@@ -54,6 +54,8 @@ function endpoint(index: number, more: Partial<LocalEndpoint> = {}): LocalEndpoi
     id: `default/pod-${index}`,
     interfaceName: interfaceName(index),
     addresses: [`10.65.0.${index}/32`, `fd65::${index}/128`],
+    allowedSources: [],
+    floatingAddresses: [],
     ingress: [tierOf(...own)],
     egress: [tierOf(...own)],
     profiles: [policyKey(ALLOW_ALL.id)],

@@ -65,6 +65,8 @@ function enforce(scratch: Scratch, router: Host, count: number): void {
       id: `default/${name}`,
       interfaceName,
       addresses: [`${address}/32`],
+      allowedSources: [],
+      floatingAddresses: [],
       ingress: name === 'server' ? [tierOf(...policies)] : [],
       egress: [],
       profiles: [policyKey(ALLOW_ALL.id)],

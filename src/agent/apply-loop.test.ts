@@ -2,27 +2,22 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
+import { BARE_STATE, type DataplaneState, type LocalEndpoint } from '#calc/dataplane-update';
 import { ApplyLoop, type ApplyReport } from './apply-loop.ts';
 
 const endpoint: LocalEndpoint = {
   id: 'shop/cart',
   interfaceName: 'cali1',
   addresses: ['10.0.0.1/32'],
+  allowedSources: [],
+  floatingAddresses: [],
   ingress: [],
   egress: [],
   profiles: [],
 };
 
 function stateWith(endpoints: readonly LocalEndpoint[]): DataplaneState {
-  return {
-    ipSets: new Map(),
-    policies: new Map(),
-    endpoints: new Map(endpoints.map((one) => [one.id, one])),
-    routes: [],
-    blackholes: [],
-    endpointToHostAction: 'Accept',
-  };
+  return { ...BARE_STATE, endpoints: new Map(endpoints.map((one) => [one.id, one])) };
 }
 
 function world(reports: ApplyReport[] = []) {

@@ -1,23 +1,22 @@
 // Connections go with the owner of their address, and only those.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DataplaneState } from '#calc/dataplane-update';
+import { BARE_STATE, type DataplaneState } from '#calc/dataplane-update';
 import type { ConntrackEntry } from '#linux';
 import { StaleConnections } from './stale-connections.ts';
 
 function stateWith(owners: Readonly<Record<string, string>>): DataplaneState {
   const endpoints = Object.entries(owners).map(([address, id]) => {
-    const rest = { ingress: [], egress: [], profiles: [] };
+    const rest = {
+      allowedSources: [],
+      floatingAddresses: [],
+      ingress: [],
+      egress: [],
+      profiles: [],
+    };
     return [id, { id, interfaceName: `cali${id}`, addresses: [address], ...rest }] as const;
   });
-  return {
-    ipSets: new Map(),
-    policies: new Map(),
-    endpoints: new Map(endpoints),
-    routes: [],
-    blackholes: [],
-    endpointToHostAction: 'Accept',
-  };
+  return { ...BARE_STATE, endpoints: new Map(endpoints) };
 }
 
 function entry(id: number, source: string, destination: string): ConntrackEntry {

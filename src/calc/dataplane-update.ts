@@ -11,7 +11,10 @@ export interface PolicyId {
     | 'GlobalNetworkPolicy'
     | 'KubernetesNetworkPolicy'
     | 'Profile'
-    | 'ClusterNetworkPolicy';
+    | 'ClusterNetworkPolicy'
+    | 'StagedNetworkPolicy'
+    | 'StagedGlobalNetworkPolicy'
+    | 'StagedKubernetesNetworkPolicy';
   readonly namespace: string | null;
   readonly name: string;
 }
@@ -61,13 +64,15 @@ export interface IpSet {
 export interface DataplanePolicy {
   readonly id: PolicyId;
   readonly tier: string;
+  /** Staged: its rules are counted and logged where it stands, and decide nothing. Absent is false. */
+  readonly staged?: boolean;
   readonly ingress: readonly DataplaneRule[];
   readonly egress: readonly DataplaneRule[];
 }
 
 export interface EndpointTier {
   readonly name: string;
-  /** What happens to a packet that no policy of the tier decides. */
+  /** What happens to a packet that no policy decides; Pass where every policy of the tier is staged. */
   readonly defaultAction: 'Deny' | 'Pass';
   /** Policy keys (`policyKey`) in order; a tier without any does not appear. */
   readonly policies: readonly string[];
@@ -78,18 +83,138 @@ export interface LocalEndpoint {
   /** `namespace/pod`. */
   readonly id: string;
   readonly interfaceName: string;
-  /** Host prefixes, either family. The only sources it may send from. */
+  /** Host prefixes, either family. The only sources it may send from, besides `allowedSources`. */
   readonly addresses: readonly string[];
+  /** Masked prefixes, either family, that it may send from too (spec 02: pod-spoof protection). */
+  readonly allowedSources: readonly string[];
+  /** Addresses at which it is reached, and as which it speaks, besides its own (spec 04: floatingIPs). */
+  readonly floatingAddresses: readonly FloatingAddress[];
   readonly ingress: readonly EndpointTier[];
   readonly egress: readonly EndpointTier[];
   /** Policy keys of kind Profile, in order; a packet that none decides is dropped. */
   readonly profiles: readonly string[];
 }
 
-/** A route to a block of pod addresses on another host, through that host. */
+/** `internal` is one of the endpoint's addresses; both without length, and of one family. */
+export interface FloatingAddress {
+  readonly external: string;
+  readonly internal: string;
+}
+
+/** Tiers of one stage. Ingress is into the host by the interface, egress out of it. */
+export interface StageTiers {
+  readonly ingress: readonly EndpointTier[];
+  readonly egress: readonly EndpointTier[];
+}
+
+/**
+ * An interface of the host itself (spec 10). The stages are met in this order; an Allow in one of the
+ * first two skips the later ones of this endpoint, and their tiers end in Pass. A stage has the tiers
+ * that have a policy in it.
+ */
+export interface HostEndpoint {
+  /** Name of the HostEndpoint. */
+  readonly id: string;
+  /** `*`: every interface that is no workload's and has no endpoint of its own. Null: see `addresses`. */
+  readonly interfaceName: string | null;
+  /** Without length. Where there is no name, the first interface that has one of these is meant. */
+  readonly addresses: readonly string[];
+  /** Before connection tracking, both ways; empty for `*`. */
+  readonly untracked: StageTiers;
+  /** Before destination NAT, whatever the packet is bound for; ingress only. */
+  readonly preDnat: readonly EndpointTier[];
+  /** Packets through the host; where no tier applies they pass. */
+  readonly forward: StageTiers;
+  /** Packets to and from the host itself; then come the profiles, and then a drop. */
+  readonly normal: StageTiers;
+  /** As of workloads. */
+  readonly profiles: readonly string[];
+}
+
+/** A port that host endpoints never close (spec 10). */
+export interface FailsafePort {
+  readonly protocol: number;
+  readonly port: number;
+  /** Masked prefix of the remote end; absent is any, of either family. */
+  readonly net?: string;
+}
+
+/** A route to a block of pod addresses on another host. */
 export interface HostRoute {
   readonly destination: string;
+  /** An address of that host; for `vxlan` its tunnel address, which is one of the tunnel's `peers`. */
   readonly gateway: string;
+  /** Absent: through the host's own interfaces. */
+  readonly by?: 'vxlan';
+}
+
+/** One family's VXLAN device (spec 08). The peers' blocks are in `routes`. */
+export interface VxlanTunnel {
+  readonly family: Family;
+  readonly vni: number;
+  /** UDP. */
+  readonly port: number;
+  /** 0: that of the host's interfaces, less what the wrapping takes. */
+  readonly mtu: number;
+  /** This host's address on the tunnel, without length, and the device's MAC address. */
+  readonly address: string;
+  readonly mac: string;
+  /** This host's address under the tunnel: what it sends wrapped packets from. */
+  readonly underlay: string;
+  readonly peers: readonly VxlanPeer[];
+}
+
+export interface VxlanPeer {
+  readonly node: string;
+  /** On the tunnel. */
+  readonly address: string;
+  readonly mac: string;
+  /** Where wrapped packets are sent. */
+  readonly underlay: string;
+}
+
+/** Source NAT of what workloads send out of the cluster (spec 04: natOutgoing). */
+export interface NatOutgoing {
+  /** Masked prefixes of the pools with natOutgoing. */
+  readonly sources: readonly string[];
+  /** Masked prefixes that are left alone: every pool, and the hosts' addresses where so configured. */
+  readonly excluded: readonly string[];
+  /** The source port comes from this range. */
+  readonly ports?: PortRange;
+  /** IPv4 sources become this address instead of that of the interface. */
+  readonly address?: string;
+  /** Only what leaves by this interface; absent is any. `eth+` is every name that begins so. */
+  readonly interfaceName?: string;
+}
+
+/** What to do with packets to the cluster's service addresses that nothing has translated. */
+export interface ServiceLoopPrevention {
+  readonly action: 'Drop' | 'Reject' | 'Disabled';
+  /** Masked prefixes. */
+  readonly nets: readonly string[];
+}
+
+/** The rest of what FelixConfiguration says about the host's data path. */
+export interface HostSettings {
+  readonly failsafeInbound: readonly FailsafePort[];
+  readonly failsafeOutbound: readonly FailsafePort[];
+  /** What a denied packet gets. */
+  readonly denyAction: 'Drop' | 'Reject';
+  /** False where `disableConntrackInvalidCheck` is set. */
+  readonly dropInvalid: boolean;
+  readonly allowVxlanFromWorkloads: boolean;
+  readonly allowIpipFromWorkloads: boolean;
+  readonly vxlanPort: number;
+  /** Of Log rules; without the colon that ends it. */
+  readonly logPrefix: string;
+  /** False: this host forwards for nobody but its workloads' interfaces. */
+  readonly ipForwarding: boolean;
+  /** Regular expression: the host's interfaces whose smallest MTU counts. */
+  readonly mtuInterfacePattern: string;
+  /** False: somebody else makes the routes. */
+  readonly routeSync: boolean;
+  /** Preferred source of routes to local workloads. */
+  readonly deviceRouteSource: Readonly<Partial<Record<Family, string>>>;
 }
 
 /** All that the dataplane of one host must make true. Complete: what is absent must go. */
@@ -98,11 +223,53 @@ export interface DataplaneState {
   /** By `policyKey`; policies and profiles that some local endpoint uses. */
   readonly policies: ReadonlyMap<string, DataplanePolicy>;
   readonly endpoints: ReadonlyMap<string, LocalEndpoint>;
+  /** By name of the HostEndpoint. */
+  readonly hostEndpoints: ReadonlyMap<string, HostEndpoint>;
   readonly routes: readonly HostRoute[];
   /** Blocks of this host: unreachable where no pod has the address, so that nothing loops. */
   readonly blackholes: readonly string[];
+  /** At most one of a family. */
+  readonly tunnels: readonly VxlanTunnel[];
+  readonly natOutgoing: NatOutgoing;
+  readonly serviceLoopPrevention: ServiceLoopPrevention;
   readonly endpointToHostAction: 'Drop' | 'Return' | 'Accept';
+  readonly settings: HostSettings;
 }
+
+const TCP = 6;
+const UDP = 17;
+const CONTROL_PLANE = [179, 2379, 2380, 5473, 6443, 6666, 6667].map((port) => ({
+  protocol: TCP,
+  port,
+}));
+
+/** A host with nothing on it and nothing configured: Felix's defaults (spec 04 and 10). */
+export const BARE_STATE: DataplaneState = {
+  ipSets: new Map(),
+  policies: new Map(),
+  endpoints: new Map(),
+  hostEndpoints: new Map(),
+  routes: [],
+  blackholes: [],
+  tunnels: [],
+  natOutgoing: { sources: [], excluded: [] },
+  serviceLoopPrevention: { action: 'Drop', nets: [] },
+  endpointToHostAction: 'Accept',
+  settings: {
+    failsafeInbound: [{ protocol: TCP, port: 22 }, { protocol: UDP, port: 68 }, ...CONTROL_PLANE],
+    failsafeOutbound: [{ protocol: UDP, port: 53 }, { protocol: UDP, port: 67 }, ...CONTROL_PLANE],
+    denyAction: 'Drop',
+    dropInvalid: true,
+    allowVxlanFromWorkloads: false,
+    allowIpipFromWorkloads: false,
+    vxlanPort: 4789,
+    logPrefix: 'calico-packet',
+    ipForwarding: true,
+    mtuInterfacePattern: '^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)',
+    routeSync: true,
+    deviceRouteSource: {},
+  },
+};
 
 /** Text key of a policy: `kind/namespace/name`, the namespace empty for global kinds. */
 export function policyKey(id: PolicyId): string {

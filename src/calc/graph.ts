@@ -4,6 +4,7 @@ import { jsonEqual } from '#lib';
 import { ActiveRulesCalculator } from './active-rules-calculator.ts';
 import { ClusterInputs, type InputKind } from './cluster-inputs.ts';
 import {
+  BARE_STATE,
   type DataplanePolicy,
   type DataplaneState,
   type IpSet,
@@ -104,6 +105,7 @@ export class CalcGraph {
     );
     return {
       state: {
+        ...BARE_STATE,
         ipSets: collector.ipSets,
         policies: collector.policies,
         endpoints: collector.endpoints,
@@ -162,6 +164,8 @@ function endpointOf(
     id: workload.id,
     interfaceName: workload.interfaceName,
     addresses: workload.members,
+    allowedSources: [],
+    floatingAddresses: [],
     ingress,
     egress,
     profiles: workload.profiles.map((name) =>
@@ -210,12 +214,12 @@ class StateCollector {
 
 function shareState(previous: DataplaneState, next: DataplaneState): DataplaneState {
   const state: DataplaneState = {
+    ...next,
     ipSets: shareMap(previous.ipSets, next.ipSets, ipSetsEqual),
     policies: shareMap(previous.policies, next.policies, jsonEqual),
     endpoints: shareMap(previous.endpoints, next.endpoints, jsonEqual),
     routes: share(previous.routes, next.routes, jsonEqual),
     blackholes: share(previous.blackholes, next.blackholes, jsonEqual),
-    endpointToHostAction: next.endpointToHostAction,
   };
   const unchanged = Object.entries(state).every(
     ([field, value]) => previous[field as keyof DataplaneState] === value,

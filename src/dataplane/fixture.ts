@@ -7,7 +7,7 @@ import type {
   DataplaneState,
   LocalEndpoint,
 } from '#calc/dataplane-update';
-import { policyKey } from '#calc/dataplane-update';
+import { BARE_STATE, policyKey } from '#calc/dataplane-update';
 
 const ANY: DataplaneEntity = { ipSets: [], notIpSets: [] };
 
@@ -39,6 +39,8 @@ export function endpoint(name: string, more: Partial<LocalEndpoint> = {}): Local
     id: `shop/${name}`,
     interfaceName: `cali${name}`,
     addresses: [],
+    allowedSources: [],
+    floatingAddresses: [],
     ingress: [],
     egress: [],
     profiles: [policyKey(PROFILE.id)],
@@ -52,12 +54,9 @@ export function stateOf(
   more: Partial<DataplaneState> = {},
 ): DataplaneState {
   return {
-    ipSets: new Map(),
+    ...BARE_STATE,
     policies: new Map([...policies, PROFILE].map((one) => [policyKey(one.id), one])),
     endpoints: new Map(endpoints.map((one) => [one.id, one])),
-    routes: [],
-    blackholes: [],
-    endpointToHostAction: 'Accept',
     ...more,
   };
 }

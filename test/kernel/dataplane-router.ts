@@ -10,7 +10,7 @@ import type {
   DataplaneState,
   LocalEndpoint,
 } from '#calc/dataplane-update';
-import { policyKey } from '#calc/dataplane-update';
+import { BARE_STATE, policyKey } from '#calc/dataplane-update';
 import { Dataplane } from '#dataplane';
 import type { Family } from '#lib';
 import {
@@ -221,6 +221,8 @@ export function endpoint(pod: number, more: Partial<LocalEndpoint> = {}): LocalE
     id: `default/pod-${pod}`,
     interfaceName: podInterface(pod),
     addresses: podPrefixes(pod),
+    allowedSources: [],
+    floatingAddresses: [],
     ingress: [],
     egress: [],
     profiles: [policyKey(ALLOW_ALL.id)],
@@ -235,12 +237,9 @@ export function stateOf(
   more: Partial<DataplaneState> = {},
 ): DataplaneState {
   return {
-    ipSets: new Map(),
+    ...BARE_STATE,
     policies: new Map([...policies, ALLOW_ALL].map((one) => [policyKey(one.id), one])),
     endpoints: new Map(endpoints.map((one) => [one.id, one])),
-    routes: [],
-    blackholes: [],
-    endpointToHostAction: 'Accept',
     ...more,
   };
 }
