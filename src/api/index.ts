@@ -31,6 +31,7 @@ export * from './kubernetes.ts';
 export * from './kubernetes-network-policy.ts';
 export * from './network-set.ts';
 export * from './policy.ts';
+export * from './rbac.ts';
 export * from './rule.ts';
 export * from './workload-endpoint.ts';
 export {

@@ -25,6 +25,7 @@ import {
 import { kubernetesNetworkPolicyKind } from './kubernetes-network-policy.ts';
 import { globalNetworkSetKind, networkSetKind } from './network-set.ts';
 import { globalNetworkPolicyKind, networkPolicyKind, tierKind } from './policy.ts';
+import { clusterRoleBindingKind, clusterRoleKind, roleBindingKind, roleKind } from './rbac.ts';
 import {
   stagedGlobalNetworkPolicyKind,
   stagedKubernetesNetworkPolicyKind,
@@ -65,6 +66,10 @@ export const KINDS: readonly KindDefinition[] = [
   calicoNodeStatusKind,
   felixConfigurationKind,
   agentStatusKind,
+  roleKind,
+  roleBindingKind,
+  clusterRoleKind,
+  clusterRoleBindingKind,
 ];
 
 /** Kinds that the API knows but does not store: their objects follow from others. */
