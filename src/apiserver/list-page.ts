@@ -137,7 +137,7 @@ function parseToken(token: string): unknown {
   }
 }
 
-/** By bisection: the list is in the order of namespaces and names. */
+/** By bisection: the list is in the order of `namespace/name`. */
 function firstAfter(items: readonly StoredValue[], { namespace, name }: Position): number {
   let low = 0;
   let high = items.length;
@@ -145,7 +145,8 @@ function firstAfter(items: readonly StoredValue[], { namespace, name }: Position
     const middle = (low + high) >> 1;
     const key = items[middle]?.key;
     const after =
-      key && (key.namespace === namespace ? key.name > name : key.namespace > namespace);
+      key &&
+      (key.namespace === namespace ? key.name > name : `${key.namespace}/` > `${namespace}/`);
     if (after) high = middle;
     else low = middle + 1;
   }

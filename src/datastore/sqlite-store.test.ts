@@ -23,7 +23,7 @@ async function open(context: TestContext, options: { logEvents?: number } = {}):
   return store;
 }
 
-// The contract holds the tests of [ST1] [ST2] [ST5] [ST6].
+// The contract holds the tests of [ST1] [ST2] [ST5] [ST6] [ST10] [ST11] [ST12].
 storeContract('sqlite', open);
 
 const key = (name: string) => ({ kind: 'pods', namespace: 'shop', name });

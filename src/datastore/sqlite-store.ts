@@ -7,7 +7,7 @@ import {
   type StoredObject,
   type StoredValue,
   type StoreKey,
-  type StoreList,
+  type StorePage,
   type StoreListOptions,
   StoreUnavailable,
   type StoreWatch,
@@ -29,9 +29,10 @@ export interface SqliteStoreOptions {
   readonly onFatal?: (error: Error) => void;
 }
 
+/** What waits for a commit: a write, or (without one) a compaction. */
 interface Pending {
-  readonly row: Row;
-  readonly write: StoreWrite;
+  readonly row?: Row;
+  readonly write?: StoreWrite;
   readonly durable: Promise<number>;
   readonly resolve: (revision: number) => void;
   readonly reject: (error: Error) => void;
@@ -58,11 +59,13 @@ class SqliteStore implements Store {
   readonly #onFatal: ((error: Error) => void) | undefined;
   #cache: WatchCache;
   /** The last write accepted for a key and not yet durable. */
-  readonly #heads = new Map<string, Pending>();
+  readonly #heads = new Map<string, Pending & { readonly row: Row }>();
   #nextRevision = 0;
   #queue: Pending[] = [];
   #committing: Pending[] = [];
+  /** To be removed with the next commit, and with the one under way. */
   #compaction: Compaction | undefined;
+  #compacting: Compaction | undefined;
   #settled: (() => void) | undefined;
   #closed: Error | undefined;
 
@@ -105,13 +108,25 @@ class SqliteStore implements Store {
     return this.#cache.get(key);
   }
 
-  async list(kind: string, options: StoreListOptions = {}): Promise<StoreList> {
-    const { revision } = this.#cache;
-    return { items: this.#cache.list(kind, options), revision: options.at ?? revision };
+  async list(kind: string, options: StoreListOptions = {}): Promise<StorePage> {
+    return this.#cache.list(kind, options);
   }
 
   async watch(watch: StoreWatch): Promise<() => void> {
+    if (this.#closed) throw this.#closed;
     return this.#cache.watch(watch);
+  }
+
+  async sync(): Promise<number> {
+    if (this.#closed) throw this.#closed;
+    this.#cache.bookmark();
+    return this.#cache.revision;
+  }
+
+  async compact(revision: number): Promise<void> {
+    if (this.#closed) throw this.#closed;
+    this.#compaction = both(this.#compaction, this.#cache.compact(revision));
+    await this.#enqueue({});
   }
 
   async write(write: StoreWrite): Promise<number> {
@@ -123,19 +138,18 @@ class SqliteStore implements Store {
       await this.#heads.get(idOf(key))?.durable.catch(() => undefined);
       throw new RevisionConflict(key, expected, actual);
     }
-    if (value === undefined && actual === 0) return this.#cache.revision;
+    if (value === undefined && actual === 0) {
+      await this.#heads.get(idOf(key))?.durable;
+      return this.#cache.revision;
+    }
     const revision = this.#nextRevision++;
     const row = { ...key, revision, value: value === undefined ? null : JSON.stringify(value) };
-    const { promise: durable, resolve, reject } = Promise.withResolvers<number>();
-    const pending = { row, write, durable, resolve, reject };
-    this.#heads.set(idOf(key), pending);
-    this.#queue.push(pending);
-    this.#commitNext();
-    return durable;
+    return this.#enqueue({ row, write });
   }
 
   async close(): Promise<void> {
     this.#closed ??= new StoreUnavailable('the store is closed');
+    this.#cache.end(new StoreUnavailable('the store is closed'));
     while (this.#committing.length > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#settled = resolve;
@@ -159,12 +173,26 @@ class SqliteStore implements Store {
     }
   }
 
+  /** Resolves to the row's revision. */
+  #enqueue({ row, write }: Pick<Pending, 'row' | 'write'>): Promise<number> {
+    const { promise: durable, resolve, reject } = Promise.withResolvers<number>();
+    if (row && write) {
+      const pending = { row, write, durable, resolve, reject };
+      this.#heads.set(idOf(row), pending);
+      this.#queue.push(pending);
+    } else this.#queue.push({ durable, resolve, reject });
+    this.#commitNext();
+    return durable;
+  }
+
   #commitNext(): void {
     if (this.#committing.length > 0 || this.#queue.length === 0) return;
     this.#committing = this.#queue;
     this.#queue = [];
-    const rows = this.#committing.map((pending) => pending.row);
-    this.#send({ type: 'commit', commit: { rows, compaction: this.#compaction } });
+    this.#compacting = this.#compaction;
+    this.#compaction = undefined;
+    const rows = this.#committing.flatMap(({ row }) => row ?? []);
+    this.#send({ type: 'commit', commit: { rows, compaction: this.#compacting } });
   }
 
   #send(message: ToWorker): void {
@@ -181,15 +209,19 @@ class SqliteStore implements Store {
   #onCommitted(): void {
     const done = this.#committing;
     this.#committing = [];
-    this.#compaction = undefined;
+    this.#compacting = undefined;
     for (const pending of done) {
       const { row, write, resolve } = pending;
+      if (!row || !write) {
+        resolve(this.#cache.revision);
+        continue;
+      }
       this.#cache.apply(write, row.revision, sizeOf(row.value));
       // A later write of the same key may be queued: then its head stays.
       if (this.#heads.get(idOf(row)) === pending) this.#heads.delete(idOf(row));
       resolve(row.revision);
     }
-    this.#compaction = this.#cache.trim();
+    this.#compaction = both(this.#compaction, this.#cache.trim());
   }
 
   /** What is queued was checked against what has just failed, so that it all fails together. */
@@ -197,6 +229,7 @@ class SqliteStore implements Store {
     const failed = [...this.#committing, ...this.#queue];
     this.#committing = [];
     this.#queue = [];
+    this.#compaction = both(this.#compacting, this.#compaction);
     this.#heads.clear();
     this.#nextRevision = this.#cache.revision + 1;
     for (const { reject } of failed) reject(error);
@@ -206,6 +239,7 @@ class SqliteStore implements Store {
     const expected = this.#closed !== undefined;
     this.#closed ??= error;
     this.#onFailed(error);
+    this.#cache.end(new StoreUnavailable(error.message, error));
     this.#settled?.();
     if (!expected) this.#onFatal?.(error);
   }
@@ -215,6 +249,11 @@ class SqliteStore implements Store {
     const reason = locked ? 'another server is using it; stop that one first' : message;
     return new StoreUnavailable(`cannot ${action} the store "${this.#path}": ${reason}`);
   }
+}
+
+function both(first?: Compaction, then?: Compaction): Compaction | undefined {
+  if (!first || !then) return first ?? then;
+  return { revision: then.revision, dropped: [...first.dropped, ...then.dropped] };
 }
 
 function idOf(key: StoreKey): string {

@@ -36,39 +36,82 @@ export interface StoreWrite {
   readonly expected?: number;
 }
 
+/** A place in the order of a list, whether or not there is (still) anything. */
+export interface StorePosition {
+  /** Empty for cluster-wide kinds. */
+  readonly namespace: string;
+  readonly name: string;
+}
+
 export interface StoreListOptions {
   /** All namespaces when absent. */
   readonly namespace?: string | undefined;
   /** As everything was at this revision; as it is now when absent. */
   readonly at?: number | undefined;
+  /** Items at most, above 0; all when absent. */
+  readonly limit?: number | undefined;
+  /** Only what comes after it: to go on, the key of the last item, with `at` the page's revision. */
+  readonly after?: StorePosition | undefined;
 }
 
 export interface StoreList {
   readonly items: StoredValue[];
+  /** What the items are as of. */
   readonly revision: number;
+}
+
+export interface StorePage extends StoreList {
+  /** How many items the limit left out; 0: this is the end. */
+  readonly remaining: number;
 }
 
 export interface StoreWatch {
   readonly kind: string;
   /** All namespaces when absent. */
   readonly namespace?: string;
+  /** All names when absent; needs the namespace (empty for cluster-wide kinds). */
+  readonly name?: string;
   /** Events after this revision. */
   readonly from: number;
   /** Called in the order of revisions, first with what is past. Must not throw. */
   readonly onEvent: (event: StoreEvent) => void;
+  /**
+   * A bookmark: every event up to this revision has been told, so that a watch may begin from it.
+   * In order with the events and rising; told at least before a `Store.sync` resolves where the
+   * revision is another than what was last told. Must not throw.
+   */
+  readonly onBookmark?: (revision: number) => void;
+  /**
+   * Nothing will be told any more, although nobody ended the watch: `RevisionTooOld` (list again) or
+   * `StoreUnavailable` (closed, or out of reach). Not called once the watch is ended. Must not throw.
+   */
+  readonly onEnd?: (error: RevisionTooOld | StoreUnavailable) => void;
 }
 
 export interface Store {
-  /** The newest durable revision; every event up to it has been delivered. Above 0. */
+  /** Durable, above 0, never falling; every event up to it has been told to every watch. */
   readonly revision: number;
   get(key: StoreKey): Promise<StoredValue | undefined>;
-  /** Ordered by namespace and name, all as of `revision`. Throws `RevisionTooOld`. */
-  list(kind: string, options?: StoreListOptions): Promise<StoreList>;
+  /**
+   * In the order of the characters of `namespace/name`, all as of `revision`; pages of one revision
+   * make the whole list. Throws `RevisionTooOld`.
+   */
+  list(kind: string, options?: StoreListOptions): Promise<StorePage>;
   /** Resolves to the new revision once it is durable and visible. Throws `RevisionConflict`. */
   write(write: StoreWrite): Promise<number>;
-  /** Throws `RevisionTooOld`; resolves to the function that ends the watch. */
+  /** Resolves, when what is past has been told, to the function that ends the watch. Throws `RevisionTooOld`. */
   watch(watch: StoreWatch): Promise<() => void>;
-  /** Waits for writes under way; later ones are refused. */
+  /**
+   * Resolves to `revision` once that has reached every write that anyone had acknowledged before the
+   * call, and bookmarks are told. A bookmark of one's own is `revision`, read when this resolves.
+   */
+  sync(): Promise<number>;
+  /**
+   * Forgets the changes up to the revision: lists before it and watches from before it are refused.
+   * Nothing to do where that much is forgotten. Throws `RevisionTooOld` for a revision to come.
+   */
+  compact(revision: number): Promise<void>;
+  /** Waits for writes under way; later ones are refused, and watches end. */
   close(): Promise<void>;
 }
 

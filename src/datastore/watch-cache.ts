@@ -6,6 +6,9 @@ import {
   type StoreEvent,
   type StoreKey,
   type StoreListOptions,
+  type StorePage,
+  type StorePosition,
+  type StoreUnavailable,
   type StoreWatch,
 } from './store.ts';
 
@@ -30,13 +33,13 @@ interface LogEntry extends StoreEvent {
 type Namespaces = Map<string, Map<string, StoredValue>>;
 type Watchers = Map<string, Set<StoreWatch>>;
 
-const EVERY_NAMESPACE = '*';
-
 export class WatchCache {
   readonly #kinds = new Map<string, Namespaces>();
   /** The names of a namespace in their order, until one comes or goes. */
   readonly #names = new WeakMap<Map<string, StoredValue>, readonly string[]>();
   readonly #watchers = new Map<string, Watchers>();
+  /** Every watch, and the revision of its last bookmark. */
+  readonly #told = new Map<StoreWatch, number>();
   readonly #limits: LogLimits;
   #log: LogEntry[] = [];
   #logBytes = 0;
@@ -59,8 +62,16 @@ export class WatchCache {
   }
 
   /** Throws `RevisionTooOld` where `at` is before what the log reaches back to, or to come. */
-  list(kind: string, { namespace, at = this.#revision }: StoreListOptions): StoredValue[] {
-    if (at < this.#compacted || at > this.#revision) throw new RevisionTooOld(at, this.#compacted);
+  list(kind: string, options: StoreListOptions): StorePage {
+    const { at: revision = this.#revision, limit = Infinity, after } = options;
+    const all = this.#listAll(kind, options.namespace, revision);
+    const rest = after ? all.filter(({ key }) => inOrder(key, after) > 0) : all;
+    const items = rest.slice(0, limit);
+    return { items, revision, remaining: rest.length - items.length };
+  }
+
+  #listAll(kind: string, namespace: string | undefined, at: number): StoredValue[] {
+    this.#check(at);
     const now = this.#current(kind, namespace);
     const then = new Map<string, StoredValue | undefined>();
     for (let index = this.#firstAfter(at); index < this.#log.length; index++) {
@@ -72,16 +83,21 @@ export class WatchCache {
       then.set(placeOf(key), previous && { key, value: previous, revision: previousRevision });
     }
     if (then.size === 0) return now;
-    const changed = [...then.values()].filter((item) => item !== undefined).sort(inOrder);
+    const changed = [...then.values()]
+      .filter((item) => item !== undefined)
+      .sort((a, b) => inOrder(a.key, b.key));
     const unchanged = now.filter(({ key }) => !then.has(placeOf(key)));
     // Both are in order, which the sort makes use of.
-    return [...unchanged, ...changed].sort(inOrder);
+    return [...unchanged, ...changed].sort((a, b) => inOrder(a.key, b.key));
   }
 
   #current(kind: string, namespace: string | undefined): StoredValue[] {
     const namespaces = this.#kinds.get(kind);
     if (!namespaces) return [];
-    const places = namespace === undefined ? [...namespaces.keys()].sort() : [namespace];
+    const places =
+      namespace === undefined
+        ? [...namespaces.keys()].sort((a, b) => compare(`${a}/`, `${b}/`))
+        : [namespace];
     return places.flatMap((place) => this.#ordered(namespaces.get(place)));
   }
 
@@ -107,23 +123,37 @@ export class WatchCache {
   }
 
   watch(watch: StoreWatch): () => void {
-    if (watch.from < this.#compacted || watch.from > this.#revision) {
-      throw new RevisionTooOld(watch.from, this.#compacted);
-    }
+    this.#check(watch.from);
     for (let index = this.#firstAfter(watch.from); index < this.#log.length; index++) {
       const event = this.#log[index];
       if (event && matches(watch, event)) watch.onEvent(event);
     }
+    this.#told.set(watch, watch.from);
+    this.#bookmark(watch);
     const watchers = this.#watchers.get(watch.kind) ?? new Map<string, Set<StoreWatch>>();
     this.#watchers.set(watch.kind, watchers);
-    const name = watch.namespace ?? EVERY_NAMESPACE;
-    const set = watchers.get(name) ?? new Set();
-    watchers.set(name, set);
+    const place = scopeOf(watch);
+    const set = watchers.get(place) ?? new Set();
+    watchers.set(place, set);
     set.add(watch);
     return () => {
+      this.#told.delete(watch);
       set.delete(watch);
-      if (set.size === 0 && watchers.get(name) === set) watchers.delete(name);
+      if (set.size === 0 && watchers.get(place) === set) watchers.delete(place);
     };
+  }
+
+  /** Tells every watch how far it is. */
+  bookmark(): void {
+    for (const watch of this.#told.keys()) this.#bookmark(watch);
+  }
+
+  /** Ends every watch. */
+  end(error: StoreUnavailable): void {
+    const watches = [...this.#told.keys()];
+    this.#told.clear();
+    this.#watchers.clear();
+    for (const { onEnd } of watches) onEnd?.(error);
   }
 
   /** Forgets the oldest changes once the log is twice over its limits; undefined: nothing to do. */
@@ -136,6 +166,18 @@ export class WatchCache {
       size -= this.#log[count]?.size ?? 0;
       count++;
     }
+    return this.#forget(count, size);
+  }
+
+  /** As `Store.compact`; undefined: nothing to do. */
+  compact(revision: number): Compaction | undefined {
+    if (revision > this.#revision) throw new RevisionTooOld(revision, this.#compacted);
+    const count = this.#firstAfter(revision);
+    const size = this.#log.slice(count).reduce((sum, entry) => sum + entry.size, 0);
+    return this.#forget(count, size);
+  }
+
+  #forget(count: number, size: number): Compaction | undefined {
     const forgotten = this.#log.slice(0, count);
     const last = forgotten.at(-1);
     if (!last) return undefined;
@@ -159,9 +201,22 @@ export class WatchCache {
 
   #notify(event: StoreEvent): void {
     const watchers = this.#watchers.get(event.key.kind);
-    for (const name of [event.key.namespace, EVERY_NAMESPACE]) {
-      for (const watch of watchers?.get(name) ?? []) watch.onEvent(event);
+    if (!watchers) return;
+    const { namespace, name } = event.key;
+    for (const scope of [{}, { namespace }, { namespace, name }]) {
+      for (const watch of watchers.get(scopeOf(scope)) ?? []) watch.onEvent(event);
     }
+  }
+
+  #bookmark(watch: StoreWatch): void {
+    if (!watch.onBookmark || this.#told.get(watch) === this.#revision) return;
+    this.#told.set(watch, this.#revision);
+    watch.onBookmark(this.#revision);
+  }
+
+  #check(revision: number): void {
+    if (revision >= this.#compacted && revision <= this.#revision) return;
+    throw new RevisionTooOld(revision, this.#compacted);
   }
 
   #firstAfter(revision: number): number {
@@ -180,11 +235,23 @@ function placeOf({ namespace, name }: StoreKey): string {
   return `${namespace}\0${name}`;
 }
 
+/** What a watch is found by: everything of its kind, a namespace's, or one name's. */
+function scopeOf(scope: { readonly namespace?: string; readonly name?: string }): string {
+  const { namespace, name } = scope;
+  if (namespace === undefined) return '*';
+  return name === undefined ? `${namespace}/` : `${namespace}/${name}`;
+}
+
 function matches(
-  watch: { readonly kind: string; readonly namespace?: string | undefined },
+  watch: {
+    readonly kind: string;
+    readonly namespace?: string | undefined;
+    readonly name?: string | undefined;
+  },
   event: StoreEvent,
 ): boolean {
   if (event.key.kind !== watch.kind) return false;
+  if (watch.name !== undefined && event.key.name !== watch.name) return false;
   return watch.namespace === undefined || event.key.namespace === watch.namespace;
 }
 
@@ -195,8 +262,8 @@ function supersededBy(entry: LogEntry): number[] {
   return rows;
 }
 
-function inOrder(a: StoredValue, b: StoredValue): number {
-  return compare(a.key.namespace, b.key.namespace) || compare(a.key.name, b.key.name);
+function inOrder(a: StorePosition, b: StorePosition): number {
+  return compare(`${a.namespace}/`, `${b.namespace}/`) || compare(a.name, b.name);
 }
 
 function compare(a: string, b: string): number {
