@@ -1,17 +1,19 @@
 // Prints chains as nftables expressions.
-import type { Family } from '#lib';
+import { type Family, parseAddress, parsePrefix } from '#lib';
+import type { PortRange } from '#calc/dataplane-update';
 import { type BaseChain, CT_STATE, type Expression, type SetContent } from '#linux';
 import type { Action } from '../rules/action.ts';
 import type { Chain, Rule } from '../rules/chain.ts';
 import type { ConnectionState, InterfaceWay, Match, PacketEnd } from '../rules/match.ts';
 import { ipSetName } from '../rules/names.ts';
-import { addressBytes, hostHex, networkHex, prefixHex, textHex } from './bytes.ts';
+import { addressBytes, hostHex, interfaceHex, networkHex, prefixHex, textHex } from './bytes.ts';
 import { type Interval, intervalElements, netIntervals, portIntervals } from './intervals.ts';
-import { parsePrefix } from '#lib';
 
 /** Bytes of each packet that the flow log gets: IPv6 and TCP headers, with some room for extensions. */
 const SNAPLEN = 128;
 const KERNEL_LOG_LEVEL = 4;
+/** RTN_LOCAL of linux/rtnetlink.h. */
+const LOCAL_ADDRESS = 2;
 
 /** All sixteen bytes; the registers of four bytes from 8 on are the same memory. */
 const REGISTER = 1;
@@ -34,8 +36,8 @@ export interface RenderedChain {
 export function renderChain(chain: Chain): RenderedChain {
   const rules = chain.rules.map(renderRule);
   if (!chain.hook) return { rules };
-  const { point, priority } = chain.hook;
-  return { base: { type: 'filter', hook: point, priority, policy: 'accept' }, rules };
+  const { point, priority, type = 'filter' } = chain.hook;
+  return { base: { type, hook: point, priority, policy: 'accept' }, rules };
 }
 
 export function renderRule(rule: Rule): Expression[] {
@@ -69,10 +71,17 @@ function renderMatch(match: Match): Expression[] {
       return icmp(match);
     case 'interface':
       return [loadInterface(match.way), compare(textHex(match.prefix), match.negated)];
+    case 'interface-name':
+      return [loadInterface(match.way), compare(interfaceHex(match.name), match.negated)];
     case 'connection':
       return [{ kind: 'ct', key: 'state', register: REGISTER }, ...anyBit(stateBits(match.states))];
     case 'mark':
       return [{ kind: 'meta', key: 'mark', register: REGISTER }, ...anyBit(match.bit)];
+    case 'local':
+      return [
+        { kind: 'fib', question: `${match.end}-address-type`, register: REGISTER },
+        compare(hostHex(LOCAL_ADDRESS), match.negated),
+      ];
     case 'source-not-routed-back':
       return [
         { kind: 'fib', question: 'source-route-by-input-interface-present', register: REGISTER },
@@ -108,6 +117,14 @@ function renderAction(action: Action): Expression[] {
       return changeMark(action.bit, action.bit);
     case 'clear-mark':
       return changeMark(action.bit, 0);
+    case 'notrack':
+      return [{ kind: 'notrack' }];
+    case 'reject':
+      return [{ kind: 'reject', answer: 'admin-prohibited' }];
+    case 'masquerade':
+      return [...loadPorts(action.ports), masquerade(action.ports)];
+    case 'translate':
+      return translate(action);
     default:
       return action satisfies never;
   }
@@ -218,5 +235,32 @@ function changeMark(mask: number, value: number): Expression[] {
     { kind: 'meta', key: 'mark', register: REGISTER },
     { kind: 'bitwise', register: REGISTER, mask: hostHex(~mask), xor: hostHex(value) },
     { kind: 'meta-set', key: 'mark', register: REGISTER },
+  ];
+}
+
+/** Registers that an address in register 1 leaves free. */
+const PORT_REGISTERS = { first: 12, last: 13 } as const;
+
+function loadPorts(ports: PortRange | undefined): Expression[] {
+  if (!ports) return [];
+  const [first, last] = ports;
+  return [
+    { kind: 'value', register: PORT_REGISTERS.first, value: networkHex(first, 2) },
+    { kind: 'value', register: PORT_REGISTERS.last, value: networkHex(last, 2) },
+  ];
+}
+
+function masquerade(ports: PortRange | undefined): Expression {
+  return { kind: 'masquerade', random: true, ...(ports && { ports: PORT_REGISTERS }) };
+}
+
+function translate(action: Action & { action: 'translate' }): Expression[] {
+  const { end, family, ports } = action;
+  const value = networkHex(parseAddress(action.address)?.bits ?? 0n, addressBytes(family));
+  const nat: Expression = { kind: 'nat', end, family, address: REGISTER };
+  return [
+    { kind: 'value', register: REGISTER, value },
+    ...loadPorts(ports),
+    { ...nat, ...(ports && { ports: PORT_REGISTERS }), ...(end === 'source' && { random: true }) },
   ];
 }

@@ -1,5 +1,7 @@
 // What a rule does with a packet that matches.
-import type { InterfaceWay } from './match.ts';
+import type { Family } from '#lib';
+import type { PortRange } from '#calc/dataplane-update';
+import type { InterfaceWay, PacketEnd } from './match.ts';
 
 /**
  * `accept` and `drop` end the hooked chain; an accepted packet still meets later hooks. `dispatch`
@@ -16,7 +18,19 @@ export type Action =
   | { readonly action: 'log-kernel'; readonly prefix: string }
   | { readonly action: 'count' }
   | { readonly action: 'set-mark'; readonly bit: number }
-  | { readonly action: 'clear-mark'; readonly bit: number };
+  | { readonly action: 'clear-mark'; readonly bit: number }
+  | { readonly action: 'notrack' }
+  /** Drops, and tells the sender. */
+  | { readonly action: 'reject' }
+  | { readonly action: 'masquerade'; readonly ports?: PortRange }
+  /** To one address, in chains of type nat. */
+  | {
+      readonly action: 'translate';
+      readonly end: PacketEnd;
+      readonly family: Family;
+      readonly address: string;
+      readonly ports?: PortRange;
+    };
 
 export const ACCEPT: Action = { action: 'accept' };
 export const DROP: Action = { action: 'drop' };

@@ -10,8 +10,10 @@ export interface Rule {
 
 /** Where a packet enters the chains by itself. Lower priorities come first at one hook. */
 export interface Hook {
-  readonly point: 'prerouting' | 'input' | 'forward';
+  readonly point: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
   readonly priority: number;
+  /** `nat` chains see the first packet of a connection only. Absent is `filter`. */
+  readonly type?: 'filter' | 'nat';
 }
 
 /** A packet that reaches the end of a hooked chain passes on; of any other, returns to the caller. */

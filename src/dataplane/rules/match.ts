@@ -57,8 +57,17 @@ export type Match =
       readonly prefix: string;
       readonly negated?: boolean;
     }
+  /** One interface. */
+  | {
+      readonly match: 'interface-name';
+      readonly way: InterfaceWay;
+      readonly name: string;
+      readonly negated?: boolean;
+    }
   | { readonly match: 'connection'; readonly states: readonly ConnectionState[] }
   | { readonly match: 'mark'; readonly bit: number }
+  /** Whether the address is one of this host's. */
+  | { readonly match: 'local'; readonly end: PacketEnd; readonly negated?: boolean }
   /** The route back to the source does not leave by the interface the packet came in by. */
   | { readonly match: 'source-not-routed-back' };
 

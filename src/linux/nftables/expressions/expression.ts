@@ -9,6 +9,8 @@ import { type ImmediateValue, type ImmediateVerdict, writeImmediate } from './im
 import { type Log, writeLog } from './log.ts';
 import { type Lookup, writeLookup } from './lookup.ts';
 import { type Meta, type MetaSet, writeMeta } from './meta.ts';
+import { type Masquerade, type Nat, writeMasquerade, writeNat } from './nat.ts';
+import type { NoTrack } from './notrack.ts';
 import { type Payload, writePayload } from './payload.ts';
 import { type Range, writeRange } from './range.ts';
 import { type Reject, writeReject } from './reject.ts';
@@ -24,8 +26,11 @@ export type Expression =
   | ImmediateVerdict
   | Log
   | Lookup
+  | Masquerade
   | Meta
   | MetaSet
+  | Nat
+  | NoTrack
   | Payload
   | Range
   | Reject;
@@ -40,8 +45,11 @@ const KERNEL_NAME: Readonly<Record<Expression['kind'], string>> = {
   verdict: 'immediate',
   log: 'log',
   lookup: 'lookup',
+  masquerade: 'masq',
   meta: 'meta',
   'meta-set': 'meta',
+  nat: 'nat',
+  notrack: 'notrack',
   payload: 'payload',
   range: 'range',
   reject: 'reject',
@@ -87,9 +95,15 @@ function writeExpression(writer: AttributeWriter, expression: Expression, setId:
       return writeLog(writer, expression);
     case 'lookup':
       return writeLookup(writer, expression, setId);
+    case 'masquerade':
+      return writeMasquerade(writer, expression);
     case 'meta':
     case 'meta-set':
       return writeMeta(writer, expression);
+    case 'nat':
+      return writeNat(writer, expression);
+    case 'notrack':
+      return undefined;
     case 'payload':
       return writePayload(writer, expression);
     case 'range':
