@@ -148,8 +148,13 @@ export class WatchCache {
     for (const watch of this.#told.keys()) this.#bookmark(watch);
   }
 
+  /** Everything up to the revision has been taken in; there may be no change of ours at it. */
+  advance(revision: number): void {
+    this.#revision = Math.max(this.#revision, revision);
+  }
+
   /** Ends every watch. */
-  end(error: StoreUnavailable): void {
+  end(error: RevisionTooOld | StoreUnavailable): void {
     const watches = [...this.#told.keys()];
     this.#told.clear();
     this.#watchers.clear();
