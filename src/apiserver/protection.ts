@@ -9,16 +9,14 @@ import {
   tierKind,
 } from '#api';
 import { isObject } from '#lib';
-import { forbidden, notFound, RequestError } from './request-error.ts';
+import { isPendingDeletion } from './deletion-plan.ts';
+import { NamespaceDeletion } from './namespace-deletion.ts';
+import { forbidden, namespaceTerminating, notFound, RequestError } from './request-error.ts';
 import type { Resources } from './resources.ts';
+import { namespaceFinalizers } from './write-strategy.ts';
 
 const BUILT_IN_NAMESPACES = new Set(['default', 'kube-system']);
 const BUILT_IN_TIER_NAMES = new Set(BUILT_IN_TIERS.map((tier) => tier.metadata.name));
-
-/** Marked for deletion, and waiting for something. */
-export function isPendingDeletion(resource: Resource): boolean {
-  return resource.metadata.deletionTimestamp !== undefined;
-}
 
 export interface ProtectionOptions {
   readonly kinds: readonly KindDefinition[];
@@ -31,31 +29,24 @@ export interface ProtectionOptions {
   readonly onError: (error: unknown) => void;
 }
 
-const RETRY_MS = 5_000;
-
 /** Rules across kinds. Deleting a namespace empties it; a tier goes when its last policy has gone. */
 export class Protection {
   readonly #resources: Resources;
-  readonly #options: ProtectionOptions;
-  readonly #namespaced: readonly KindDefinition[];
-  readonly #timers = new Map<string, NodeJS.Timeout>();
-  readonly #running = new Set<Promise<void>>();
-  #closed = false;
+  readonly #namespaces: NamespaceDeletion;
 
   constructor(resources: Resources, options: ProtectionOptions) {
     this.#resources = resources;
-    this.#options = options;
-    this.#namespaced = options.kinds.filter((kind) => kind.namespaced);
+    this.#namespaces = new NamespaceDeletion(resources, options);
   }
 
   /** Throws 404 or 403 where the namespace is missing or going. */
-  async checkCreate(kind: KindDefinition, namespace: string): Promise<void> {
+  async checkCreate(kind: KindDefinition, namespace: string, name: string): Promise<void> {
     if (!kind.namespaced) return;
     const target = { kind: namespaceKind, namespace: '', name: namespace };
     const found = await this.#resources.find(target);
     if (!found) throw notFound(namespaceKind, namespace);
     if (!isPendingDeletion(found)) return;
-    throw forbidden(`namespace "${namespace}" is being deleted: nothing can be created in it`);
+    throw namespaceTerminating(kind, name, namespace);
   }
 
   /** Throws 403 for what is built in. */
@@ -68,11 +59,12 @@ export class Protection {
 
   async mayRemove(kind: KindDefinition, resource: Resource): Promise<boolean> {
     if (kind === tierKind) return !(await this.#hasPolicies(resource.metadata.name));
-    return kind !== namespaceKind;
+    // Emptied before its finalizer goes, which is the act of `NamespaceDeletion` or of `finalize`.
+    return kind !== namespaceKind || namespaceFinalizers(resource).length === 0;
   }
 
   afterMark(kind: KindDefinition, marked: Resource): void {
-    if (kind === namespaceKind) this.#schedule(marked.metadata.name, this.#options.graceMs);
+    if (kind === namespaceKind) this.#namespaces.begin(marked.metadata.name);
   }
 
   async afterRemove(kind: KindDefinition, removed: Resource): Promise<void> {
@@ -94,57 +86,7 @@ export class Protection {
 
   /** Waits for what is under way; what is only scheduled is resumed at the next start. */
   async close(): Promise<void> {
-    this.#closed = true;
-    for (const timer of this.#timers.values()) clearTimeout(timer);
-    await Promise.all(this.#running);
-  }
-
-  #schedule(namespace: string, delayMs: number): void {
-    if (this.#closed || this.#timers.has(namespace)) return;
-    const run = (): void => {
-      this.#timers.delete(namespace);
-      const running = this.#finalizeNamespace(namespace)
-        .catch((error: unknown) => {
-          this.#options.onError(error);
-          this.#schedule(namespace, RETRY_MS);
-        })
-        .finally(() => this.#running.delete(running));
-      this.#running.add(running);
-    };
-    this.#timers.set(namespace, setTimeout(run, delayMs));
-  }
-
-  async #finalizeNamespace(name: string): Promise<void> {
-    await this.#empty(name);
-    // What has finalizers, in it or its own, may take its time.
-    const removed = (await this.#isEmpty(name)) && (await this.#removeNamespace(name));
-    if (!removed) return this.#schedule(name, this.#options.graceMs);
-    // A create that passed its check just before the mark may have become durable only now.
-    await this.#empty(name);
-  }
-
-  async #removeNamespace(name: string): Promise<boolean> {
-    const key = { kind: namespaceKind.plural, namespace: '', name };
-    const stored = await this.#resources.store.get(key);
-    const metadata = stored && isObject(stored.value['metadata']) ? stored.value['metadata'] : {};
-    const finalizers: unknown = metadata['finalizers'];
-    if (Array.isArray(finalizers) && finalizers.length > 0) return false;
-    if (stored) await this.#resources.store.write({ key, value: undefined });
-    return true;
-  }
-
-  async #empty(namespace: string): Promise<void> {
-    for (const kind of this.#namespaced) {
-      const { items } = await this.#resources.list(kind, namespace);
-      await Promise.all(items.map(({ key }) => this.#deleteAgain(kind, namespace, key.name)));
-    }
-  }
-
-  async #isEmpty(namespace: string): Promise<boolean> {
-    for (const kind of this.#namespaced) {
-      if ((await this.#resources.list(kind, namespace)).items.length > 0) return false;
-    }
-    return true;
+    await this.#namespaces.close();
   }
 
   async #hasPolicies(tier: string): Promise<boolean> {

@@ -65,6 +65,20 @@ export function forbidden(message: string): RequestError {
   return new RequestError(403, 'Forbidden', message);
 }
 
+/** A create in a namespace that is on its way out; clients know it by its cause. */
+export function namespaceTerminating(
+  kind: KindDefinition,
+  name: string,
+  namespace: string,
+): RequestError {
+  const why = `namespace ${namespace} is being terminated`;
+  const message =
+    `${resourceName(kind)} "${name}" is forbidden: ` +
+    `unable to create new content in namespace ${namespace} because it is being terminated`;
+  const causes = [{ reason: 'NamespaceTerminating', message: why, field: 'metadata.namespace' }];
+  return new RequestError(403, 'Forbidden', message, { ...detailsOf(kind, name), causes });
+}
+
 export function noSuchPath(path: string): RequestError {
   return new RequestError(404, 'NotFound', `the server has no resource at "${path}"`);
 }

@@ -1,5 +1,6 @@
 // Reads which resource a URL path names.
-import { type KindDefinition, KINDS } from '#api';
+import { type KindDefinition, KINDS, namespaceKind } from '#api';
+import type { Subresource } from './resources.ts';
 
 export interface ResourcePath {
   readonly kind: KindDefinition;
@@ -7,7 +8,7 @@ export interface ResourcePath {
   readonly namespace: string | undefined;
   /** Undefined: the collection. */
   readonly name: string | undefined;
-  readonly subresource: 'status' | undefined;
+  readonly subresource: Subresource | undefined;
 }
 
 const byPath = new Map(KINDS.map((kind) => [`${kind.group}/${kind.version}/${kind.plural}`, kind]));
@@ -44,7 +45,8 @@ function tail(
   const [name, subresource, ...more] = rest;
   if (more.length > 0 || namespace === '' || name === '') return undefined;
   if (subresource === undefined) return { kind, namespace, name, subresource };
-  if (subresource !== 'status' || !kind.hasStatus) return undefined;
+  if (subresource === 'status' && kind.hasStatus) return { kind, namespace, name, subresource };
+  if (subresource !== 'finalize' || kind !== namespaceKind) return undefined;
   return { kind, namespace, name, subresource };
 }
 

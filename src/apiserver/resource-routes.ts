@@ -4,6 +4,7 @@ import type { KindDefinition, Resource } from '#api';
 import { RevisionTooOld } from '#datastore';
 import { isObject } from '#lib';
 import { authorize, type Verb, type WriteCheck } from './authorization.ts';
+import { deleteOptions, isDryRun } from './deletion-options.ts';
 import { expiredList, knownRevision, pageOf, pageRequest } from './list-page.ts';
 import { jsonPatch, mergePatch } from './merge-patch.ts';
 import { objectSelector } from './object-selector.ts';
@@ -15,7 +16,13 @@ import {
   resourceBody,
 } from './representation.ts';
 import { jsonBody, mediaType, objectBody, optionalJsonBody, yamlBody } from './request-body.ts';
-import { badRequest, invalidOption, notAllowed, unsupportedMediaType } from './request-error.ts';
+import {
+  badRequest,
+  invalidOption,
+  notAllowed,
+  RequestError,
+  unsupportedMediaType,
+} from './request-error.ts';
 import type { ResourcePath } from './request-path.ts';
 import type { NamedTarget, Resources } from './resources.ts';
 import { strategicMerge, takesStrategicPatch } from './strategic-merge.ts';
@@ -171,30 +178,30 @@ export class ResourceRequest {
 
   async #delete(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
     this.#authorize('delete');
-    const body = optionalJsonBody(this.#request);
-    const options = isObject(body) ? body : {};
-    const preconditions = isObject(options['preconditions']) ? options['preconditions'] : {};
-    const deleted = await this.#resources.delete(target, {
-      dryRun: this.#dryRun(options['dryRun']),
-      uid: optionalText(preconditions['uid']),
-      resourceVersion: optionalText(preconditions['resourceVersion']),
-    });
-    return json(reply, JSON.stringify(deletionStatus(target, deleted)));
+    const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
+    const { resource, gone } = await this.#resources.delete(target, options);
+    if (!gone) return json(reply, resourceBody(target.kind, resource, this.#representation()));
+    return json(reply, JSON.stringify(deletionStatus(target, resource)));
   }
 
+  /** Deletes what a list with the same parameters would give, and answers with that list. */
   async #deleteCollection(reply: FastifyReply): Promise<unknown> {
     this.#authorize('delete');
     const { namespace } = this.#path;
     const { kind } = this.#writeTarget();
+    const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
     const selector = objectSelector(kind, this.#query);
-    const { items } = await this.#resources.list(kind, namespace, { selector });
-    const dryRun = this.#dryRun();
-    for (const { key } of items) {
+    const page = pageRequest(this.#query, this.#resources.store.revision);
+    const list = await this.#resources.list(kind, namespace, { selector, at: page.at });
+    const chosen = pageOf(list, page, !selector);
+    for (const { key } of chosen.items) {
       const target = { kind, namespace: key.namespace, name: key.name };
       // Gone by another hand is as good as deleted.
-      if (await this.#resources.find(target)) await this.#resources.delete(target, { dryRun });
+      await this.#resources.delete(target, options).catch((error: unknown) => {
+        if (!(error instanceof RequestError && error.code === 404)) throw error;
+      });
     }
-    return json(reply, JSON.stringify({ kind: 'Status', apiVersion: 'v1', status: 'Success' }));
+    return json(reply, listBody(kind, chosen, this.#representation()));
   }
 
   #authorize(verb: Verb): WriteCheck | undefined {
@@ -211,11 +218,8 @@ export class ResourceRequest {
     throw badRequest(`this needs a namespace: /namespaces/NAME/${target.kind.plural}`);
   }
 
-  #dryRun(fromBody?: unknown): boolean {
-    const wanted = this.#query['dryRun'] ?? (Array.isArray(fromBody) ? fromBody[0] : undefined);
-    if (wanted === undefined || wanted === '') return false;
-    if (wanted === 'All') return true;
-    throw badRequest('dryRun can only be "All"');
+  #dryRun(): boolean {
+    return isDryRun(this.#query['dryRun']);
   }
 
   /** As the client says, else the program's name of its user agent. */
@@ -306,10 +310,6 @@ function json(reply: FastifyReply, text: string): FastifyReply {
 function warningHeader(text: string): string {
   const printable = text.replaceAll(/[^\x20-\x7e]/g, '?').replaceAll(/["\\]/g, String.raw`\$&`);
   return `299 - "${printable.slice(0, 1000)}"`;
-}
-
-function optionalText(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
 /** Of a parameter that is there several times, the last. */

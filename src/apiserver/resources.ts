@@ -4,17 +4,23 @@ import { isObject } from '#lib';
 import { RevisionConflict, type Store, type StoreList } from '#datastore';
 import { applyFields, type FieldManager, trackUpdate } from './field-managers.ts';
 import type { ObjectSelector } from './object-selector.ts';
-import { isPendingDeletion, Protection } from './protection.ts';
+import type { DeleteOptions } from './deletion-options.ts';
+import { isFinished, markedForDeletion } from './deletion-plan.ts';
+import { GarbageCollector } from './garbage-collector.ts';
+import { Protection } from './protection.ts';
 import { alreadyExists, conflict, notFound } from './request-error.ts';
 import { storeKey, toResource, toStored } from './stored-resource.ts';
+import { timestamp } from './timestamp.ts';
 import {
   type Accepted,
   acceptCreate,
+  acceptFinalize,
   acceptStatus,
   acceptUpdate,
+  type Birth,
   isUnchanged,
+  nameSuffix,
   type Target,
-  timestamp,
 } from './write-strategy.ts';
 
 export interface ResourcesOptions {
@@ -26,6 +32,8 @@ export interface ResourcesOptions {
   readonly graceMs?: number;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
+  /** The end of a generated name, by default drawn at random. */
+  readonly suffix?: () => string;
 }
 
 export interface ListQuery {
@@ -51,20 +59,27 @@ export interface Applied extends Accepted {
   readonly created: boolean;
 }
 
+/** A part of an object with a path of its own; `finalize` is of namespaces. */
+export type Subresource = 'status' | 'finalize';
+
 export interface UpdateOptions extends WriteOptions {
-  readonly subresource?: 'status' | undefined;
+  readonly subresource?: Subresource | undefined;
 }
 
-export interface DeleteOptions {
-  readonly dryRun: boolean;
-  readonly uid?: string | undefined;
-  readonly resourceVersion?: string | undefined;
+export interface Deleted {
+  /** As it was, or as it is while it waits. */
+  readonly resource: Resource;
+  readonly gone: boolean;
 }
 
 export type NamedTarget = Target & { readonly name: string };
 
+const ACCEPT = { object: acceptUpdate, status: acceptStatus, finalize: acceptFinalize } as const;
+
 /** How often a write is tried that others keep overtaking. */
 const ATTEMPTS = 100;
+/** How many generated names are tried, as in Kubernetes. */
+const NAMES = 8;
 const GRACE_MS = 1_000;
 const OWN_MANAGER = 'tortie-server';
 const OVERTAKEN = 'others are changing it all the time; try again';
@@ -72,13 +87,17 @@ const OVERTAKEN = 'others are changing it all the time; try again';
 export class Resources {
   readonly #store: Store;
   readonly #now: () => number;
+  readonly #suffix: () => string;
   readonly #protection: Protection;
+  readonly #collector: GarbageCollector;
 
   constructor(options: ResourcesOptions) {
     const { store, kinds, onError, graceMs = GRACE_MS, now = Date.now } = options;
+    this.#suffix = options.suffix ?? nameSuffix;
     this.#store = store;
     this.#now = now;
     this.#protection = new Protection(this, { kinds, graceMs, onError });
+    this.#collector = new GarbageCollector(this, { kinds, onError });
   }
 
   get store(): Store {
@@ -114,11 +133,15 @@ export class Resources {
 
   async create(target: Target, body: unknown, options: WriteOptions): Promise<Accepted> {
     const { kind } = target;
-    const { resource: next, warnings } = acceptCreate(target, body, this.#now());
-    const resource = trackUpdate(kind, { current: undefined, next }, this.#manager(options));
-    const created = await this.#add(target, { resource, warnings }, options);
-    if (!created) throw alreadyExists(kind, resource.metadata.name);
-    return created;
+    for (let attempt = 1; ; attempt++) {
+      const { resource: next, warnings } = acceptCreate(target, body, this.#birth());
+      const resource = trackUpdate(kind, { current: undefined, next }, this.#manager(options));
+      const created = await this.#add(target, { resource, warnings }, options);
+      if (created) return created;
+      const { name, generateName } = resource.metadata;
+      const isGenerated = generateName !== undefined && !hasName(body);
+      if (!isGenerated || attempt === NAMES) throw alreadyExists(kind, name);
+    }
   }
 
   /** `change` makes the wanted body from the current resource; it may be called several times. */
@@ -128,7 +151,7 @@ export class Resources {
     options: UpdateOptions,
   ): Promise<Accepted> {
     const { kind, name } = target;
-    const accept = options.subresource === 'status' ? acceptStatus : acceptUpdate;
+    const accept = ACCEPT[options.subresource ?? 'object'];
     const manager = this.#manager(options);
     const revise = (current: Resource): Accepted => {
       const { resource: next, warnings } = accept(target, current, change(current));
@@ -144,7 +167,7 @@ export class Resources {
     const { kind, name } = target;
     const { subresource, force } = options;
     const by = { ...this.#manager(options), force };
-    const accept = subresource === 'status' ? acceptStatus : acceptUpdate;
+    const accept = ACCEPT[subresource ?? 'object'];
     const revise = (current: Resource): Accepted => {
       const { wanted, track } = applyFields(kind, { current, body }, by);
       const { resource, warnings } = accept(target, current, wanted);
@@ -156,7 +179,7 @@ export class Resources {
       if (subresource !== undefined) throw notFound(kind, name);
       const { wanted, track } = applyFields(kind, { current: undefined, body }, by);
       refuseIdentity(target, wanted);
-      const { resource, warnings } = acceptCreate(target, wanted, this.#now());
+      const { resource, warnings } = acceptCreate(target, wanted, this.#birth());
       const accepted = { resource: track(resource), warnings };
       const created = await this.#add(target, accepted, options);
       if (created) return { ...created, created: true };
@@ -171,8 +194,9 @@ export class Resources {
     options: WriteOptions,
   ): Promise<Accepted | undefined> {
     options.authorize?.(resource);
-    await this.#protection.checkCreate(kind, namespace);
-    const key = storeKey(kind, namespace, resource.metadata.name);
+    const { name } = resource.metadata;
+    await this.#protection.checkCreate(kind, namespace, name);
+    const key = storeKey(kind, namespace, name);
     if (options.dryRun) return (await this.#store.get(key)) ? undefined : { resource, warnings };
     const value = toStored(kind, resource);
     const revision = await this.#attempt({ key, value, expected: 0 });
@@ -194,8 +218,7 @@ export class Resources {
       options.authorize?.(resource, current);
       if (isUnchanged(current, resource)) return { resource: current, warnings };
       if (options.dryRun) return { resource, warnings };
-      const finished = isPendingDeletion(resource) && !hasFinalizers(resource);
-      const kept = finished ? !(await this.#protection.mayRemove(kind, resource)) : true;
+      const kept = !isFinished(resource) || !(await this.#protection.mayRemove(kind, resource));
       const value = kept ? toStored(kind, resource) : undefined;
       const revision = await this.#attempt({ key, value, expected: stored.revision });
       if (revision === undefined) continue;
@@ -205,8 +228,8 @@ export class Resources {
     throw conflict(kind, name, OVERTAKEN);
   }
 
-  /** Deletes, or marks for deletion what must wait. Returns the resource as it was (or is now). */
-  async delete(target: NamedTarget, options: DeleteOptions): Promise<Resource> {
+  /** Deletes, or marks for deletion what must wait. */
+  async delete(target: NamedTarget, options: DeleteOptions): Promise<Deleted> {
     const { kind, name, namespace } = target;
     const key = storeKey(kind, namespace, name);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -214,34 +237,37 @@ export class Resources {
       if (!stored) throw notFound(kind, name);
       const current = toResource(stored.value, stored.revision);
       this.#checkDelete(kind, current, options);
-      if (options.dryRun) return current;
-      const removable =
-        !hasFinalizers(current) && (await this.#protection.mayRemove(kind, current));
-      if (removable) {
+      const marked = markedForDeletion(kind, current, options, this.#now());
+      const gone = isFinished(marked) && (await this.#protection.mayRemove(kind, marked));
+      if (options.dryRun) return { resource: gone ? current : marked, gone };
+      if (gone) {
         const removed = await this.#attempt({ key, value: undefined, expected: stored.revision });
         if (removed === undefined) continue;
         await this.#protection.afterRemove(kind, current);
-        return current;
+        return { resource: current, gone };
       }
-      const marked = isPendingDeletion(current) ? current : terminating(current, this.#now());
-      if (marked !== current) {
-        const value = toStored(kind, marked);
-        const revision = await this.#attempt({ key, value, expected: stored.revision });
-        if (revision === undefined) continue;
+      if (isUnchanged(current, marked)) {
+        this.#protection.afterMark(kind, marked);
+        return { resource: current, gone };
       }
+      const value = toStored(kind, marked);
+      const revision = await this.#attempt({ key, value, expected: stored.revision });
+      if (revision === undefined) continue;
       this.#protection.afterMark(kind, marked);
-      return marked;
+      return { resource: toResource(value, revision), gone };
     }
     throw conflict(kind, name, OVERTAKEN);
   }
 
-  /** Goes on with what was marked for deletion when the server last stopped. */
+  /** Goes on with what was marked for deletion when the server last stopped, and collects garbage. */
   async resume(): Promise<void> {
+    await this.#collector.start();
     await this.#protection.resume();
   }
 
   /** Ends the work that goes on after requests; the store stays open. */
   async close(): Promise<void> {
+    await this.#collector.close();
     await this.#protection.close();
   }
 
@@ -260,7 +286,12 @@ export class Resources {
     manager,
     subresource,
   }: WriteOptions & Pick<UpdateOptions, 'subresource'>): FieldManager {
-    return { name: manager ?? OWN_MANAGER, subresource, time: timestamp(this.#now()) };
+    const ofStatus = subresource === 'status' ? subresource : undefined;
+    return { name: manager ?? OWN_MANAGER, subresource: ofStatus, time: timestamp(this.#now()) };
+  }
+
+  #birth(): Birth {
+    return { now: this.#now(), suffix: this.#suffix };
   }
 
   /** Undefined: somebody else was faster. */
@@ -283,14 +314,7 @@ function refuseIdentity({ kind, name }: NamedTarget, wanted: unknown): void {
   }
 }
 
-function hasFinalizers(resource: Resource): boolean {
-  return (resource.metadata.finalizers ?? []).length > 0;
-}
-
-function terminating(resource: Resource, now: number): Resource {
-  const metadata = { ...resource.metadata, deletionTimestamp: timestamp(now) };
-  const marked: Resource & { status?: unknown } = { ...resource, metadata };
-  if (resource.kind !== 'Namespace') return marked;
-  const status = isObject(marked.status) ? marked.status : {};
-  return { ...marked, status: { ...status, phase: 'Terminating' } } as Resource;
+function hasName(body: unknown): boolean {
+  const metadata = isObject(body) && isObject(body['metadata']) ? body['metadata'] : {};
+  return metadata['name'] !== undefined && metadata['name'] !== null && metadata['name'] !== '';
 }

@@ -24,7 +24,7 @@ export interface ServerFixture {
 /** Nodes `n1` and `n2` have tokens. Everything ends with the test. */
 export async function startServer(
   context: TestContext,
-  options: { logEvents?: number } = {},
+  options: { logEvents?: number; suffix?: () => string } = {},
 ): Promise<ServerFixture> {
   const folder = await mkdtemp(join(tmpdir(), 'tortie-server-'));
   const store = await openSqliteStore({
@@ -33,8 +33,9 @@ export async function startServer(
   });
   const failures: unknown[] = [];
   const onError = (error: unknown): void => void failures.push(error);
-  const resources = new Resources({ store, kinds: KINDS, onError, graceMs: 20 });
+  const resources = new Resources({ store, kinds: KINDS, onError, graceMs: 20, ...options });
   await seed(resources);
+  await resources.resume();
   const certificate = await serverCertificate(folder, ['127.0.0.1'], Date.now());
   const tokens = await Tokens.load(join(folder, 'tokens'), ['n1', 'n2']);
   const flows = new FlowLogStore();

@@ -9,7 +9,9 @@ import {
   validateResource,
 } from '#api';
 import { isObject, jsonEqual } from '#lib';
+import { metadataRuleProblems } from './metadata-rules.ts';
 import { badRequest, conflict, invalid } from './request-error.ts';
+import { timestamp } from './timestamp.ts';
 
 export interface Accepted {
   readonly resource: Resource;
@@ -35,9 +37,19 @@ const FIRST_STATUS: Readonly<Record<string, Fields>> = {
 
 /** Consonants and digits of Kubernetes' generated names: no word comes out by chance. */
 const NAME_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
+/** So that the name is a DNS label with the letters. */
+const MAX_GENERATE_NAME = 58;
+
+/** What a new resource gets that nobody can foresee. */
+export interface Birth {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** The end of a generated name. */
+  readonly suffix: () => string;
+}
 
 /** A new resource: named, identified, dated, with defaults. Throws 400 or 422. */
-export function acceptCreate(target: Target, body: unknown, now: number): Accepted {
+export function acceptCreate(target: Target, body: unknown, { now, suffix }: Birth): Accepted {
   const { kind } = target;
   const object = addressed(target, body);
   const metadata = metadataOf(object);
@@ -52,11 +64,11 @@ export function acceptCreate(target: Target, body: unknown, now: number): Accept
   } = metadata;
   const status = FIRST_STATUS[kind.kind];
   return accept(kind, {
-    ...withoutStatus(kind, object),
+    ...withNamespaceFinalizers(kind, withoutStatus(kind, object), [NAMESPACE_FINALIZER]),
     ...(kind.hasStatus && status ? { status } : {}),
     metadata: {
       ...given,
-      ...generatedName(metadata),
+      ...generatedName(metadata, suffix),
       uid: randomUUID(),
       generation: 1,
       creationTimestamp: timestamp(now),
@@ -71,11 +83,12 @@ export function acceptUpdate(target: Target, current: Resource, body: unknown): 
   const metadata = metadataOf(object);
   checkPreconditions(kind, current, metadata);
   const status = fieldsOf(current)['status'];
-  const accepted = accept(kind, {
-    ...withoutStatus(kind, object),
+  const wanted = {
+    ...withNamespaceFinalizers(kind, withoutStatus(kind, object), namespaceFinalizers(current)),
     ...(kind.hasStatus && status !== undefined ? { status } : {}),
-    metadata: { ...metadata, ...identityOf(current) },
-  });
+    metadata: withIdentityOf(current, metadata),
+  };
+  const accepted = accept(kind, wanted, current);
   const changes = checkUpdate(current, accepted.resource);
   if (changes.length > 0) throw invalid(kind, current.metadata.name, changes);
   return withGeneration(current, accepted);
@@ -87,7 +100,39 @@ export function acceptStatus(target: Target, current: Resource, body: unknown): 
   checkPreconditions(target.kind, current, metadataOf(object));
   const { status } = object;
   const { status: _, ...rest } = fieldsOf(current);
-  return accept(target.kind, { ...rest, ...(status === undefined ? {} : { status }) });
+  return accept(target.kind, { ...rest, ...(status === undefined ? {} : { status }) }, current);
+}
+
+/** The current namespace with the `spec.finalizers` of `body`: its `finalize` subresource. */
+export function acceptFinalize(target: Target, current: Resource, body: unknown): Accepted {
+  const object = addressed(target, body);
+  checkPreconditions(target.kind, current, metadataOf(object));
+  const spec = isObject(object['spec']) ? object['spec'] : {};
+  const finalizers: readonly unknown[] = Array.isArray(spec['finalizers'])
+    ? spec['finalizers']
+    : [];
+  const wanted = withNamespaceFinalizers(target.kind, fieldsOf(current), finalizers);
+  return accept(target.kind, wanted, current);
+}
+
+/** What holds a namespace until it is empty, in its `spec.finalizers`. */
+export const NAMESPACE_FINALIZER = 'kubernetes';
+
+/** Those of a namespace; one that was stored without them has the usual one. */
+export function namespaceFinalizers(namespace: Resource): readonly unknown[] {
+  const { spec }: Resource & { spec?: unknown } = namespace;
+  const finalizers = isObject(spec) ? spec['finalizers'] : undefined;
+  return Array.isArray(finalizers) ? finalizers : [NAMESPACE_FINALIZER];
+}
+
+/** Namespaces have finalizers in their spec too, which only the `finalize` subresource changes. */
+function withNamespaceFinalizers(
+  kind: KindDefinition,
+  object: Fields,
+  finalizers: readonly unknown[],
+): Fields {
+  if (kind.group !== '' || kind.kind !== 'Namespace') return object;
+  return { ...object, spec: { ...(isObject(object['spec']) ? object['spec'] : {}), finalizers } };
 }
 
 /** Equal but for the revision, the owners of fields with the rest: storing it would move everybody for nothing. */
@@ -97,13 +142,11 @@ export function isUnchanged(current: Resource, next: Resource): boolean {
   return jsonEqual({ ...current, metadata: before }, { ...next, metadata: after });
 }
 
-/** RFC 3339 in seconds, as Kubernetes writes it. */
-export function timestamp(now: number): string {
-  return `${new Date(now).toISOString().slice(0, 19)}Z`;
-}
-
-function accept(kind: KindDefinition, object: Fields): Accepted {
-  const { resource, problems } = validateResource(object);
+function accept(kind: KindDefinition, object: Fields, current?: Resource): Accepted {
+  const validated = validateResource(object);
+  const { resource } = validated;
+  const rules = resource ? metadataRuleProblems(resource, current) : [];
+  const problems = [...validated.problems, ...rules];
   const errors = problems.filter(({ severity }) => severity === 'error');
   if (!resource || errors.length > 0) {
     const { name } = metadataOf(object);
@@ -138,11 +181,16 @@ function expectSame(field: string, given: unknown, wanted: string): void {
   throw badRequest(`${field} is ${quoted}, but the request is for "${wanted}"`);
 }
 
-function generatedName(metadata: Fields): Fields {
+function generatedName(metadata: Fields, suffix: () => string): Fields {
   const { name, generateName } = metadata;
   if ((name !== undefined && name !== '') || typeof generateName !== 'string') return {};
+  return { name: `${generateName.slice(0, MAX_GENERATE_NAME)}${suffix()}` };
+}
+
+/** Five letters, drawn at random. */
+export function nameSuffix(): string {
   const letters = Array.from({ length: 5 }, () => NAME_LETTERS[randomInt(NAME_LETTERS.length)]);
-  return { name: `${generateName.slice(0, 248)}${letters.join('')}` };
+  return letters.join('');
 }
 
 /** Preconditions that a body carries: the resourceVersion and the uid it was read with. */
@@ -157,15 +205,20 @@ function checkPreconditions(kind: KindDefinition, current: Resource, wanted: Fie
   }
 }
 
-function identityOf({ metadata }: Resource): Fields {
-  const { uid, creationTimestamp, generation, deletionTimestamp } = metadata;
-  return {
-    uid,
-    creationTimestamp,
-    generation,
-    ...(deletionTimestamp === undefined ? {} : { deletionTimestamp }),
-  };
+/** What says which object it is, and how far gone, is the server's own. */
+function withIdentityOf({ metadata }: Resource, wanted: Fields): Fields {
+  const own = Object.entries(metadata).filter(([name]) => IDENTITY.includes(name));
+  const others = Object.entries(wanted).filter(([name]) => !IDENTITY.includes(name));
+  return Object.fromEntries([...others, ...own]);
 }
+
+const IDENTITY: readonly string[] = [
+  'uid',
+  'creationTimestamp',
+  'generation',
+  'deletionTimestamp',
+  'deletionGracePeriodSeconds',
+];
 
 /** The generation counts changes of what is wanted: all but metadata and status. */
 function withGeneration(current: Resource, accepted: Accepted): Accepted {

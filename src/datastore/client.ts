@@ -46,6 +46,16 @@ export interface PatchOptions {
   readonly subresource?: 'status';
 }
 
+export interface DeleteOptions {
+  /** Only the object with this uid. */
+  readonly uid?: string;
+  /** Only at this revision. */
+  readonly resourceVersion?: string;
+  /** 0: whoever runs it has ended it. */
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
+}
+
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export interface RequestOptions {
@@ -175,17 +185,17 @@ export class ApiClient {
     return asResource(kind, await this.request('PATCH', path, { body: patch, contentType }));
   }
 
-  /** Deletes; `ApiError.notFound` where there is none. */
-  async delete(
-    kind: KindDefinition,
-    key: ResourceKey,
-    options: { resourceVersion?: string } = {},
-  ): Promise<void> {
-    const { resourceVersion } = options;
-    const body = resourceVersion
-      ? { kind: 'DeleteOptions', apiVersion: 'v1', preconditions: { resourceVersion } }
-      : undefined;
-    await this.request('DELETE', resourcePath(kind, key), body ? { body } : {});
+  /** Deletes, or marks what must wait; `ApiError.notFound` where there is none. */
+  async delete(kind: KindDefinition, key: ResourceKey, options: DeleteOptions = {}): Promise<void> {
+    const { resourceVersion, uid, gracePeriodSeconds, propagationPolicy } = options;
+    const body = {
+      kind: 'DeleteOptions',
+      apiVersion: 'v1',
+      preconditions: { uid, resourceVersion },
+      gracePeriodSeconds,
+      propagationPolicy,
+    };
+    await this.request('DELETE', resourcePath(kind, key), { body });
   }
 
   /**

@@ -269,7 +269,7 @@ async function registerNode(client: ApiClient, { name, addresses }: LabNode): Pr
 /** Takes away a pod that waits for its kubelet to do so. */
 async function deletePod(client: ApiClient, pod: Pod): Promise<void> {
   try {
-    await client.delete(coreKind('Pod'), pod.metadata);
+    await client.delete(coreKind('Pod'), pod.metadata, { gracePeriodSeconds: 0 });
   } catch (error) {
     if (!(error instanceof ApiError && error.notFound)) throw error;
   }
