@@ -1,9 +1,11 @@
 // The driver: makes one host's kernel enforce a desired state, in an order that is safe at each step.
 import type { DataplaneState } from '#calc/dataplane-update';
+import { jsonEqual } from '#lib';
 import type { Route } from '#linux';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-table.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
+import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
 import { endpointChainName } from './rules/names.ts';
 import { type ApplyError, type Ruleset, rulesetOf } from './rules/ruleset.ts';
 
@@ -12,9 +14,14 @@ export const TABLE_NAME = 'tortie';
 
 const RETIRED_HITS_MAX = 10_000;
 
+/** What the driver needs to find a host endpoint's interface by its addresses. */
+export interface AddressKernel {
+  addresses(): InterfaceAddress[];
+}
+
 export interface DataplaneOptions {
   readonly nftables: NftablesKernel & { close(): void };
-  readonly routes: RouteKernel & { close(): void };
+  readonly routes: RouteKernel & AddressKernel & { close(): void };
   /** Told once of each thing that is wrong with the state; the rest of the state is enforced. */
   readonly log?: (message: string) => void;
 }
@@ -30,6 +37,8 @@ export interface ApplyReport {
 
 interface Desired {
   readonly state: DataplaneState;
+  /** Empty where every host endpoint names its interface. */
+  readonly addresses: readonly InterfaceAddress[];
   readonly ruleset: Ruleset;
   readonly routes: ReadonlyMap<string, Route>;
 }
@@ -105,14 +114,17 @@ export class Dataplane {
     this.#options.routes.close();
   }
 
-  /** A state is a value: the same object wants the same. */
+  /** A state is a value: the same object wants the same, as long as the host has the same addresses. */
   #desiredOf(state: DataplaneState): Desired {
-    if (this.#desired?.state === state) return this.#desired;
+    const addresses = areNamed(state.hostEndpoints) ? [] : this.#options.routes.addresses();
+    if (this.#desired?.state === state && jsonEqual(this.#desired.addresses, addresses)) {
+      return this.#desired;
+    }
     const problems = new Set<string>();
     const onProblem = (what: string, message: string) => problems.add(`${what}: ${message}`);
-    const ruleset = rulesetOf(state);
+    const ruleset = rulesetOf(state, addresses);
     for (const { what, message } of ruleset.problems) onProblem(what, message);
-    this.#desired = { state, ruleset, routes: desiredRoutes(state, onProblem) };
+    this.#desired = { state, addresses, ruleset, routes: desiredRoutes(state, onProblem) };
     this.#tell(problems);
     this.#rememberHits(ruleset.hits);
     return this.#desired;

@@ -76,6 +76,7 @@ export function recordingKernels(log: string[]) {
   const routes = {
     writes: 0,
     routes: () => [...held.values()],
+    addresses: () => [],
     replaceRoute(route: Route): void {
       this.writes++;
       held.set(route.destination, route);

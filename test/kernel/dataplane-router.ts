@@ -107,11 +107,15 @@ export class Machine {
     const child = this.#process;
     if (!child) throw new Error(`nothing runs in ${this.name}`);
     const request: ProbeRequest = { id: this.#next++, protocol, address, port, timeoutMs };
+    const { promise, resolve } = Promise.withResolvers<ProbeAnswer['outcome']>();
+    const listen = (answer: ProbeAnswer) => {
+      if (answer.id !== request.id) return;
+      child.off('message', listen);
+      resolve(answer.outcome);
+    };
+    child.on('message', listen);
     child.send(request);
-    for (;;) {
-      const [answer] = (await once(child, 'message')) as [ProbeAnswer];
-      if (answer.id === request.id) return answer.outcome;
-    }
+    return promise;
   }
 
   async #remove(): Promise<void> {

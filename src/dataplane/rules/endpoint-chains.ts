@@ -26,22 +26,40 @@ export function endpointChains(
   direction: Direction,
   context: EndpointContext,
 ): { readonly endpoint: Chain; readonly tiers: readonly Chain[] } {
-  const tiers = endpoint[direction].map((tier) => tierChain(tier, direction, context));
-  const profiles = endpoint.profiles.filter((key) => {
-    if (context.policies.has(key)) return true;
+  const tiers = tierJumps(endpoint[direction], direction, context);
+  const rules = [...tiers.rules, ...profileRules(endpoint, direction, context)];
+  const name = endpointChainName(endpoint.interfaceName, direction);
+  return { endpoint: { name, comment: `${endpoint.id} ${direction}`, rules }, tiers: tiers.chains };
+}
+
+/** Jumps to tiers in order, with their chains; a packet that none decides goes on after them. */
+export function tierJumps(
+  tiers: readonly EndpointTier[],
+  direction: Direction,
+  context: EndpointContext,
+): { readonly rules: Rule[]; readonly chains: Chain[] } {
+  const chains = tiers.map((tier) => tierChain(tier, direction, context));
+  return { rules: chains.map((tier) => jumpTo(tier.name)), chains };
+}
+
+/** Jumps to an endpoint's profiles in order, then a drop. */
+export function profileRules(
+  endpoint: { readonly id: string; readonly profiles: readonly string[] },
+  direction: Direction,
+  context: EndpointContext,
+): Rule[] {
+  const { profiles } = endpoint;
+  const missing = profiles.filter((key) => !context.policies.has(key));
+  for (const key of missing) {
     context.onProblem(endpoint.id, `cannot find profile ${key}: it denies everything`);
-    return false;
-  });
+  }
   // A missing profile stands for one that denies everything: those after it are out of reach.
-  const firstMissing = endpoint.profiles.findIndex((key) => !context.policies.has(key));
-  const reached = firstMissing < 0 ? profiles : endpoint.profiles.slice(0, firstMissing);
-  const rules: Rule[] = [
-    ...tiers.map((tier) => jumpTo(tier.name)),
+  const [first] = missing;
+  const reached = first === undefined ? profiles : profiles.slice(0, profiles.indexOf(first));
+  return [
     ...reached.map((key) => jumpTo(policyChainName(key, direction))),
     dropRule({ direction, tier: null }, 'N', context.prefixes),
   ];
-  const name = endpointChainName(endpoint.interfaceName, direction);
-  return { endpoint: { name, comment: `${endpoint.id} ${direction}`, rules }, tiers };
 }
 
 /** A packet leaves the tier by a verdict, or by returning: Pass, or a tier that passes at its end. */
@@ -73,7 +91,8 @@ function tierChain(tier: EndpointTier, direction: Direction, context: EndpointCo
   return { name, comment: `tier ${tier.name} ${direction}`, rules };
 }
 
-function jumpTo(chain: string): Rule {
+/** Every packet goes to the chain. */
+export function jumpTo(chain: string): Rule {
   return { matches: [], actions: [{ action: 'jump', chain }] };
 }
 

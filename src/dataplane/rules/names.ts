@@ -30,6 +30,34 @@ export function dispatchMapName(direction: Direction): string {
   return `dispatch-${direction}`;
 }
 
+/** Where a packet is on its way when a host endpoint looks at it. */
+export type HostStage = 'untracked' | 'pre-dnat' | 'forward' | 'normal';
+
+const STAGE_LETTER: Readonly<Record<HostStage, string>> = {
+  untracked: 'u',
+  'pre-dnat': 'd',
+  forward: 'f',
+  normal: 'n',
+};
+
+/** Chain of a host endpoint; the one for all interfaces has a name that no interface can have. */
+export function hostChainName(
+  stage: HostStage,
+  direction: Direction,
+  interfaceName: string,
+): string {
+  const letters = `h${STAGE_LETTER[stage]}${direction === 'ingress' ? 'i' : 'o'}`;
+  return `${letters}-${interfaceName === ALL_INTERFACES ? '/all' : interfaceName}`;
+}
+
+/** The name by which a host endpoint means every interface. */
+export const ALL_INTERFACES = '*';
+
+/** The map from interface to the chain of its host endpoint. */
+export function hostMapName(stage: HostStage, direction: Direction): string {
+  return `host-${stage}-${direction}`;
+}
+
 /** The part of an IP set that holds the members of one family. */
 export function ipSetName(id: string, type: IpSet['type'], family: Family): string {
   return `${type === 'net' ? 's' : 'p'}${family}-${shortHash(id)}`;

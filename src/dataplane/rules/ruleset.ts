@@ -8,8 +8,14 @@ import type {
 } from '#calc/dataplane-update';
 import type { Chain } from './chain.ts';
 import { endpointChains } from './endpoint-chains.ts';
+import { hostChains, TUNNEL_PEERS, tiersOf } from './host-chains.ts';
+import {
+  type InterfaceAddress,
+  type PlacedEndpoints,
+  placeHostEndpoints,
+} from './host-interfaces.ts';
 import { LogPrefixes, type RuleHit } from './log-prefix.ts';
-import { dispatchMapName } from './names.ts';
+import { dispatchMapName, type HostStage } from './names.ts';
 import { policyChain } from './policy-chains.ts';
 import { staticChains } from './static-chains.ts';
 
@@ -32,9 +38,16 @@ export interface Ruleset {
 }
 
 const DIRECTIONS: readonly Direction[] = ['ingress', 'egress'];
+const HOST_STAGES: readonly HostStage[] = ['untracked', 'pre-dnat', 'forward', 'normal'];
 
-/** What is missing or ambiguous is reported and fails closed; the rest is not held up by it. */
-export function rulesetOf(state: DataplaneState): Ruleset {
+/**
+ * What is missing or ambiguous is reported and fails closed; the rest is not held up by it. `addresses` are
+ * those of the host's interfaces, for host endpoints that name none.
+ */
+export function rulesetOf(
+  state: DataplaneState,
+  addresses: readonly InterfaceAddress[] = [],
+): Ruleset {
   const prefixes = new LogPrefixes();
   const problems: ApplyError[] = [];
   const onProblem = (what: string, message: string) => problems.push({ what, message });
@@ -43,11 +56,13 @@ export function rulesetOf(state: DataplaneState): Ruleset {
 
   for (const chain of staticChains(state.endpointToHostAction, prefixes)) add(chain);
   const endpoints = endpointsByInterface(state, onProblem);
+  const hosts = placeHostEndpoints(state.hostEndpoints, addresses, onProblem);
+  const ipSets = new Map([...state.ipSets, ...hostSets(state)]);
   const dispatch = new Map<string, Map<string, string>>();
   for (const direction of DIRECTIONS) {
-    const used = usedPolicies(endpoints, direction, state.policies);
+    const used = usedPolicies(endpoints, hosts, direction, state.policies);
     for (const policy of used) {
-      add(policyChain(policy, direction, { ipSets: state.ipSets, prefixes, onProblem }));
+      add(policyChain(policy, direction, { ipSets, prefixes, onProblem }));
     }
     const map = new Map<string, string>();
     for (const endpoint of endpoints) {
@@ -59,7 +74,17 @@ export function rulesetOf(state: DataplaneState): Ruleset {
     }
     dispatch.set(dispatchMapName(direction), map);
   }
-  return { chains, dispatch, ipSets: state.ipSets, hits: prefixes.hits, problems };
+  const host = hostChains(hosts, state, { policies: state.policies, prefixes, onProblem });
+  for (const chain of host.chains) add(chain);
+  for (const [name, map] of host.dispatch) dispatch.set(name, new Map(map));
+  return { chains, dispatch, ipSets, hits: prefixes.hits, problems };
+}
+
+/** Sets that no policy has asked for. */
+function hostSets({ tunnels }: DataplaneState): Map<string, IpSet> {
+  const addresses = tunnels.flatMap(({ peers }) => peers.map(({ underlay }) => underlay));
+  const members = new Set(addresses);
+  return new Map([[TUNNEL_PEERS, { id: TUNNEL_PEERS, type: 'net', members }]]);
 }
 
 /** Of two endpoints that claim one interface the first by ID has it. */
@@ -84,6 +109,7 @@ function endpointsByInterface(
 
 function usedPolicies(
   endpoints: readonly LocalEndpoint[],
+  hosts: PlacedEndpoints,
   direction: Direction,
   policies: ReadonlyMap<string, DataplanePolicy>,
 ): DataplanePolicy[] {
@@ -91,6 +117,11 @@ function usedPolicies(
   for (const endpoint of endpoints) {
     for (const tier of endpoint[direction]) for (const key of tier.policies) keys.add(key);
     for (const key of endpoint.profiles) keys.add(key);
+  }
+  for (const host of hosts.values()) {
+    const tiers = HOST_STAGES.flatMap((stage) => tiersOf(host, stage, direction));
+    for (const tier of tiers) for (const key of tier.policies) keys.add(key);
+    for (const key of host.profiles) keys.add(key);
   }
   return [...keys].toSorted().flatMap((key) => policies.get(key) ?? []);
 }

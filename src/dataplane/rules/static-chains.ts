@@ -8,7 +8,7 @@ import type { InterfaceWay, Match } from './match.ts';
 import { dispatchMapName } from './names.ts';
 
 /** Interfaces whose names begin so belong to workloads, known or not. */
-const WORKLOAD_PREFIX = 'cali';
+export const WORKLOAD_PREFIX = 'cali';
 const ICMPV6 = 58;
 const IPIP = 4;
 const UDP = 17;
@@ -16,10 +16,23 @@ const VXLAN_PORT = 4789;
 /** Multicast listeners, router solicitation, neighbour discovery (spec 02, 2.2). */
 const ICMPV6_TO_HOST: readonly number[] = [130, 131, 132, 133, 135, 136];
 
-const RAW = -300;
-/** Egress comes before ingress at the forward hook, and policy before `endpointToHostAction`. */
-const FIRST = 0;
-const SECOND = 1;
+/**
+ * Egress of workloads comes before ingress at the forward hook, and policy before `endpointToHostAction`;
+ * host endpoints stand around them. Connections are tracked at -200, translated at -100 and 100.
+ */
+export const PRIORITY = {
+  RAW: -300,
+  UNTRACKED: -299,
+  NOTRACK: -298,
+  MANGLE: -150,
+  DESTINATION_NAT: -100,
+  BEFORE_WORKLOADS: -1,
+  FIRST: 0,
+  SECOND: 1,
+  AFTER_WORKLOADS: 2,
+  LAST: 3,
+  SOURCE_NAT: 100,
+} as const;
 
 const FROM_WORKLOAD: Match = { match: 'interface', way: 'in', prefix: WORKLOAD_PREFIX };
 const NOT_FROM_WORKLOAD: Match = {
@@ -37,7 +50,7 @@ export function staticChains(
     spoofingChain(),
     {
       name: 'egress',
-      hook: { point: 'forward', priority: FIRST },
+      hook: { point: 'forward', priority: PRIORITY.FIRST },
       rules: [
         ...stateRules('in'),
         ...encapsulationRules(),
@@ -47,7 +60,7 @@ export function staticChains(
     },
     {
       name: 'ingress',
-      hook: { point: 'forward', priority: SECOND },
+      hook: { point: 'forward', priority: PRIORITY.SECOND },
       rules: [
         ...stateRules('out'),
         dispatchRule('ingress'),
@@ -56,7 +69,7 @@ export function staticChains(
     },
     {
       name: 'input',
-      hook: { point: 'input', priority: FIRST },
+      hook: { point: 'input', priority: PRIORITY.FIRST },
       rules: [
         ...stateRules('in'),
         neighbourRule(),
@@ -74,7 +87,7 @@ export function staticChains(
  * unspecified IPv6 sources are left to the chains after it: neighbour discovery needs them.
  */
 function spoofingChain(): Chain {
-  const hook: Hook = { point: 'prerouting', priority: RAW };
+  const hook: Hook = { point: 'prerouting', priority: PRIORITY.RAW };
   const localSource: Match = {
     match: 'nets',
     end: 'source',
@@ -97,7 +110,7 @@ function toHostChain(action: DataplaneState['endpointToHostAction']): Chain {
     neighbourRule(),
     { matches: [FROM_WORKLOAD], actions: verdict },
   ];
-  return { name: 'to-host', hook: { point: 'input', priority: SECOND }, rules };
+  return { name: 'to-host', hook: { point: 'input', priority: PRIORITY.SECOND }, rules };
 }
 
 /** Other packets than the workloads' pass; of theirs, those of a connection already allowed. */

@@ -1,0 +1,58 @@
+// Which host endpoint governs which interface of the host.
+import type { HostEndpoint } from '#calc/dataplane-update';
+import { ALL_INTERFACES } from './names.ts';
+import { WORKLOAD_PREFIX } from './static-chains.ts';
+
+/** An address that an interface of the host has, with the length of its subnet. */
+export interface InterfaceAddress {
+  readonly interface: string;
+  readonly prefix: string;
+}
+
+/** By name of the interface, `*` for all that have no endpoint of their own. */
+export type PlacedEndpoints = ReadonlyMap<string, HostEndpoint>;
+
+/**
+ * Puts each endpoint on its interface (spec 10: named HEP, wildcard HEP). One with a name comes before one
+ * that is found by its addresses, and then the first by ID. Those that are left are reported.
+ */
+export function placeHostEndpoints(
+  endpoints: ReadonlyMap<string, HostEndpoint>,
+  addresses: readonly InterfaceAddress[],
+  onProblem: (what: string, message: string) => void,
+): PlacedEndpoints {
+  const placed = new Map<string, HostEndpoint>();
+  const sorted = [...endpoints.keys()].toSorted().flatMap((id) => endpoints.get(id) ?? []);
+  const named = sorted.filter(({ interfaceName }) => interfaceName !== null);
+  const others = sorted.filter(({ interfaceName }) => interfaceName === null);
+  for (const endpoint of [...named, ...others]) {
+    const what = `HostEndpoint ${endpoint.id}`;
+    const name = endpoint.interfaceName ?? interfaceOf(endpoint, addresses);
+    if (name === undefined) {
+      const wanted = endpoint.addresses.join(', ');
+      onProblem(what, `cannot find an interface with one of its addresses ${wanted}: not enforced`);
+    } else if (name.startsWith(WORKLOAD_PREFIX)) {
+      onProblem(what, `cannot govern interface ${JSON.stringify(name)}: it is a workload's`);
+    } else if (placed.has(name)) {
+      const holder = placed.get(name)?.id;
+      onProblem(what, `cannot govern interface ${JSON.stringify(name)}: ${holder} does`);
+    } else {
+      placed.set(name, endpoint);
+    }
+  }
+  return placed;
+}
+
+/** Whether every endpoint says its interface by name, so that the host's addresses do not matter. */
+export function areNamed(endpoints: ReadonlyMap<string, HostEndpoint>): boolean {
+  return [...endpoints.values()].every(({ interfaceName }) => interfaceName !== null);
+}
+
+function interfaceOf(
+  { addresses: wanted }: HostEndpoint,
+  addresses: readonly InterfaceAddress[],
+): string | undefined {
+  return addresses.find(
+    (it) => it.interface !== ALL_INTERFACES && wanted.includes(it.prefix.split('/')[0] ?? ''),
+  )?.interface;
+}
