@@ -1,10 +1,9 @@
 // The embedded store: one SQLite file written by a worker thread, all of it cached in memory.
 import { Worker } from 'node:worker_threads';
-import type { FromWorker, Row, ToWorker, WorkerOptions } from './sqlite-messages.ts';
+import type { FromWorker, Row, RowsMessage, ToWorker, WorkerOptions } from './sqlite-messages.ts';
 import {
   RevisionConflict,
   type Store,
-  type StoredObject,
   type StoredValue,
   type StoreKey,
   type StorePage,
@@ -13,13 +12,17 @@ import {
   type StoreWatch,
   type StoreWrite,
 } from './store.ts';
-import { type Compaction, type LogLimits, WatchCache } from './watch-cache.ts';
+import type { LogLimits } from './change-log.ts';
+import type { Place } from './value-arena.ts';
+import { type Compaction, WatchCache } from './watch-cache.ts';
 
 export interface SqliteStoreOptions {
   /** The database file; it is created, its folder is not. */
   readonly path: string;
-  /** How much of the change log is kept for watches that resume. */
+  /** How much of the change log is kept for watches that resume; 10,000 changes and 64 MiB. */
   readonly log?: LogLimits;
+  /** Bytes of JSON text that are also kept parsed, 64 MiB by default: what is read most. */
+  readonly parsedBytes?: number;
   /**
    * The revision that a new store begins at, by default the time in milliseconds: a client that
    * still holds a revision of an earlier store is then told to list again.
@@ -39,6 +42,8 @@ interface Pending {
 }
 
 const DEFAULT_LOG: LogLimits = { events: 10_000, bytes: 64 * 1024 * 1024 };
+/** How often it is seen whether changes are too old to keep. */
+const AGE_CHECK_MS = 10_000;
 
 /** Opens or creates the store; rejects with an Error that names the file and what is wrong. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
@@ -68,9 +73,10 @@ class SqliteStore implements Store {
   #compacting: Compaction | undefined;
   #settled: (() => void) | undefined;
   #closed: Error | undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: SqliteStoreOptions) {
-    const { path, log = DEFAULT_LOG, firstRevision = Date.now(), onFatal } = options;
+    const { path, log = DEFAULT_LOG, firstRevision = Date.now(), parsedBytes, onFatal } = options;
     this.#path = path;
     this.#onFatal = onFatal;
     this.#cache = new WatchCache(log, 0);
@@ -79,16 +85,19 @@ class SqliteStore implements Store {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.opened = promise;
     this.#exited = new Promise((resolve) => this.#worker.once('exit', resolve));
+    const places: Place[] = [];
     const onLoad = (message: FromWorker): void => {
-      if (message.type === 'opened') this.#cache = new WatchCache(log, message.compacted);
-      else if (message.type === 'rows') this.#load(message.rows);
+      if (message.type === 'opened') {
+        this.#cache = new WatchCache(log, message.compacted, { parsedBytes });
+      } else if (message.type === 'rows') this.#load(message.rows, places);
       else if (message.type === 'failed') {
-        this.#closed = this.#failure('open', message.message);
+        this.#closed = this.#failure('open', message.reason);
         reject(this.#closed);
       }
       if (message.type !== 'loaded') return;
       this.#nextRevision = this.#cache.revision + 1;
       this.#worker.off('message', onLoad).on('message', (answer) => this.#onAnswer(answer));
+      if (log.ageMs !== undefined) this.#trimByAge(log.ageMs);
       resolve();
     };
     this.#worker.on('message', onLoad);
@@ -149,6 +158,7 @@ class SqliteStore implements Store {
 
   async close(): Promise<void> {
     this.#closed ??= new StoreUnavailable('the store is closed');
+    clearInterval(this.#timer);
     this.#cache.end(new StoreUnavailable('the store is closed'));
     while (this.#committing.length > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -163,14 +173,22 @@ class SqliteStore implements Store {
   #currentRevision(key: StoreKey): number {
     const head = this.#heads.get(idOf(key));
     if (head) return head.row.value === null ? 0 : head.row.revision;
-    return this.#cache.get(key)?.revision ?? 0;
+    return this.#cache.revisionOf(key);
   }
 
-  #load(rows: readonly Row[]): void {
-    for (const { revision, kind, namespace, name, value } of rows) {
-      const stored = value === null ? undefined : (JSON.parse(value) as StoredObject);
-      this.#cache.apply({ key: { kind, namespace, name }, value: stored }, revision, sizeOf(value));
-    }
+  #load({ newPlaces, ...rows }: RowsMessage, places: Place[]): void {
+    places.push(...newPlaces);
+    this.#cache.load({ ...rows, places });
+  }
+
+  /** Also where nothing is written: what is old goes from the file. */
+  #trimByAge(ageMs: number): void {
+    const turn = (): void => {
+      this.#compaction = both(this.#compaction, this.#cache.trim());
+      // What fails now is tried again with the next commit.
+      if (this.#compaction) this.#enqueue({}).catch(() => undefined);
+    };
+    this.#timer = setInterval(turn, Math.min(ageMs, AGE_CHECK_MS)).unref();
   }
 
   /** Resolves to the row's revision. */
@@ -201,7 +219,7 @@ class SqliteStore implements Store {
 
   #onAnswer(message: FromWorker): void {
     if (message.type === 'committed') this.#onCommitted();
-    else if (message.type === 'failed') this.#onFailed(this.#failure('write', message.message));
+    else if (message.type === 'failed') this.#onFailed(this.#failure('write', message.reason));
     this.#commitNext();
     if (this.#committing.length === 0) this.#settled?.();
   }
@@ -216,7 +234,7 @@ class SqliteStore implements Store {
         resolve(this.#cache.revision);
         continue;
       }
-      this.#cache.apply(write, row.revision, sizeOf(row.value));
+      this.#cache.apply(write, row.revision, row.value);
       // A later write of the same key may be queued: then its head stays.
       if (this.#heads.get(idOf(row)) === pending) this.#heads.delete(idOf(row));
       resolve(row.revision);
@@ -244,9 +262,7 @@ class SqliteStore implements Store {
     if (!expected) this.#onFatal?.(error);
   }
 
-  #failure(action: string, message: string): StoreUnavailable {
-    const locked = /database is locked/.test(message);
-    const reason = locked ? 'another server is using it; stop that one first' : message;
+  #failure(action: string, reason: string): StoreUnavailable {
     return new StoreUnavailable(`cannot ${action} the store "${this.#path}": ${reason}`);
   }
 }
@@ -258,8 +274,4 @@ function both(first?: Compaction, then?: Compaction): Compaction | undefined {
 
 function idOf(key: StoreKey): string {
   return `${key.kind}\0${key.namespace}\0${key.name}`;
-}
-
-function sizeOf(text: string | null): number {
-  return text?.length ?? 0;
 }

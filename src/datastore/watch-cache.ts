@@ -1,4 +1,7 @@
-// The store's contents and recent changes in memory, and the index of who watches which of them.
+// The store's contents and recent changes in memory: reads, lists at a revision, watches.
+import { type Change, ChangeLog, type LogLimits } from './change-log.ts';
+import { OrderedVersions } from './ordered-versions.ts';
+import { ParsedValues } from './parsed-values.ts';
 import {
   RevisionTooOld,
   type StoredObject,
@@ -7,17 +10,11 @@ import {
   type StoreKey,
   type StoreListOptions,
   type StorePage,
-  type StorePosition,
   type StoreUnavailable,
   type StoreWatch,
 } from './store.ts';
-
-export interface LogLimits {
-  /** At least 1. The log may grow to twice this before it is trimmed. */
-  readonly events: number;
-  /** Of JSON text, likewise. */
-  readonly bytes: number;
-}
+import { type Place, ValueArena, Version } from './value-arena.ts';
+import { concerns, WatcherIndex } from './watcher-index.ts';
 
 /** Rows that nothing needs any more, and the oldest revision that a watch may still start from. */
 export interface Compaction {
@@ -25,30 +22,50 @@ export interface Compaction {
   readonly dropped: readonly number[];
 }
 
-interface LogEntry extends StoreEvent {
-  readonly previousRevision: number;
-  readonly size: number;
+/** Rows of the file in the order of their revisions, column by column. */
+export interface LoadedRows {
+  readonly revisions: Float64Array;
+  /** Of each row, the index in `places`. */
+  readonly placeOf: Int32Array;
+  readonly places: readonly Place[];
+  readonly names: readonly string[];
+  /** Of the text in `bytes`, where those of all rows lie one after the other; -1: it was deleted. */
+  readonly lengths: Int32Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
-type Namespaces = Map<string, Map<string, StoredValue>>;
-type Watchers = Map<string, Set<StoreWatch>>;
+export interface CacheOptions {
+  /** JSON text that is also kept parsed, in bytes; 64 MiB by default. */
+  readonly parsedBytes?: number | undefined;
+  /** Milliseconds of a clock that is never set. */
+  readonly now?: () => number;
+}
+
+const PARSED_BYTES = 64 * 1024 * 1024;
+
+interface Collection extends Place {
+  readonly versions: OrderedVersions;
+}
+
+/** As a key had it at a revision: undefined where it was not there. */
+type Then = Map<string, Version | undefined>;
 
 export class WatchCache {
-  readonly #kinds = new Map<string, Namespaces>();
-  /** The names of a namespace in their order, until one comes or goes. */
-  readonly #names = new WeakMap<Map<string, StoredValue>, readonly string[]>();
-  readonly #watchers = new Map<string, Watchers>();
-  /** Every watch, and the revision of its last bookmark. */
-  readonly #told = new Map<StoreWatch, number>();
-  readonly #limits: LogLimits;
-  #log: LogEntry[] = [];
-  #logBytes = 0;
+  readonly #kinds = new Map<string, Map<string, Collection>>();
+  readonly #arena = new ValueArena();
+  readonly #parsed: ParsedValues;
+  readonly #watchers = new WatcherIndex();
+  readonly #log: ChangeLog;
+  readonly #now: () => number;
   #compacted: number;
   #revision: number;
 
-  /** `compacted`: every change up to it is folded into the values that `load` brings. */
-  constructor(limits: LogLimits, compacted: number) {
-    this.#limits = limits;
+  /** `compacted`: every change up to it is folded into what is loaded or applied first. */
+  constructor(limits: LogLimits, compacted: number, options: CacheOptions = {}) {
+    const { parsedBytes = PARSED_BYTES, now = () => performance.now() } = options;
+    this.#log = new ChangeLog(limits);
+    this.#parsed = new ParsedValues(parsedBytes);
+    this.#now = now;
     this.#compacted = compacted;
     this.#revision = compacted;
   }
@@ -57,95 +74,69 @@ export class WatchCache {
     return this.#revision;
   }
 
+  /** 0 where there is no such key. */
+  revisionOf(key: StoreKey): number {
+    return this.#find(key)?.revision ?? 0;
+  }
+
   get(key: StoreKey): StoredValue | undefined {
-    return this.#kinds.get(key.kind)?.get(key.namespace)?.get(key.name);
+    const version = this.#find(key);
+    return version && this.#stored(version);
   }
 
-  /** Throws `RevisionTooOld` where `at` is before what the log reaches back to, or to come. */
+  /** As `Store.list`. Costs the page, and what has changed of this kind since its revision. */
   list(kind: string, options: StoreListOptions): StorePage {
-    const { at: revision = this.#revision, limit = Infinity, after } = options;
-    const all = this.#listAll(kind, options.namespace, revision);
-    const rest = after ? all.filter(({ key }) => inOrder(key, after) > 0) : all;
-    const items = rest.slice(0, limit);
-    return { items, revision, remaining: rest.length - items.length };
-  }
-
-  #listAll(kind: string, namespace: string | undefined, at: number): StoredValue[] {
-    this.#check(at);
-    const now = this.#current(kind, namespace);
-    const then = new Map<string, StoredValue | undefined>();
-    for (let index = this.#firstAfter(at); index < this.#log.length; index++) {
-      const entry = this.#log[index];
-      if (!entry || !matches({ kind, namespace }, entry)) continue;
-      // The first change after `at` tells what the key had at it.
-      const { key, previous, previousRevision } = entry;
-      if (then.has(placeOf(key))) continue;
-      then.set(placeOf(key), previous && { key, value: previous, revision: previousRevision });
+    const { namespace, at: revision = this.#revision, limit = Infinity, after } = options;
+    this.#check(revision);
+    const then = this.#then(kind, namespace, revision);
+    const collections = this.#kinds.get(kind) ?? new Map<string, Collection>();
+    const namespaces =
+      namespace === undefined ? [...collections.keys(), ...then.keys()] : [namespace];
+    const items: StoredValue[] = [];
+    let total = 0;
+    for (const place of [...new Set(namespaces)].sort(inOrder)) {
+      if (after && inOrder(place, after.namespace) < 0) continue;
+      const behind = after?.namespace === place ? after.name : undefined;
+      const now = collections.get(place)?.versions;
+      total += countAt(now, then.get(place), behind);
+      if (items.length >= limit) continue;
+      for (const version of versionsAt(now, then.get(place), behind)) {
+        items.push(this.#stored(version));
+        if (items.length >= limit) break;
+      }
     }
-    if (then.size === 0) return now;
-    const changed = [...then.values()]
-      .filter((item) => item !== undefined)
-      .sort((a, b) => inOrder(a.key, b.key));
-    const unchanged = now.filter(({ key }) => !then.has(placeOf(key)));
-    // Both are in order, which the sort makes use of.
-    return [...unchanged, ...changed].sort((a, b) => inOrder(a.key, b.key));
+    return { items, revision, remaining: total - items.length };
   }
 
-  #current(kind: string, namespace: string | undefined): StoredValue[] {
-    const namespaces = this.#kinds.get(kind);
-    if (!namespaces) return [];
-    const places =
-      namespace === undefined
-        ? [...namespaces.keys()].sort((a, b) => compare(`${a}/`, `${b}/`))
-        : [namespace];
-    return places.flatMap((place) => this.#ordered(namespaces.get(place)));
+  /** Takes rows of the file in. */
+  load({ revisions, placeOf, places, names, lengths, bytes }: LoadedRows): void {
+    const versions = names.map((name, index) => {
+      const { kind, namespace } = places[placeOf[index] ?? 0] ?? { kind: '', namespace: '' };
+      const collection = this.#collection(kind, namespace);
+      return { collection, version: new Version(collection, name, revisions[index] ?? 0) };
+    });
+    const texts = versions.flatMap(({ version }, index) => {
+      version.length = lengths[index] ?? 0;
+      return version.length < 0 ? [] : [version];
+    });
+    this.#arena.adopt(texts, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    for (const { collection, version } of versions) this.#store(collection, version);
   }
 
-  #ordered(values: Map<string, StoredValue> | undefined): StoredValue[] {
-    if (!values) return [];
-    const names = this.#names.get(values) ?? [...values.keys()].sort();
-    this.#names.set(values, names);
-    return names.map((name) => values.get(name)).filter((item) => item !== undefined);
-  }
-
-  /** Takes one durable write in: a value (undefined deletes), and the size of its JSON text. */
-  apply(write: { key: StoreKey; value: StoredObject | undefined }, revision: number, size: number) {
-    const { key, value } = write;
-    const before = this.get(key);
-    this.#store(key, value, revision);
-    this.#revision = revision;
-    if (revision <= this.#compacted) return;
-    const previousRevision = before?.revision ?? 0;
-    const event = { key, revision, value, previous: before?.value, previousRevision, size };
-    this.#log.push(event);
-    this.#logBytes += size;
-    this.#notify(event);
-  }
-
-  watch(watch: StoreWatch): () => void {
-    this.#check(watch.from);
-    for (let index = this.#firstAfter(watch.from); index < this.#log.length; index++) {
-      const event = this.#log[index];
-      if (event && matches(watch, event)) watch.onEvent(event);
+  /** Takes one durable write in and tells whom it concerns. `text`: the value as JSON. */
+  apply(
+    { key, value }: { readonly key: StoreKey; readonly value: StoredObject | undefined },
+    revision: number,
+    text?: string | null,
+  ): void {
+    const collection = this.#collection(key.kind, key.namespace);
+    const version = new Version(collection, key.name, revision);
+    if (value) {
+      this.#arena.put(version, text ?? JSON.stringify(value));
+      this.#parsed.keep(version, value);
     }
-    this.#told.set(watch, watch.from);
-    this.#bookmark(watch);
-    const watchers = this.#watchers.get(watch.kind) ?? new Map<string, Set<StoreWatch>>();
-    this.#watchers.set(watch.kind, watchers);
-    const place = scopeOf(watch);
-    const set = watchers.get(place) ?? new Set();
-    watchers.set(place, set);
-    set.add(watch);
-    return () => {
-      this.#told.delete(watch);
-      set.delete(watch);
-      if (set.size === 0 && watchers.get(place) === set) watchers.delete(place);
-    };
-  }
-
-  /** Tells every watch how far it is. */
-  bookmark(): void {
-    for (const watch of this.#told.keys()) this.#bookmark(watch);
+    const change = this.#store(collection, version);
+    if (change) this.#watchers.tell(this.#event(change));
   }
 
   /** Everything up to the revision has been taken in; there may be no change of ours at it. */
@@ -153,122 +144,171 @@ export class WatchCache {
     this.#revision = Math.max(this.#revision, revision);
   }
 
-  /** Ends every watch. */
-  end(error: RevisionTooOld | StoreUnavailable): void {
-    const watches = [...this.#told.keys()];
-    this.#told.clear();
-    this.#watchers.clear();
-    for (const { onEnd } of watches) onEnd?.(error);
+  watch(watch: StoreWatch): () => void {
+    this.#check(watch.from);
+    for (const change of this.#log.after(watch.kind, watch.from)) {
+      const { place, name } = change.version;
+      if (concerns(watch, place.namespace, name)) watch.onEvent(this.#event(change));
+    }
+    return this.#watchers.add(watch);
   }
 
-  /** Forgets the oldest changes once the log is twice over its limits; undefined: nothing to do. */
+  /** Tells the watches how far they are. */
+  bookmark(): void {
+    this.#watchers.bookmark(this.#revision);
+  }
+
+  /** Ends every watch. */
+  end(error: RevisionTooOld | StoreUnavailable): void {
+    this.#watchers.end(error);
+  }
+
+  /** Forgets what is over the limits; undefined: nothing to do. */
   trim(): Compaction | undefined {
-    const { events, bytes } = this.#limits;
-    if (this.#log.length <= events * 2 && this.#logBytes <= bytes * 2) return undefined;
-    let count = 0;
-    let size = this.#logBytes;
-    while (count < this.#log.length - 1 && (this.#log.length - count > events || size > bytes)) {
-      size -= this.#log[count]?.size ?? 0;
-      count++;
-    }
-    return this.#forget(count, size);
+    const revision = this.#log.excess(this.#now());
+    return revision === undefined ? undefined : this.compact(revision);
   }
 
   /** As `Store.compact`; undefined: nothing to do. */
   compact(revision: number): Compaction | undefined {
     if (revision > this.#revision) throw new RevisionTooOld(revision, this.#compacted);
-    const count = this.#firstAfter(revision);
-    const size = this.#log.slice(count).reduce((sum, entry) => sum + entry.size, 0);
-    return this.#forget(count, size);
-  }
-
-  #forget(count: number, size: number): Compaction | undefined {
-    const forgotten = this.#log.slice(0, count);
-    const last = forgotten.at(-1);
-    if (!last) return undefined;
-    this.#log = this.#log.slice(count);
-    this.#logBytes = size;
-    this.#compacted = last.revision;
-    return { revision: last.revision, dropped: forgotten.flatMap(supersededBy) };
-  }
-
-  #store(key: StoreKey, value: StoredObject | undefined, revision: number): void {
-    const namespaces = this.#kinds.get(key.kind) ?? new Map<string, Map<string, StoredValue>>();
-    this.#kinds.set(key.kind, namespaces);
-    const values = namespaces.get(key.namespace) ?? new Map<string, StoredValue>();
-    const before = values.size;
-    if (value === undefined) values.delete(key.name);
-    else values.set(key.name, { key, value, revision });
-    if (values.size !== before) this.#names.delete(values);
-    if (values.size === 0) namespaces.delete(key.namespace);
-    else namespaces.set(key.namespace, values);
-  }
-
-  #notify(event: StoreEvent): void {
-    const watchers = this.#watchers.get(event.key.kind);
-    if (!watchers) return;
-    const { namespace, name } = event.key;
-    for (const scope of [{}, { namespace }, { namespace, name }]) {
-      for (const watch of watchers.get(scopeOf(scope)) ?? []) watch.onEvent(event);
+    if (revision <= this.#compacted) return undefined;
+    this.#compacted = revision;
+    const dropped: number[] = [];
+    for (const { version, previous } of this.#log.forget(revision)) {
+      // The rows that it made useless: the one it replaced, and a deletion's own.
+      if (!version.block) dropped.push(version.revision);
+      if (!previous) continue;
+      dropped.push(previous.revision);
+      this.#release(previous);
     }
+    return { revision, dropped };
   }
 
-  #bookmark(watch: StoreWatch): void {
-    if (!watch.onBookmark || this.#told.get(watch) === this.#revision) return;
-    this.#told.set(watch, this.#revision);
-    watch.onBookmark(this.#revision);
+  /** Returns the change, where it is one that the log keeps. */
+  #store(collection: Collection, version: Version): Change | undefined {
+    const { versions } = collection;
+    const deleted = version.block === undefined;
+    const previous = deleted ? versions.delete(version.name) : versions.set(version);
+    const collections = this.#kinds.get(collection.kind);
+    if (versions.size === 0) collections?.delete(collection.namespace);
+    else collections?.set(collection.namespace, collection);
+    this.#revision = version.revision;
+    if (version.revision <= this.#compacted) {
+      if (previous) this.#release(previous);
+      return undefined;
+    }
+    const change = { version, previous, time: this.#now() };
+    this.#log.push(change);
+    return change;
+  }
+
+  #release(version: Version): void {
+    this.#parsed.forget(version);
+    this.#arena.release(version);
+  }
+
+  #find({ kind, namespace, name }: StoreKey): Version | undefined {
+    return this.#kinds.get(kind)?.get(namespace)?.versions.get(name);
+  }
+
+  #collection(kind: string, namespace: string): Collection {
+    const collections = this.#kinds.get(kind) ?? new Map<string, Collection>();
+    this.#kinds.set(kind, collections);
+    const found = collections.get(namespace);
+    if (found) return found;
+    const collection = { kind, namespace, versions: new OrderedVersions() };
+    collections.set(namespace, collection);
+    return collection;
+  }
+
+  /** What had another version at the revision than it has now, by namespace and name. */
+  #then(kind: string, namespace: string | undefined, at: number): Map<string, Then> {
+    const places = new Map<string, Then>();
+    for (const { version, previous } of this.#log.after(kind, at)) {
+      const { place, name } = version;
+      if (namespace !== undefined && place.namespace !== namespace) continue;
+      const names: Then = places.get(place.namespace) ?? new Map();
+      places.set(place.namespace, names);
+      // The first change after `at` tells what the key had at it.
+      if (!names.has(name)) names.set(name, previous);
+    }
+    return places;
+  }
+
+  #stored(version: Version): StoredValue {
+    const parsed = this.#parsed;
+    return {
+      key: keyOf(version),
+      revision: version.revision,
+      get value() {
+        return parsed.read(version) ?? {};
+      },
+    };
+  }
+
+  /** Parsed only where somebody looks. */
+  #event({ version, previous }: Change): StoreEvent {
+    const parsed = this.#parsed;
+    return {
+      key: keyOf(version),
+      revision: version.revision,
+      get value() {
+        return parsed.read(version);
+      },
+      get previous() {
+        return previous && parsed.read(previous);
+      },
+    };
   }
 
   #check(revision: number): void {
     if (revision >= this.#compacted && revision <= this.#revision) return;
     throw new RevisionTooOld(revision, this.#compacted);
   }
+}
 
-  #firstAfter(revision: number): number {
-    let low = 0;
-    let high = this.#log.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#log[middle]?.revision ?? 0) > revision) high = middle;
-      else low = middle + 1;
-    }
-    return low;
+function keyOf({ place: { kind, namespace }, name }: Version): StoreKey {
+  return { kind, namespace, name };
+}
+
+/** The versions of a namespace behind the name, in order: as they are, but for what was another then. */
+function* versionsAt(
+  now: OrderedVersions | undefined,
+  then: Then | undefined,
+  behind: string | undefined,
+): Generator<Version, void> {
+  const earlier = [...(then?.values() ?? [])]
+    .filter((version) => version !== undefined)
+    .filter(({ name }) => behind === undefined || name > behind)
+    .sort((a, b) => compare(a.name, b.name));
+  let next = 0;
+  for (const version of now?.after(behind) ?? []) {
+    if (then?.has(version.name)) continue;
+    for (; (earlier[next]?.name ?? version.name) < version.name; next++)
+      yield* earlier.slice(next, next + 1);
+    yield version;
   }
+  yield* earlier.slice(next);
 }
 
-function placeOf({ namespace, name }: StoreKey): string {
-  return `${namespace}\0${name}`;
+/** How many `versionsAt` gives. */
+function countAt(
+  now: OrderedVersions | undefined,
+  then: Then | undefined,
+  behind: string | undefined,
+): number {
+  let count = now?.countAfter(behind) ?? 0;
+  for (const [name, version] of then ?? []) {
+    if (behind !== undefined && name <= behind) continue;
+    count += (version ? 1 : 0) - (now?.get(name) ? 1 : 0);
+  }
+  return count;
 }
 
-/** What a watch is found by: everything of its kind, a namespace's, or one name's. */
-function scopeOf(scope: { readonly namespace?: string; readonly name?: string }): string {
-  const { namespace, name } = scope;
-  if (namespace === undefined) return '*';
-  return name === undefined ? `${namespace}/` : `${namespace}/${name}`;
-}
-
-function matches(
-  watch: {
-    readonly kind: string;
-    readonly namespace?: string | undefined;
-    readonly name?: string | undefined;
-  },
-  event: StoreEvent,
-): boolean {
-  if (event.key.kind !== watch.kind) return false;
-  if (watch.name !== undefined && event.key.name !== watch.name) return false;
-  return watch.namespace === undefined || event.key.namespace === watch.namespace;
-}
-
-/** The rows that a forgotten change made useless: the one it replaced, and a deletion's own. */
-function supersededBy(entry: LogEntry): number[] {
-  const rows = entry.previousRevision > 0 ? [entry.previousRevision] : [];
-  if (entry.value === undefined) rows.push(entry.revision);
-  return rows;
-}
-
-function inOrder(a: StorePosition, b: StorePosition): number {
-  return compare(`${a.namespace}/`, `${b.namespace}/`) || compare(a.name, b.name);
+/** Of namespaces, as they stand in `namespace/name`. */
+function inOrder(a: string, b: string): number {
+  return compare(`${a}/`, `${b}/`);
 }
 
 function compare(a: string, b: string): number {
