@@ -1,5 +1,13 @@
 // Who may do what: administrators everything, a node what its agent needs and no more.
-import { agentStatusKind, ipamBlockKind, type KindDefinition, podKind, type Resource } from '#api';
+import {
+  agentStatusKind,
+  blockAffinityKind,
+  ipamBlockKind,
+  ipamHandleKind,
+  type KindDefinition,
+  podKind,
+  type Resource,
+} from '#api';
 import { isObject, jsonEqual } from '#lib';
 import { forbidden } from './request-error.ts';
 import type { User } from './tokens.ts';
@@ -17,6 +25,12 @@ export interface Attempt {
 /** Looks at a write's outcome before it is stored; throws a 403. */
 export type WriteCheck = (next: Resource, current?: Resource) => void;
 
+/** A node borrows from and takes over blocks of others, so it may write them all. */
+const ADDRESS_KINDS: ReadonlySet<KindDefinition> = new Set([
+  ipamBlockKind,
+  blockAffinityKind,
+  ipamHandleKind,
+]);
 const READS: ReadonlySet<Verb> = new Set(['get', 'list', 'watch']);
 
 /** Throws a 403, or returns what has still to be checked once the outcome is known. */
@@ -24,7 +38,7 @@ export function authorize(user: User, attempt: Attempt): WriteCheck | undefined 
   if (user.kind === 'admin' || READS.has(attempt.verb)) return undefined;
   const { verb, kind, subresource } = attempt;
   const node = user.name;
-  if (kind === ipamBlockKind && (verb === 'create' || verb === 'update')) return undefined;
+  if (ADDRESS_KINDS.has(kind) && verb !== 'patch') return undefined;
   if (kind === agentStatusKind && verb !== 'delete') {
     return (next) => {
       if (next.metadata.name !== node) throw refusal(user, attempt, 'of its own name');

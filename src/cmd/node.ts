@@ -19,7 +19,7 @@ import { Dataplane } from '#dataplane';
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
 import { Syncer } from '#datastore/syncer';
 import { ConnectionTracker, Directory, type Flow } from '#flows';
-import { BlockAllocator } from '#ipam';
+import { BlockAllocator, Inventory, INVENTORY_KINDS } from '#ipam';
 import {
   ConntrackSocket,
   currentNamespace,
@@ -70,6 +70,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   const calc = new CalcGraph(options.name);
   const directory = new Directory();
   const pools = new PoolSelection(options.name);
+  const inventory = new Inventory(client);
   const dataplane = new Dataplane({
     nftables: NftablesSocket.open(),
     routes: RouteSocket.open(),
@@ -96,16 +97,18 @@ async function runNode(options: NodeOptions): Promise<void> {
   });
   const syncer = new Syncer({
     client,
-    // Whoever else reads updates here reads no kind that the calculation does not.
-    kinds: KINDS.filter(isInputKind),
+    // Whoever else reads updates here reads no kind that calculation and addresses do not.
+    kinds: KINDS.filter((kind) => isInputKind(kind) || INVENTORY_KINDS.includes(kind)),
     callbacks: {
       onUpdates: (updates) => {
         directory.onUpdates(updates);
         pools.onUpdates(updates);
+        inventory.onUpdates(updates);
         loop.onUpdates(updates);
       },
       onStatus: (status) => {
         log.info({ status }, 'syncer');
+        inventory.setFed(status === 'in-sync');
         loop.onStatus(status);
       },
     },
@@ -119,7 +122,8 @@ async function runNode(options: NodeOptions): Promise<void> {
       allocator: new BlockAllocator({
         client,
         nodeName: options.name,
-        poolSelects: (pool, attributes) => pools.selects(pool, attributes),
+        poolSelects: pools,
+        inventory,
       }),
       waitEnforced: (endpoint, signal) => loop.waitEnforced(endpoint, signal),
       isReady: () => loop.ready,

@@ -57,6 +57,20 @@ export class MemoryApi {
     return structuredClone(this.put(structuredClone(resource)));
   }
 
+  async delete(
+    kind: KindDefinition,
+    key: Key,
+    options: { resourceVersion?: string } = {},
+  ): Promise<void> {
+    await this.#arrive('delete', kind);
+    const current = this.#require(kind.kind, key);
+    const { resourceVersion = current.metadata.resourceVersion } = options;
+    if (current.metadata.resourceVersion !== resourceVersion) {
+      throw new ApiError(409, 'Conflict', 'it was changed meanwhile');
+    }
+    this.remove(kind.kind, key);
+  }
+
   async patch(kind: KindDefinition, key: Key, patch: unknown): Promise<Resource> {
     await this.#arrive('patch', kind);
     return structuredClone(this.put(merge(this.#require(kind.kind, key), patch) as Resource));
