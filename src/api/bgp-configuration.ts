@@ -3,7 +3,7 @@ import { forbiddenUnless, invalidUnless, withRules } from './cel.ts';
 import { type Static, Type } from 'typebox';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
 import { perNodeNameProblem } from './name-check.ts';
-import { fault, quoted } from './problem.ts';
+import { caution, fault, quoted } from './problem.ts';
 import { formatProblem } from './formats.ts';
 
 const ROUTE_PRIORITY = { minimum: 1, maximum: 2_147_483_646 } as const;
@@ -136,10 +136,12 @@ export const bgpConfigurationKind: KindDefinition = {
   hasStatus: false,
   schema: Type.Object({ metadata: ObjectMeta, spec: BGPConfigurationSpec }),
   columns: [],
-  nameProblem: perNodeNameProblem,
   check: (resource) => {
-    const { spec } = resource as BGPConfiguration;
-    return [...meshProblems(spec), ...communityProblems(spec)];
+    const { metadata, spec } = resource as BGPConfiguration;
+    // Upstream takes any name, and reads no other than these.
+    const idle = perNodeNameProblem(metadata.name);
+    const cautions = idle === undefined ? [] : [caution('metadata.name', idle)];
+    return [...cautions, ...meshProblems(spec), ...communityProblems(spec)];
   },
 };
 

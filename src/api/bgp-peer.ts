@@ -4,7 +4,7 @@ import { parseAddress } from '#lib';
 import { type Static, Type } from 'typebox';
 import { AsNumber, BGPPassword } from './bgp-configuration.ts';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
-import { fault } from './problem.ts';
+import { fault, quoted } from './problem.ts';
 import { SelectorText } from './rule.ts';
 
 const RULES = withRules(
@@ -139,6 +139,9 @@ export const bgpPeerKind: KindDefinition = {
   check: (resource) => peerProblems((resource as BGPPeer).spec),
 };
 
+/** Upstream's names: Kubernetes' and those of other orchestrators. */
+const NODE_NAME = /^[a-zA-Z0-9_.-]{1,128}$/;
+
 /** Pairs of fields of which at most one may be set. */
 const EXCLUSIVE: readonly (readonly [keyof BGPPeer['spec'], keyof BGPPeer['spec']])[] = [
   ['node', 'nodeSelector'],
@@ -153,6 +156,10 @@ function peerProblems(spec: BGPPeer['spec']): Problem[] {
   const problems = EXCLUSIVE.filter(([a, b]) => spec[a] && spec[b]).map(([a, b]) =>
     fault(`spec.${a}`, `excludes ${b}; remove one`),
   );
+  if (spec.node && !NODE_NAME.test(spec.node)) {
+    const message = `${quoted(spec.node)} is no node name; letters, digits, ".", "_" and "-" are allowed`;
+    problems.push(fault('spec.node', message));
+  }
   if (spec.localWorkloadSelector && !spec.asNumber) {
     problems.push(fault('spec.asNumber', 'is required with localWorkloadSelector'));
   }

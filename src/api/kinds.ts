@@ -72,12 +72,13 @@ export const KINDS: readonly KindDefinition[] = [
   clusterRoleBindingKind,
 ];
 
-/** Kinds that the API knows but does not store: their objects follow from others. */
+/** Kinds whose objects follow from pods and nodes in Kubernetes, where they are no custom resources. */
 export const DERIVED_KINDS: readonly KindDefinition[] = [workloadEndpointKind, calicoNodeKind];
 
-const byKind = new Map(
-  [...KINDS, ...DERIVED_KINDS].map((kind) => [`${apiVersionOf(kind)} ${kind.kind}`, kind]),
-);
+/** What Tortie's own server stores: without Kubernetes, endpoints and nodes are objects of their own. */
+export const SERVED_KINDS: readonly KindDefinition[] = [...KINDS, ...DERIVED_KINDS];
+
+const byKind = new Map(SERVED_KINDS.map((kind) => [`${apiVersionOf(kind)} ${kind.kind}`, kind]));
 
 /** The definition of `apiVersion` and `kind` as a manifest writes them. */
 export function kindOf(apiVersion: string, kind: string): KindDefinition | undefined {

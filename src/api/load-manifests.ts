@@ -1,7 +1,9 @@
 // Reads manifests: YAML or JSON, several documents, lists; what is wrong comes with source, document and line.
 import { isObject } from '#lib';
 import { type Document, isMap, isNode, LineCounter, parseAllDocuments, type Tags } from 'yaml';
+import { type SpelledFields, spellFields } from './field-case.ts';
 import type { Problem, Resource } from './kind.ts';
+import { kindOf } from './kinds.ts';
 import { isForeignKind, validateResource } from './validate-resource.ts';
 import { caution, fault, quoted } from './problem.ts';
 
@@ -115,6 +117,10 @@ class DocumentReader {
 
   #item(value: unknown, at: Path): void {
     if (value === undefined || value === null) return;
+    if (Array.isArray(value) && at.length === 0) {
+      for (const [index, item] of value.entries()) this.#item(item, [index]);
+      return;
+    }
     if (isList(value)) {
       for (const [index, item] of value.items.entries()) this.#item(item, [...at, 'items', index]);
       return;
@@ -125,9 +131,10 @@ class DocumentReader {
       this.#report(problem, this.#lineOf(at));
       return;
     }
-    const { resource, problems } = validateResource(value);
+    const spelt = spelledAsCalico(value);
+    const { resource, problems } = validateResource(spelt.value);
     if (resource) this.#found.resources.push(resource);
-    for (const problem of problems) {
+    for (const problem of [...spelt.problems, ...problems]) {
       this.#report(problem, this.#lineOf([...at, ...stepsOf(problem.path)]));
     }
   }
@@ -170,6 +177,16 @@ function isList(value: unknown): value is { items: unknown[] } {
     value['kind'].endsWith('List') &&
     Array.isArray(value['items'])
   );
+}
+
+/** Calico's own kinds in the schema's spelling: calicoctl takes any letter case. */
+function spelledAsCalico(value: unknown): SpelledFields {
+  if (!isObject(value)) return { value, problems: [] };
+  const { apiVersion, kind } = value;
+  const known = typeof apiVersion === 'string' && typeof kind === 'string';
+  const definition = known ? kindOf(apiVersion, kind) : undefined;
+  if (definition?.group !== 'projectcalico.org') return { value, problems: [] };
+  return spellFields(definition.schema, value);
 }
 
 function foreignKind(value: unknown): string | undefined {

@@ -130,10 +130,8 @@ class SchemaCheck {
       this.#report(path, `has ${list.length} items, at least ${minItems} are needed`);
     }
     if (uniqueItems) {
-      for (const [index, item] of list.entries()) {
-        if (list.slice(0, index).some((earlier) => jsonEqual(earlier, item))) {
-          this.#report(`${path}[${index}]`, `${quoted(item)} is there twice; remove one`);
-        }
+      for (const index of repeated(list)) {
+        this.#report(`${path}[${index}]`, `${quoted(list[index])} is there twice; remove one`);
       }
     }
     return items ? list.map((item, index) => this.value(items, item, `${path}[${index}]`)) : list;
@@ -220,6 +218,21 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   boolean: 'true or false',
   null: 'null',
 };
+
+/** The places of items that stand further up too. */
+function repeated(list: readonly unknown[]): number[] {
+  const plain = new Set<unknown>();
+  const objects: unknown[] = [];
+  return list.flatMap((item, index) => {
+    const there =
+      typeof item === 'object' && item !== null
+        ? objects.some((earlier) => jsonEqual(earlier, item))
+        : plain.has(item);
+    if (typeof item === 'object' && item !== null) objects.push(item);
+    else plain.add(item);
+    return there ? [index] : [];
+  });
+}
 
 function hasType(type: string, value: unknown): boolean {
   switch (type) {

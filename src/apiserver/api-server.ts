@@ -2,7 +2,7 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
-import { KINDS } from '#api';
+import { SERVED_KINDS } from '#api';
 import { StoreUnavailable } from '#datastore';
 import type { ServerCertificate } from './certificate-authority.ts';
 import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
@@ -156,17 +156,17 @@ export class ApiServer {
     const [root, group = '', version = ''] = steps;
     if (root === 'openapi' && group === 'v3') {
       const rest = steps.slice(2).join('/');
-      return rest === '' ? openApiIndex(KINDS) : openApiDocument(KINDS, rest);
+      return rest === '' ? openApiIndex(SERVED_KINDS) : openApiDocument(SERVED_KINDS, rest);
     }
     if (root === 'openapi' && group === 'v2' && steps.length === 2) {
       acceptedForm(request.headers.accept);
-      return openApiV2(KINDS);
+      return openApiV2(SERVED_KINDS);
     }
     if (root === 'api' && steps.length === 1) return coreVersions(request.host);
-    if (root === 'api' && steps.length === 2) return resourceList(KINDS, '', group);
-    if (root === 'apis' && steps.length === 1) return groupList(KINDS);
-    if (root === 'apis' && steps.length === 2) return groupDocument(KINDS, group);
-    if (root === 'apis' && steps.length === 3) return resourceList(KINDS, group, version);
+    if (root === 'api' && steps.length === 2) return resourceList(SERVED_KINDS, '', group);
+    if (root === 'apis' && steps.length === 1) return groupList(SERVED_KINDS);
+    if (root === 'apis' && steps.length === 2) return groupDocument(SERVED_KINDS, group);
+    if (root === 'apis' && steps.length === 3) return resourceList(SERVED_KINDS, group, version);
     return undefined;
   }
 

@@ -1,5 +1,5 @@
 // Reads which resource a URL path names.
-import { type KindDefinition, KINDS, namespaceKind } from '#api';
+import { type KindDefinition, SERVED_KINDS, namespaceKind } from '#api';
 import type { Subresource } from './resources.ts';
 
 export interface ResourcePath {
@@ -11,7 +11,7 @@ export interface ResourcePath {
   readonly subresource: Subresource | undefined;
 }
 
-const byPath = new Map(KINDS.map((kind) => [`${kind.group}/${kind.version}/${kind.plural}`, kind]));
+const byPath = new Map(SERVED_KINDS.map((kind) => [`${kind.group}/${kind.version}/${kind.plural}`, kind]));
 
 /** `path` is the URL's, still escaped; undefined where it names no resource. */
 export function parseResourcePath(path: string): ResourcePath | undefined {

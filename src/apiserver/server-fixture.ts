@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { KINDS } from '#api';
+import { SERVED_KINDS } from '#api';
 import { ApiClient, openSqliteStore } from '#datastore';
 import { ApiServer } from './api-server.ts';
 import { serverCertificate } from './certificate-authority.ts';
@@ -33,7 +33,7 @@ export async function startServer(
   });
   const failures: unknown[] = [];
   const onError = (error: unknown): void => void failures.push(error);
-  const resources = new Resources({ store, kinds: KINDS, onError, graceMs: 20, ...options });
+  const resources = new Resources({ store, kinds: SERVED_KINDS, onError, graceMs: 20, ...options });
   await seed(resources);
   await resources.resume();
   const certificate = await serverCertificate(folder, ['127.0.0.1'], Date.now());

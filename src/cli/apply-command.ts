@@ -1,19 +1,12 @@
-// `tortie apply`: makes the cluster hold what manifests say.
+// `tortie apply`, `create` and `replace`: make the cluster hold what manifests say.
 import type { Command } from 'commander';
-import type { ApiClient } from '#datastore/client';
+import { type ApiClient, ApiError } from '#datastore/client';
 import type { Resource } from '#api';
 import { applyResource, definitionOf, inApplyOrder, inNamespace } from './apply-resources.ts';
-import { CommandFailure, UsageError } from './cli-error.ts';
-import { type ClusterFlags, connect, withClusterFlags } from './connection.ts';
 import { displayName } from './kind-lookup.ts';
-import { loadManifestFiles } from './manifest-files.ts';
+import { type ManifestFlags, withManifestFlags, writeManifests } from './manifest-flags.ts';
 import type { Terminal } from './terminal.ts';
-
-interface ApplyFlags extends ClusterFlags {
-  readonly filename: readonly string[];
-  readonly recursive?: boolean;
-  readonly namespace?: string;
-}
+import { WriteReport } from './write-report.ts';
 
 export function addApplyCommand(program: Command, terminal: Terminal): void {
   const command = program
@@ -21,11 +14,8 @@ export function addApplyCommand(program: Command, terminal: Terminal): void {
     .summary('create or change resources from manifests')
     .description(
       'Creates what manifests name, or replaces it where it differs. Nothing is applied while a manifest is malformed.',
-    )
-    .requiredOption('-f, --filename <path...>', 'files, folders, or - for standard input')
-    .option('-R, --recursive', 'read the folders inside of folders too')
-    .option('-n, --namespace <namespace>', 'for resources that do not say one');
-  withClusterFlags(command)
+    );
+  withManifestFlags(command)
     .addHelpText(
       'after',
       `
@@ -33,48 +23,117 @@ Examples:
   tortie apply -f examples/shop
   kubectl get netpol -A -o yaml | tortie apply -f - --lab demo`,
     )
-    .action((flags: ApplyFlags) => apply(flags, terminal));
+    .action((flags: ManifestFlags) =>
+      writeManifests('apply', { flags, terminal }, (client, resources) =>
+        applyAll(client, resources, { namespace: 'default', report: lineTo(terminal) }),
+      ),
+    );
 }
 
-async function apply(flags: ApplyFlags, terminal: Terminal): Promise<void> {
-  const recursive = flags.recursive === true;
-  const loaded = await loadManifestFiles(flags.filename, { recursive }, terminal);
-  if (loaded.labs.length > 0) {
-    terminal.err('warning: a manifest of kind Lab is for "tortie lab up" alone; left out\n');
-  }
-  if (loaded.resources.length === 0)
-    throw new UsageError('Cannot apply: there is no resource in it');
-  const client = connect(flags, terminal);
-  try {
-    const namespace = flags.namespace ?? client.namespace;
-    const report = (line: string) => terminal.out(`${line}\n`);
-    await applyAll(client, loaded.resources, { namespace, report });
-  } finally {
-    await client.close();
-  }
+interface CreateFlags extends ManifestFlags {
+  readonly skipExists?: boolean;
+}
+
+export function addCreateCommand(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('create')
+    .summary('create resources from manifests')
+    .description('Creates what manifests name. What is there already stays, and is a failure.')
+    .option('--skip-exists', 'what is there already is no failure');
+  withManifestFlags(command)
+    .addHelpText('after', '\nExample:\n  tortie create -f policies --skip-exists')
+    .action((flags: CreateFlags) =>
+      writeManifests('create', { flags, terminal }, (client, resources) =>
+        writeAll(resources, { verb: 'create', report: lineTo(terminal) }, async (resource) => {
+          try {
+            await client.create(definitionOf(resource), resource);
+            return 'created';
+          } catch (error) {
+            const there = error instanceof ApiError && error.alreadyExists;
+            if (there && flags.skipExists === true) return undefined;
+            throw error;
+          }
+        }),
+      ),
+    );
+}
+
+export function addReplaceCommand(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('replace')
+    .summary('replace resources by those of manifests')
+    .description('Replaces what manifests name. What is not there is a failure.');
+  withManifestFlags(command)
+    .addHelpText(
+      'after',
+      '\nExample:\n  tortie get gnp -o yaml > all.yaml; tortie replace -f all.yaml',
+    )
+    .action((flags: ManifestFlags) =>
+      writeManifests('replace', { flags, terminal }, (client, resources) =>
+        writeAll(resources, { verb: 'replace', report: lineTo(terminal) }, async (resource) => {
+          await client.replace(definitionOf(resource), resource);
+          return 'replaced';
+        }),
+      ),
+    );
+}
+
+function lineTo(terminal: Terminal): (line: string) => void {
+  return (line) => terminal.out(`${line}\n`);
 }
 
 export interface ApplyAllOptions {
   /** For resources that do not say one. */
   readonly namespace: string;
-  /** One line for each resource. */
+  /** One line for each resource, and one for all. */
   readonly report: (line: string) => void;
 }
 
 /** Applies in order of dependency; one that fails does not stop the others. Throws CommandFailure with all. */
-export async function applyAll(
+export function applyAll(
   client: ApiClient,
   resources: readonly Resource[],
   { namespace, report }: ApplyAllOptions,
 ): Promise<void> {
-  const failures: string[] = [];
-  for (const resource of inApplyOrder(resources).map((it) => inNamespace(it, namespace))) {
-    const name = displayName(definitionOf(resource), resource.metadata.name);
+  const ordered = inApplyOrder(resources).map((it) => inNamespace(it, namespace));
+  return writeAll(ordered, { verb: 'apply', report }, (it) => applyResource(client, it));
+}
+
+interface WriteAllOptions {
+  readonly verb: 'create' | 'apply' | 'replace';
+  readonly report: (line: string) => void;
+}
+
+/** `write` says what it did, or undefined where it skipped. */
+async function writeAll(
+  resources: readonly Resource[],
+  { verb, report }: WriteAllOptions,
+  write: (resource: Resource) => Promise<string | undefined>,
+): Promise<void> {
+  const result = new WriteReport(verb);
+  for (const resource of resources) {
+    const kind = definitionOf(resource);
+    const name = displayName(kind, resource.metadata.name);
     try {
-      report(`${name} ${await applyResource(client, resource)}`);
+      refuseConverted(resource);
+      const did = await write(resource);
+      report(`${name} ${did ?? 'is there already, skipped'}`);
+      if (did === undefined) result.skipped(kind);
+      else result.done(kind);
     } catch (error) {
-      failures.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      result.failed(kind, name, error instanceof Error ? error.message : String(error));
     }
   }
-  if (failures.length > 0) throw new CommandFailure(`Cannot apply:\n${failures.join('\n')}`);
+  report(result.conclude());
+}
+
+/** Policies that Kubernetes' became are not written: the next change of theirs would undo it. */
+function refuseConverted({ apiVersion, kind, metadata }: Resource): void {
+  const converted = metadata.name.startsWith('knp.default.');
+  if (apiVersion !== 'projectcalico.org/v3' || kind !== 'NetworkPolicy' || !converted) return;
+  const name = metadata.name.slice('knp.default.'.length);
+  throw new Error(
+    'metadata.name: kubernetes network policies must be managed through the kubernetes API, ' +
+      `as networking.k8s.io/v1 NetworkPolicy ${name}`,
+  );
 }

@@ -12,6 +12,7 @@ import type { Terminal } from './terminal.ts';
 export interface ClusterFlags {
   readonly lab?: string;
   readonly kubeconfig?: string;
+  readonly context?: string;
 }
 
 /** What there is to choose from. */
@@ -27,7 +28,8 @@ export interface Clusters {
 export function withClusterFlags(command: Command): Command {
   return command
     .option('--lab <name>', 'the lab to ask, where several run')
-    .option('--kubeconfig <file>', 'the cluster to ask (also: the variable KUBECONFIG)');
+    .option('--kubeconfig <file>', 'the cluster to ask (also: the variable KUBECONFIG)')
+    .option('--context <name>', "the kubeconfig's context to use");
 }
 
 /** The kubeconfig file that is meant. Throws UsageError or CommandFailure. */
@@ -104,7 +106,7 @@ export function connect(flags: ClusterFlags, terminal: Terminal): ApiClient {
     existingLabs: () => labsOf(existingLabs),
   });
   try {
-    return new ApiClient(loadKubeconfig(path));
+    return new ApiClient(loadKubeconfig(path, flags.context));
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new CommandFailure(`Cannot use the kubeconfig ${path}: ${reason}`);

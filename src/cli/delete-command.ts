@@ -3,17 +3,20 @@ import type { Command } from 'commander';
 import type { KindDefinition } from '#api';
 import { type ApiClient, ApiError } from '#datastore/client';
 import { definitionOf, inApplyOrder, inNamespace } from './apply-resources.ts';
-import { CommandFailure, UsageError } from './cli-error.ts';
+import { UsageError } from './cli-error.ts';
 import { type ClusterFlags, connect, withClusterFlags } from './connection.ts';
 import { displayName, lookupKind } from './kind-lookup.ts';
 import { loadManifestFiles } from './manifest-files.ts';
 import type { Terminal } from './terminal.ts';
+import { WriteReport } from './write-report.ts';
 
 interface DeleteFlags extends ClusterFlags {
   readonly filename?: readonly string[];
   readonly recursive?: boolean;
   readonly namespace?: string;
   readonly ignoreNotFound?: boolean;
+  readonly skipNotExists?: boolean;
+  readonly skipEmpty?: boolean;
 }
 
 interface Victim {
@@ -32,7 +35,9 @@ export function addDeleteCommand(program: Command, terminal: Terminal): void {
     .option('-f, --filename <path...>', 'files, folders, or - for standard input')
     .option('-R, --recursive', 'read the folders inside of folders too')
     .option('-n, --namespace <namespace>', 'the namespace they are in')
-    .option('--ignore-not-found', 'what is not there is no failure');
+    .option('--ignore-not-found', 'what is not there is no failure')
+    .option('-s, --skip-not-exists', "the same in calicoctl's words")
+    .option('--skip-empty', 'manifests without a resource are no failure');
   withClusterFlags(command)
     .addHelpText(
       'after',
@@ -56,14 +61,18 @@ async function remove(words: Words, flags: DeleteFlags, terminal: Terminal): Pro
   const find = await victims(words, flags, terminal);
   const client = connect(flags, terminal);
   try {
-    const failures: string[] = [];
+    const report = new WriteReport('delete');
+    const skip = flags.ignoreNotFound === true || flags.skipNotExists === true;
     for (const victim of find(flags.namespace ?? client.namespace)) {
-      const failure = await removeOne(client, victim, flags.ignoreNotFound === true);
+      const failure = await removeOne(client, victim, skip);
       const name = displayName(victim.kind, victim.name);
-      if (failure === undefined) terminal.out(`${name} deleted\n`);
-      else if (failure !== '') failures.push(`${name}: ${failure}`);
+      if (failure === undefined) {
+        report.done(victim.kind);
+        terminal.out(`${name} deleted\n`);
+      } else if (failure === '') report.skipped(victim.kind);
+      else report.failed(victim.kind, name, failure);
     }
-    if (failures.length > 0) throw new CommandFailure(`Cannot delete:\n${failures.join('\n')}`);
+    terminal.out(`${report.conclude()}\n`);
   } finally {
     await client.close();
   }
@@ -80,6 +89,11 @@ async function victims(
       throw new UsageError('Cannot delete by -f and by name together: choose one');
     const recursive = flags.recursive === true;
     const { resources } = await loadManifestFiles(flags.filename, { recursive }, terminal);
+    if (resources.length === 0 && flags.skipEmpty !== true) {
+      throw new UsageError(
+        'Cannot delete: there is no resource in it; --skip-empty makes that no failure',
+      );
+    }
     return (namespace) =>
       inApplyOrder(resources)
         .toReversed()

@@ -5,32 +5,53 @@ import { UsageError } from './cli-error.ts';
 
 const CALICO = 'projectcalico.org/v3';
 
-/** calicoctl's words, and what is meant by a word that two groups have (spec 21). */
+/** calicoctl's words for the kinds of projectcalico.org/v3 (spec 21.1). */
+const CALICO_WORDS: Readonly<Record<string, readonly string[]>> = {
+  BGPConfiguration: ['bgpconfig', 'bgpconfigs'],
+  BGPFilter: ['bgpf', 'bgpfs', 'bf', 'bfs'],
+  BGPPeer: ['bgpp', 'bgpps', 'bp', 'bps'],
+  BlockAffinity: ['affinity', 'affinities'],
+  CalicoNodeStatus: ['nodestatus', 'nodestatuses'],
+  ClusterInformation: ['clusterinfo', 'clusterinfos'],
+  FelixConfiguration: ['felixconfig', 'felixconfigs'],
+  GlobalNetworkPolicy: ['gnp', 'gnps'],
+  GlobalNetworkSet: ['gns', 'gnetset', 'gnetsets'],
+  HostEndpoint: ['hep', 'heps'],
+  IPAMConfiguration: ['ipamconfig', 'ipamconfigs'],
+  IPPool: ['ipp', 'ipps', 'pool', 'pools'],
+  IPReservation: ['reservation', 'reservations'],
+  KubeControllersConfiguration: ['kubecontrollersconfig', 'kubecontrollersconfigs'],
+  NetworkPolicy: [
+    'np',
+    'nps',
+    'pol',
+    'pols',
+    'policy',
+    'policies',
+    'networkpolicy',
+    'networkpolicies',
+  ],
+  NetworkSet: ['netset', 'netsets'],
+  Profile: ['pro', 'pros'],
+  StagedGlobalNetworkPolicy: ['sgnp', 'sgnps'],
+  StagedKubernetesNetworkPolicy: ['sknp', 'sknps', 'skpol', 'skpols'],
+  StagedNetworkPolicy: ['snp', 'snps', 'spol', 'spols'],
+  WorkloadEndpoint: ['wep', 'weps', 'workloadendpoint', 'workloadendpoints'],
+};
+
+/** What is meant by a word: calicoctl's, else that of the group that kubectl's users mean. */
 const ALIASES: Readonly<Record<string, readonly [apiVersion: string, kind: string]>> = {
-  np: [CALICO, 'NetworkPolicy'],
-  pol: [CALICO, 'NetworkPolicy'],
-  pols: [CALICO, 'NetworkPolicy'],
-  policy: [CALICO, 'NetworkPolicy'],
-  policies: [CALICO, 'NetworkPolicy'],
-  networkpolicy: [CALICO, 'NetworkPolicy'],
-  networkpolicies: [CALICO, 'NetworkPolicy'],
   netpol: ['networking.k8s.io/v1', 'NetworkPolicy'],
   netpols: ['networking.k8s.io/v1', 'NetworkPolicy'],
-  gnps: [CALICO, 'GlobalNetworkPolicy'],
-  gns: [CALICO, 'GlobalNetworkSet'],
-  gnetset: [CALICO, 'GlobalNetworkSet'],
-  gnetsets: [CALICO, 'GlobalNetworkSet'],
-  netset: [CALICO, 'NetworkSet'],
-  hep: [CALICO, 'HostEndpoint'],
-  heps: [CALICO, 'HostEndpoint'],
-  ipp: [CALICO, 'IPPool'],
-  pool: [CALICO, 'IPPool'],
-  pools: [CALICO, 'IPPool'],
-  pro: [CALICO, 'Profile'],
-  pros: [CALICO, 'Profile'],
-  felixconfig: [CALICO, 'FelixConfiguration'],
-  felixconfigs: [CALICO, 'FelixConfiguration'],
-  workloadendpoint: [CALICO, 'WorkloadEndpoint'],
+  node: ['v1', 'Node'],
+  nodes: ['v1', 'Node'],
+  no: ['v1', 'Node'],
+  nos: ['v1', 'Node'],
+  ...Object.fromEntries(
+    Object.entries(CALICO_WORDS).flatMap(([kind, words]) =>
+      words.map((word) => [word, [CALICO, kind] as const]),
+    ),
+  ),
 };
 
 const ALL_KINDS: readonly KindDefinition[] = [...KINDS, ...DERIVED_KINDS];

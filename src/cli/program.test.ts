@@ -54,7 +54,7 @@ test('what is misspelt ends with code 2 and what was meant', async () => {
   assert.match(kind.err, /did you mean tiers\?/);
   const output = await run(['get', 'pods', '-o', 'xml']);
   assert.equal(output.exitCode, 2);
-  assert.match(output.err, /use -o json\|yaml\|wide\|name/);
+  assert.match(output.err, /use -o json\|yaml\|ps\|wide\|name/);
 });
 
 test('a cluster that is not there ends with code 1 and says which kubeconfig was meant', async () => {

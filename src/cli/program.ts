@@ -1,6 +1,6 @@
 // The command line as a whole: its commands as a table, and how a run of it ends.
 import { Command, CommanderError } from 'commander';
-import { addApplyCommand } from './apply-command.ts';
+import { addApplyCommand, addCreateCommand, addReplaceCommand } from './apply-command.ts';
 import { describeFailure, EXIT } from './cli-error.ts';
 import { addConvertCommand } from './convert-command.ts';
 import { addDeleteCommand } from './delete-command.ts';
@@ -8,6 +8,7 @@ import { addDiffCommand } from './diff-command.ts';
 import { addExplainCommand } from './explain-command.ts';
 import { addFlowsCommand } from './flows-command.ts';
 import { addGetCommand } from './get-command.ts';
+import { addLabelCommand, addPatchCommand } from './label-command.ts';
 import { addLabCommands } from './lab-commands.ts';
 import { addLintCommand } from './lint-command.ts';
 import { addMatrixCommand } from './matrix-command.ts';
@@ -30,7 +31,11 @@ type AddCommand = (program: Command, terminal: Terminal, place: ProgramPlace) =>
 /** In the order of the help. */
 const COMMANDS: readonly AddCommand[] = [
   addGetCommand,
+  addCreateCommand,
   addApplyCommand,
+  addReplaceCommand,
+  addPatchCommand,
+  addLabelCommand,
   addDeleteCommand,
   addExplainCommand,
   addMatrixCommand,

@@ -51,14 +51,21 @@ function cellText(value: unknown): string {
   return JSON.stringify(value);
 }
 
+const EVERY = /\[\*\]/y;
 const STEP = /\.([A-Za-z_][\w-]*)|\[(\d+)\]|\[\?\(@\.(\w+)==["']([^"']*)["']\)\]/y;
 
-/** What a column's path leads to: members, indices, and the one item of a list whose field has a value. */
+/** What a column's path leads to: members, indices, every item, and the one item whose field has a value. */
 export function valueAt(root: unknown, path: string): unknown {
   let value = root;
   STEP.lastIndex = 0;
   while (STEP.lastIndex < path.length) {
     const start = STEP.lastIndex;
+    EVERY.lastIndex = start;
+    if (EVERY.test(path)) {
+      const rest = path.slice(EVERY.lastIndex);
+      if (!Array.isArray(value)) return undefined;
+      return value.map((item: unknown) => valueAt(item, rest)).filter((it) => it !== undefined);
+    }
     const match = STEP.exec(path);
     if (!match) throw new Error(`cannot read the column path ${path} at ${path.slice(start)}`);
     value = stepInto(value, match);

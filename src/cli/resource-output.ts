@@ -1,12 +1,14 @@
-// Resources as a command prints them: a table, or json, yaml or names.
+// Resources as a command prints them: a table, or json, yaml, names, chosen columns or a template.
 import { stringify } from 'yaml';
-import type { KindDefinition, Resource } from '#api';
+import { apiVersionOf, type KindDefinition, type Resource } from '#api';
+import { formatCalicoTable, hasCalicoTable } from './calico-table.ts';
 import { UsageError } from './cli-error.ts';
+import { renderTemplate, TemplateError } from './go-template.ts';
 import { displayName } from './kind-lookup.ts';
 import { rowCells, rowHeadings } from './resource-columns.ts';
 import { formatTable } from './text-table.ts';
 
-export const OUTPUTS = ['json', 'yaml', 'wide', 'name'] as const;
+export const OUTPUTS = ['json', 'yaml', 'ps', 'wide', 'name'] as const;
 export type Output = (typeof OUTPUTS)[number];
 
 /** Reads the value of `-o`; of `allowed` where a command has fewer forms. */
@@ -34,8 +36,32 @@ export interface ResourceGroup {
   readonly resources: readonly Resource[];
 }
 
+/** `custom-columns=NAME,CIDR`, and Go templates. */
+export type OutputForm =
+  | { readonly type: Output | undefined }
+  | { readonly type: 'columns'; readonly columns: readonly string[] }
+  | { readonly type: 'template'; readonly template: string };
+
+/** Reads the value of `get -o`, with the forms of calicoctl that have a value of their own. */
+export function readOutputForm(
+  text: string | undefined,
+  readTemplate: (path: string) => string,
+): OutputForm {
+  const [form, value] = /^(custom-columns|go-template|go-template-file)=(.*)$/s
+    .exec(text ?? '')
+    ?.slice(1) ?? [undefined, ''];
+  if (form === undefined) return { type: readOutput(text, OUTPUTS) };
+  if (value === '' || value === undefined) {
+    throw new UsageError(`Cannot print as ${JSON.stringify(text)}: there is nothing after the =`);
+  }
+  if (form === 'custom-columns') {
+    return { type: 'columns', columns: value.split(',').map((it) => it.trim()) };
+  }
+  return { type: 'template', template: form === 'go-template' ? value : readTemplate(value) };
+}
+
 export interface FormatOptions {
-  readonly output: Output | undefined;
+  readonly output: OutputForm;
   /** Whether one resource was asked for by name: it is printed alone, not as a list. */
   readonly single: boolean;
   readonly withNamespace: boolean;
@@ -44,14 +70,14 @@ export interface FormatOptions {
 
 /** All groups as text; tables of several kinds stand under each other. */
 export function formatResources(groups: readonly ResourceGroup[], options: FormatOptions): string {
-  const { output, single } = options;
+  const { output } = options;
   const items = groups.flatMap(({ resources }) => resources);
-  if (output === 'json' || output === 'yaml') {
+  if (output.type === 'template') return rendered(output.template, items);
+  if (output.type === 'json' || output.type === 'yaml') {
     const [first] = items;
-    const list = { apiVersion: 'v1', kind: 'List', metadata: { resourceVersion: '' }, items };
-    return formatValue(single && first ? first : list, output);
+    return formatValue(options.single && first ? first : listOf(groups), output.type);
   }
-  if (output === 'name') {
+  if (output.type === 'name') {
     return groups
       .flatMap(({ kind, resources }) => resources.map((it) => displayName(kind, it.metadata.name)))
       .map((line) => `${line}\n`)
@@ -59,11 +85,40 @@ export function formatResources(groups: readonly ResourceGroup[], options: Forma
   }
   return groups
     .filter(({ resources }) => resources.length > 0)
-    .map(({ kind, resources }) => {
-      const withNamespace = options.withNamespace && kind.namespaced;
-      const row = { wide: output === 'wide', withNamespace, nowMs: options.nowMs };
-      const rows = resources.map((resource) => rowCells(kind, resource, row));
-      return formatTable(rowHeadings(kind, row), rows);
-    })
+    .map((group) => formatGroup(group, options))
     .join('\n');
+}
+
+function rendered(template: string, items: readonly Resource[]): string {
+  try {
+    return renderTemplate(template, items);
+  } catch (error) {
+    if (!(error instanceof TemplateError)) throw error;
+    throw new UsageError(`Cannot use the template ${JSON.stringify(template)}: ${error.message}`);
+  }
+}
+
+/** One kind of Calico's is a list of that kind, as calicoctl prints it. */
+function listOf(groups: readonly ResourceGroup[]): unknown {
+  const items = groups.flatMap(({ resources }) => resources);
+  const [group] = groups;
+  const calico = groups.length === 1 && group && hasCalicoTable(group.kind);
+  const type = calico
+    ? { apiVersion: apiVersionOf(group.kind), kind: `${group.kind.kind}List` }
+    : { apiVersion: 'v1', kind: 'List' };
+  return { ...type, metadata: { resourceVersion: '' }, items };
+}
+
+function formatGroup({ kind, resources }: ResourceGroup, options: FormatOptions): string {
+  const { output } = options;
+  const withNamespace = options.withNamespace && kind.namespaced;
+  const wide = output.type === 'wide';
+  if (output.type === 'columns') {
+    const { columns } = output;
+    return formatCalicoTable(kind, resources, { wide, withNamespace, columns });
+  }
+  if (hasCalicoTable(kind)) return formatCalicoTable(kind, resources, { wide, withNamespace });
+  const row = { wide, withNamespace, nowMs: options.nowMs };
+  const rows = resources.map((resource) => rowCells(kind, resource, row));
+  return formatTable(rowHeadings(kind, row), rows);
 }

@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Logger, pino } from 'pino';
-import { KINDS } from '#api';
+import { SERVED_KINDS } from '#api';
 import {
   ApiServer,
   FlowLogStore,
@@ -77,7 +77,7 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
   const { data, listen = DEFAULT_LISTEN, node: nodes = [] } = flags;
   const resources = new Resources({
     store,
-    kinds: KINDS,
+    kinds: SERVED_KINDS,
     onError: (error) => log.error({ err: error }, 'cannot finish a deletion; trying again'),
   });
   await seed(resources);
