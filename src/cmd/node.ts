@@ -125,6 +125,7 @@ async function runNode(options: NodeOptions): Promise<void> {
         poolSelects: pools,
         inventory,
       }),
+      namespaceAnnotations: (namespace) => pools.annotationsOf(namespace),
       waitEnforced: (endpoint, signal) => loop.waitEnforced(endpoint, signal),
       isReady: () => loop.ready,
     }),

@@ -12,7 +12,7 @@ import {
   hostInterfaceName,
   hostPrefixText,
   podKeyOf,
-  wishesOf,
+  workloadHandleOf,
 } from './pod.ts';
 import {
   type AttachedInterface,
@@ -25,6 +25,7 @@ import {
 } from './pod-interface.ts';
 import { CNI_CODE, type CniRequest, type CniResult } from './protocol.ts';
 import type { CniHandler } from './server.ts';
+import { timestampText, type Wishes, wishesOf } from './wishes.ts';
 
 /** What must be in force before a pod may start. */
 export interface AwaitedEndpoint {
@@ -43,6 +44,8 @@ export interface PodNetworkOptions {
   readonly waitEnforced: (endpoint: AwaitedEndpoint, signal: AbortSignal) => Promise<void>;
   /** Whether the dataplane enforces: before that an interface would be unprotected. */
   readonly isReady: () => boolean;
+  /** Of a pod's namespace: its pools, where the pod names none. */
+  readonly namespaceAnnotations?: (namespace: string) => Readonly<Record<string, string>>;
   /** Absent: veth pairs in the namespace of this thread. */
   readonly interfaces?: InterfaceDriver;
   readonly now?: () => Date;
@@ -84,11 +87,11 @@ export class PodNetwork implements CniHandler {
     const key = requirePod(request);
     const problems: string[] = [];
     const allocations = await this.#options.allocator.allocations();
-    const addresses = allocations
-      .filter(({ handle }) => handle === handleOf(request))
-      .map(({ address }) => hostPrefixText(address));
-    if (addresses.length === 0) problems.push('no address is allocated to the container');
     const pod = await this.#getPod(key);
+    const free = pod && this.#wishesOf(pod, request).withoutIpam;
+    const held = allocations.filter(({ handle }) => handle === handleOf(request));
+    const addresses = (free ?? held.map(({ address }) => address)).map(hostPrefixText);
+    if (addresses.length === 0) problems.push('no address is allocated to the container');
     const owner = pod?.metadata.annotations?.[ANNOTATION.containerID] ?? '';
     if (!pod) problems.push(`there is no pod ${keyText(key)}`);
     else if (owner !== request.containerId) {
@@ -119,18 +122,9 @@ export class PodNetwork implements CniHandler {
     const pod = await this.#requirePod(request, key);
     const wasAttached = this.#interfaces.find(interfaceOf(request, key, [])) !== undefined;
     try {
-      const { families, pools, mac } = wishesOf(pod);
-      const addresses = await this.#options.allocator.assign({
-        handle: handleOf(request),
-        attributes: {
-          namespace: key.namespace,
-          pod: key.name,
-          node: this.#options.nodeName,
-          timestamp: (this.#options.now?.() ?? new Date()).toISOString(),
-        },
-        families,
-        pools,
-      });
+      const wishes = this.#wishesOf(pod, request);
+      const addresses = wishes.withoutIpam ?? (await this.#assign(request, key, wishes));
+      const { mac } = wishes;
       const desired = { ...interfaceOf(request, key, addresses.map(hostPrefixText)), mac };
       const attached = this.#makeInterface(desired);
       await this.#announce(pod, request.containerId, addresses);
@@ -145,6 +139,28 @@ export class PodNetwork implements CniHandler {
       if (!wasAttached) await this.#undo(request, key, error);
       throw error;
     }
+  }
+
+  #wishesOf(pod: Pod, request: CniRequest): Wishes {
+    const namespace = pod.metadata.namespace ?? '';
+    const inherited = this.#options.namespaceAnnotations?.(namespace) ?? {};
+    return wishesOf(pod.metadata.annotations ?? {}, inherited, request);
+  }
+
+  #assign(request: CniRequest, key: PodKey, wishes: Wishes): Promise<string[]> {
+    const { families, pools, addresses } = wishes;
+    return this.#options.allocator.assign({
+      handle: handleOf(request),
+      attributes: {
+        namespace: key.namespace,
+        pod: key.name,
+        node: this.#options.nodeName,
+        timestamp: timestampText(this.#options.now?.() ?? new Date()),
+      },
+      families,
+      pools,
+      addresses,
+    });
   }
 
   /** Keeps an interface that is right: its connections would end with it. */
@@ -191,7 +207,8 @@ export class PodNetwork implements CniHandler {
       this.#interfaces.detach(hostInterfaceName(key));
     }
     if (pod && owner === request.containerId) await this.#withdraw(key);
-    await this.#options.allocator.release({ handle: handleOf(request) });
+    const aliases = [workloadHandleOf(key)];
+    await this.#options.allocator.release({ handle: handleOf(request), aliases });
   }
 
   /** A later container of the same pod has the same interface name: that one must stay. */

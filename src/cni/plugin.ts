@@ -60,6 +60,9 @@ interface NetworkConfig {
   /** The agent checks its items. */
   readonly validAttachments: CniRequest['validAttachments'] | undefined;
   readonly hasPreviousResult: boolean;
+  /** The agent reads both. */
+  readonly ipam: unknown;
+  readonly features: unknown;
 }
 
 /** Runs one CNI command; the answer is the exit code. Never throws. */
@@ -153,6 +156,8 @@ function parseConfig(input: Record<string, unknown>): NetworkConfig {
     timeoutSeconds: Number(timeoutSeconds),
     validAttachments: Array.isArray(attachments) ? attachments : undefined,
     hasPreviousResult: input['prevResult'] !== undefined && input['prevResult'] !== null,
+    ipam: input['ipam'],
+    features: input['feature_control'],
   };
 }
 
@@ -186,12 +191,12 @@ function buildRequest(command: string, env: PluginWorld['env'], config: NetworkC
   if (problems.length > 0 || !args) {
     throw new PluginError(CNI_CODE.invalidEnvironment, `${command}: ${problems.join('; ')}`);
   }
-  const { name: network, validAttachments } = config;
+  const { name: network, validAttachments, ipam, features } = config;
   if (command === 'GC' && !validAttachments) {
     const text = 'GC: cni.dev/valid-attachments is not a list; without it everything would go';
     throw new PluginError(CNI_CODE.invalidConfig, text);
   }
-  const base = { command, network, containerId, netns, ifname, args };
+  const base = { command, network, containerId, netns, ifname, args, ipam, features };
   return { ...base, validAttachments: validAttachments ?? [] };
 }
 

@@ -14,6 +14,9 @@ export interface CniRequest {
   readonly ifname: string;
   /** CNI_ARGS. */
   readonly args: Readonly<Record<string, string>>;
+  /** `ipam` and `feature_control` of the network configuration, as they stand there. */
+  readonly ipam?: unknown;
+  readonly features?: unknown;
   /** GC: the attachments that still exist. */
   readonly validAttachments: readonly { readonly containerID: string; readonly ifname: string }[];
 }

@@ -468,8 +468,20 @@ void test('[CNI18] annotations choose families, pools and MAC; what is not suppo
   );
   assert.equal(web.route.link('eth0')?.mac, '02:00:00:00:00:42');
   await node.succeed('DEL', { netns: web.path });
+  annotate({ 'cni.projectcalico.org/ipAddrs': '["fd00:65::9", "10.65.0.9"]' });
+  const chosen = ['10.65.0.9/32', 'fd00:65::9/128'];
+  assert.deepEqual(addressesOf(await node.succeed('ADD', { netns: web.path })), chosen);
+  await node.succeed('DEL', { netns: web.path });
+  annotate({ 'cni.projectcalico.org/ipAddrsNoIpam': '["10.99.0.1"]' });
+  const config = { feature_control: { ip_addrs_no_ipam: true } };
+  const free = await node.succeed('ADD', { netns: web.path, config });
+  assert.deepEqual(addressesOf(free), ['10.99.0.1/32']);
+  assert.deepEqual(await node.allocated(), []);
+  await node.succeed('CHECK', { netns: web.path, config });
+  await node.succeed('DEL', { netns: web.path, config });
   for (const [key, value] of [
-    ['ipAddrs', '["10.65.0.9"]'],
+    ['ipAddrs', '["10.65.0.9", "10.65.0.10"]'],
+    ['ipAddrsNoIpam', '["10.65.0.9"]'],
     ['networks', '["blue"]'],
     ['ipFamilies', '["IPv5"]'],
     ['ipv4pools', 'own'],
@@ -480,6 +492,16 @@ void test('[CNI18] annotations choose families, pools and MAC; what is not suppo
     assert.match(msg, new RegExp(`annotation cni\\.projectcalico\\.org/${key}`));
   }
   await node.assertNothingLeft('after refusals');
+});
+
+void test('[CNI21] DEL frees what an earlier version allocated under the pod', async (t) => {
+  const node = await startNode(t);
+  const web = makeNamespace(t);
+  const attributes = { namespace: 'shop', pod: 'web', node: 'node-1' };
+  const earlier = new BlockAllocator({ client: node.api, nodeName: 'node-1' });
+  await earlier.assign({ handle: 'shop.web', attributes });
+  await node.succeed('DEL', { netns: web.path });
+  await node.assertNothingLeft('under the handle of old');
 });
 
 void test('[CNI19] addresses of an earlier sandbox are taken out of the status', async (t) => {
