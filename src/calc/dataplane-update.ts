@@ -207,7 +207,7 @@ export interface HostSettings {
   readonly vxlanPort: number;
   /** Of Log rules; without the colon that ends it. */
   readonly logPrefix: string;
-  /** False: this host forwards for nobody but its workloads' interfaces. */
+  /** False: whether the host forwards is left to others. */
   readonly ipForwarding: boolean;
   /** Regular expression: the host's interfaces whose smallest MTU counts. */
   readonly mtuInterfacePattern: string;

@@ -1,5 +1,5 @@
 // The driver: makes one host's kernel enforce a desired state, in an order that is safe at each step.
-import type { DataplaneState } from '#calc/dataplane-update';
+import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
 import { jsonEqual } from '#lib';
 import type { Route } from '#linux';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
@@ -89,13 +89,18 @@ export class Dataplane {
   isEnforced(endpointId: string): boolean {
     const endpoint = this.#desired?.state.endpoints.get(endpointId);
     if (!endpoint) return false;
+    const routed = !this.#desired?.state.settings.routeSync || this.#areRouted(endpoint);
     const entries = ['ingress', 'egress'] as const;
     return (
       entries.every((direction) => {
         const chain = endpointChainName(endpoint.interfaceName, direction);
         return this.#table.holds(chain) && this.#table.holds(direction);
-      }) && endpoint.addresses.every((address) => this.#routes.holds(address))
+      }) && routed
     );
+  }
+
+  #areRouted({ addresses }: LocalEndpoint): boolean {
+    return addresses.every((address) => this.#routes.holds(address));
   }
 
   /** Forgets what the kernel is believed to hold: the next apply reads it back and repairs it. */

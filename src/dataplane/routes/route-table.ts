@@ -1,5 +1,12 @@
 // Makes the host's routes equal to the desired ones: local workloads, other hosts' blocks, own blocks.
-import { DeltaTracker, type Family, parsePrefix } from '#lib';
+import {
+  DeltaTracker,
+  type Family,
+  formatPrefix,
+  hostPrefix,
+  parseAddress,
+  parsePrefix,
+} from '#lib';
 import { NetlinkError, ROUTE_PROTOCOL, ROUTE_TABLE, type Route } from '#linux';
 import type { DataplaneState } from '#calc/dataplane-update';
 import type { ApplyError } from '../rules/ruleset.ts';
@@ -95,6 +102,7 @@ export function desiredRoutes(
   onProblem: (what: string, message: string) => void,
 ): Map<string, Route> {
   const routes = new Map<string, Route>();
+  if (!state.settings.routeSync) return routes;
   const add = (what: string, destination: string, rest: Partial<Route>) => {
     const family = parsePrefix(destination)?.family;
     if (family === undefined) {
@@ -112,8 +120,10 @@ export function desiredRoutes(
   };
   for (const id of [...state.endpoints.keys()].toSorted()) {
     const endpoint = state.endpoints.get(id);
-    for (const address of endpoint?.addresses ?? []) {
-      add(id, address, { interface: endpoint?.interfaceName ?? '' });
+    const floating = endpoint?.floatingAddresses.map(({ external }) => hostRoute(external)) ?? [];
+    for (const address of [...(endpoint?.addresses ?? []), ...floating]) {
+      const source = deviceSource(address, state);
+      add(id, address, { interface: endpoint?.interfaceName ?? '', ...(source && { source }) });
     }
   }
   for (const { destination, gateway } of state.routes) add('host route', destination, { gateway });
@@ -121,6 +131,17 @@ export function desiredRoutes(
     add('block', block, { type: 'blackhole', metric: BLACKHOLE_METRIC });
   }
   return routes;
+}
+
+/** `192.0.2.1` as the destination of a route; what is no address stays as it is, for the report. */
+function hostRoute(text: string): string {
+  const address = parseAddress(text);
+  return address ? formatPrefix(hostPrefix(address)) : text;
+}
+
+function deviceSource(address: string, { settings }: DataplaneState): string | undefined {
+  const family = parsePrefix(address)?.family;
+  return family && settings.deviceRouteSource[family];
 }
 
 function routeTo(destination: string, family: Family, rest: Partial<Route>): Route {

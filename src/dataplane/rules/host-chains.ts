@@ -6,7 +6,7 @@ import type {
   HostEndpoint,
   VxlanTunnel,
 } from '#calc/dataplane-update';
-import { ACCEPT, COUNT, DROP } from './action.ts';
+import { ACCEPT } from './action.ts';
 import type { Chain, Hook, Rule } from './chain.ts';
 import { type EndpointContext, jumpTo, profileRules, tierJumps } from './endpoint-chains.ts';
 import { type EarlyFailsafe, failsafeChainName, failsafeChains } from './failsafe-chains.ts';
@@ -14,7 +14,7 @@ import type { PlacedEndpoints } from './host-interfaces.ts';
 import { HOST_MARK } from './mark.ts';
 import type { Match } from './match.ts';
 import { ALL_INTERFACES, hostChainName, hostMapName, type HostStage } from './names.ts';
-import { PRIORITY, WORKLOAD_PREFIX } from './static-chains.ts';
+import { INVALID, PRIORITY, WORKLOAD_PREFIX } from './static-chains.ts';
 
 export interface HostChains {
   readonly chains: readonly Chain[];
@@ -35,10 +35,6 @@ const UDP = 17;
 const ESTABLISHED: Rule = {
   matches: [{ match: 'connection', states: ['established', 'related'] }],
   actions: [ACCEPT],
-};
-const INVALID: Rule = {
-  matches: [{ match: 'connection', states: ['invalid'] }],
-  actions: [COUNT, DROP],
 };
 const ALLOWED_EARLIER: Rule = {
   matches: [{ match: 'mark', bit: HOST_MARK }],

@@ -16,7 +16,9 @@ import {
 } from './host-interfaces.ts';
 import { LogPrefixes, type RuleHit } from './log-prefix.ts';
 import { dispatchMapName, type HostStage } from './names.ts';
+import { NAT_EXCLUDED, NAT_SOURCES, natChains } from './nat-chains.ts';
 import { policyChain } from './policy-chains.ts';
+import { SERVICE_NETS, serviceLoopChains } from './service-loop-chains.ts';
 import { staticChains } from './static-chains.ts';
 
 /** Something that is wrong with the state, or that the kernel refused. */
@@ -54,7 +56,7 @@ export function rulesetOf(
   const chains = new Map<string, Chain>();
   const add = (chain: Chain) => chains.set(chain.name, chain);
 
-  for (const chain of staticChains(state.endpointToHostAction, prefixes)) add(chain);
+  for (const chain of staticChains(state, prefixes)) add(chain);
   const endpoints = endpointsByInterface(state, onProblem);
   const hosts = placeHostEndpoints(state.hostEndpoints, addresses, onProblem);
   const ipSets = new Map([...state.ipSets, ...hostSets(state)]);
@@ -75,16 +77,27 @@ export function rulesetOf(
     dispatch.set(dispatchMapName(direction), map);
   }
   const host = hostChains(hosts, state, { policies: state.policies, prefixes, onProblem });
-  for (const chain of host.chains) add(chain);
+  const rest = [
+    ...host.chains,
+    ...natChains(state, onProblem),
+    ...serviceLoopChains(state.serviceLoopPrevention),
+  ];
+  for (const chain of rest) add(chain);
   for (const [name, map] of host.dispatch) dispatch.set(name, new Map(map));
   return { chains, dispatch, ipSets, hits: prefixes.hits, problems };
 }
 
 /** Sets that no policy has asked for. */
-function hostSets({ tunnels }: DataplaneState): Map<string, IpSet> {
+function hostSets(state: DataplaneState): Map<string, IpSet> {
+  const { tunnels, natOutgoing, serviceLoopPrevention } = state;
   const addresses = tunnels.flatMap(({ peers }) => peers.map(({ underlay }) => underlay));
-  const members = new Set(addresses);
-  return new Map([[TUNNEL_PEERS, { id: TUNNEL_PEERS, type: 'net', members }]]);
+  const sets: readonly (readonly [id: string, members: readonly string[]])[] = [
+    [TUNNEL_PEERS, addresses],
+    [NAT_SOURCES, natOutgoing.sources],
+    [NAT_EXCLUDED, natOutgoing.excluded],
+    [SERVICE_NETS, serviceLoopPrevention.nets],
+  ];
+  return new Map(sets.map(([id, members]) => [id, { id, type: 'net', members: new Set(members) }]));
 }
 
 /** Of two endpoints that claim one interface the first by ID has it. */

@@ -1,5 +1,6 @@
 // The chains that do not depend on any workload: where packets enter, and what holds for all of them.
-import type { DataplaneState, Direction } from '#calc/dataplane-update';
+import { FAMILIES, parsePrefix } from '#lib';
+import type { DataplaneState, Direction, HostSettings } from '#calc/dataplane-update';
 import { ACCEPT, type Action, COUNT, DROP } from './action.ts';
 import type { Chain, Hook, Rule } from './chain.ts';
 import { dropRule } from './endpoint-chains.ts';
@@ -12,7 +13,6 @@ export const WORKLOAD_PREFIX = 'cali';
 const ICMPV6 = 58;
 const IPIP = 4;
 const UDP = 17;
-const VXLAN_PORT = 4789;
 /** Multicast listeners, router solicitation, neighbour discovery (spec 02, 2.2). */
 const ICMPV6_TO_HOST: readonly number[] = [130, 131, 132, 133, 135, 136];
 
@@ -42,18 +42,25 @@ const NOT_FROM_WORKLOAD: Match = {
   negated: true,
 };
 
+export const INVALID: Rule = {
+  matches: [{ match: 'connection', states: ['invalid'] }],
+  actions: [COUNT, DROP],
+};
+
 export function staticChains(
-  endpointToHostAction: DataplaneState['endpointToHostAction'],
+  state: Pick<DataplaneState, 'endpointToHostAction' | 'settings' | 'endpoints'>,
   prefixes: LogPrefixes,
 ): Chain[] {
+  const { endpointToHostAction, settings } = state;
   return [
     spoofingChain(),
+    allowedSourcesChain(state.endpoints),
     {
       name: 'egress',
       hook: { point: 'forward', priority: PRIORITY.FIRST },
       rules: [
-        ...stateRules('in'),
-        ...encapsulationRules(),
+        ...stateRules('in', settings),
+        ...encapsulationRules(settings),
         dispatchRule('egress'),
         dropRule({ direction: 'egress', tier: null }, 'U', prefixes),
       ],
@@ -62,7 +69,7 @@ export function staticChains(
       name: 'ingress',
       hook: { point: 'forward', priority: PRIORITY.SECOND },
       rules: [
-        ...stateRules('out'),
+        ...stateRules('out', settings),
         dispatchRule('ingress'),
         dropRule({ direction: 'ingress', tier: null }, 'U', prefixes),
       ],
@@ -71,14 +78,14 @@ export function staticChains(
       name: 'input',
       hook: { point: 'input', priority: PRIORITY.FIRST },
       rules: [
-        ...stateRules('in'),
+        ...stateRules('in', settings),
         neighbourRule(),
-        ...encapsulationRules(),
+        ...encapsulationRules(settings),
         dispatchRule('egress'),
         dropRule({ direction: 'egress', tier: null }, 'U', prefixes),
       ],
     },
-    toHostChain(endpointToHostAction),
+    toHostChain(endpointToHostAction, settings),
   ];
 }
 
@@ -97,16 +104,40 @@ function spoofingChain(): Chain {
   const rules: Rule[] = [
     { matches: [NOT_FROM_WORKLOAD], actions: [ACCEPT] },
     { matches: [{ match: 'family', family: 6 }, localSource], actions: [ACCEPT] },
+    { matches: [{ match: 'source-not-routed-back' }], actions: [ALLOWED_SOURCES] },
     { matches: [{ match: 'source-not-routed-back' }], actions: [COUNT, DROP] },
   ];
   return { name: 'prerouting', hook, rules };
 }
 
+const ALLOWED_SOURCES: Action = { action: 'jump', chain: 'allowed-sources' };
+
+/** What workloads may send from though it is not routed to them; only strays come here. */
+function allowedSourcesChain(endpoints: DataplaneState['endpoints']): Chain {
+  const rules = [...endpoints.keys()].toSorted().flatMap((id) => {
+    const { interfaceName = '', allowedSources = [] } = endpoints.get(id) ?? {};
+    return FAMILIES.flatMap((family): Rule[] => {
+      const nets = allowedSources.filter((net) => parsePrefix(net)?.family === family);
+      if (nets.length === 0) return [];
+      const matches: Match[] = [
+        { match: 'interface-name', way: 'in', name: interfaceName },
+        { match: 'family', family },
+        { match: 'nets', end: 'source', family, nets },
+      ];
+      return [{ matches, actions: [ACCEPT] }];
+    });
+  });
+  return { name: 'allowed-sources', rules };
+}
+
 /** What a workload may send to the host itself once its policy has allowed it. */
-function toHostChain(action: DataplaneState['endpointToHostAction']): Chain {
+function toHostChain(
+  action: DataplaneState['endpointToHostAction'],
+  settings: HostSettings,
+): Chain {
   const verdict: Action[] = action === 'Drop' ? [COUNT, DROP] : [ACCEPT];
   const rules: Rule[] = [
-    ...stateRules('in'),
+    ...stateRules('in', settings),
     neighbourRule(),
     { matches: [FROM_WORKLOAD], actions: verdict },
   ];
@@ -114,12 +145,12 @@ function toHostChain(action: DataplaneState['endpointToHostAction']): Chain {
 }
 
 /** Other packets than the workloads' pass; of theirs, those of a connection already allowed. */
-function stateRules(way: InterfaceWay): Rule[] {
+function stateRules(way: InterfaceWay, { dropInvalid }: HostSettings): Rule[] {
   const other: Match = { match: 'interface', way, prefix: WORKLOAD_PREFIX, negated: true };
   return [
     { matches: [other], actions: [ACCEPT] },
     { matches: [{ match: 'connection', states: ['established', 'related'] }], actions: [ACCEPT] },
-    { matches: [{ match: 'connection', states: ['invalid'] }], actions: [COUNT, DROP] },
+    ...(dropInvalid ? [INVALID] : []),
   ];
 }
 
@@ -135,16 +166,22 @@ function neighbourRule(): Rule {
 }
 
 /** A workload could otherwise wrap packets past its policy. */
-function encapsulationRules(): Rule[] {
+function encapsulationRules(settings: HostSettings): Rule[] {
+  const { vxlanPort } = settings;
+  const ipip: Rule = {
+    matches: [{ match: 'protocol', protocols: [IPIP] }],
+    actions: [COUNT, DROP],
+  };
+  const vxlan: Rule = {
+    matches: [
+      { match: 'protocol', protocols: [UDP] },
+      { match: 'ports', end: 'destination', ports: [[vxlanPort, vxlanPort]] },
+    ],
+    actions: [COUNT, DROP],
+  };
   return [
-    { matches: [{ match: 'protocol', protocols: [IPIP] }], actions: [COUNT, DROP] },
-    {
-      matches: [
-        { match: 'protocol', protocols: [UDP] },
-        { match: 'ports', end: 'destination', ports: [[VXLAN_PORT, VXLAN_PORT]] },
-      ],
-      actions: [COUNT, DROP],
-    },
+    ...(settings.allowIpipFromWorkloads ? [] : [ipip]),
+    ...(settings.allowVxlanFromWorkloads ? [] : [vxlan]),
   ];
 }
 
