@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { addApplyCommand, addCreateCommand, addReplaceCommand } from './apply-command.ts';
 import { describeFailure, EXIT } from './cli-error.ts';
 import { addConvertCommand } from './convert-command.ts';
+import { addDatastoreCommands } from './datastore-commands.ts';
 import { addDeleteCommand } from './delete-command.ts';
 import { addDiffCommand } from './diff-command.ts';
 import { addExplainCommand } from './explain-command.ts';
@@ -45,6 +46,7 @@ const COMMANDS: readonly AddCommand[] = [
   addValidateCommand,
   addConvertCommand,
   addFlowsCommand,
+  addDatastoreCommands,
   addLabCommands,
   (program, terminal, { version }) => addVersionCommand(program, terminal, version),
 ];

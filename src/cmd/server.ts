@@ -18,7 +18,7 @@ import {
   Tokens,
   type User,
 } from '#apiserver';
-import { openSqliteStore, type Store } from '#datastore';
+import { openSqliteStore, STORE_FILE, type Store } from '#datastore';
 import { VERSION } from './version.ts';
 
 interface Address {
@@ -60,7 +60,7 @@ async function serve(flags: ServerFlags): Promise<void> {
   await mkdir(join(flags.data, 'nodes'), { recursive: true });
   await mkdir(join(flags.data, 'pki'), { recursive: true });
   const store = await openSqliteStore({
-    path: join(flags.data, 'store.db'),
+    path: join(flags.data, STORE_FILE),
     onFatal: (error) => {
       log.fatal({ err: error }, 'the store failed');
       process.exit(1);

@@ -1,7 +1,8 @@
 // The store's file: its layout and format version, the upgrade of older ones, and who may use it.
 import { DatabaseSync } from 'node:sqlite';
-import { failureReason } from './sqlite-failure.ts';
 
+/** The store's file in a server's data folder. */
+export const STORE_FILE = 'store.db';
 /** Layout of the file; a newer one is refused, an older one is upgraded when a server opens it. */
 export const FORMAT = 2;
 /** `PRAGMA application_id`: "Tort". Since format 2. */
@@ -46,7 +47,7 @@ export function lockStore(path: string): () => void {
   const lock = new DatabaseSync(`${path}.lock`, { timeout: 0 });
   try {
     // Of an empty database, that nothing is ever written to: the system drops it with the process.
-    lock.exec('BEGIN EXCLUSIVE');
+    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (error) {
     lock.close();
     if (!(error instanceof Error) || !/locked/.test(error.message)) throw error;
@@ -128,14 +129,5 @@ export function transaction(database: DatabaseSync, act: () => void): void {
     // Where the disk is full SQLite may have rolled back by itself.
     if (database.isTransaction) database.exec('ROLLBACK');
     throw error;
-  }
-}
-
-/** The act's outcome; an error says what was tried, with which file, and what to do. */
-export function withStoreFile<T>(action: string, path: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    throw new Error(`cannot ${action} "${path}": ${failureReason(error, path)}`, { cause: error });
   }
 }

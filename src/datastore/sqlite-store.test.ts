@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { checkStore } from './sqlite-check.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 import { storeContract } from './store.contract.ts';
 import { type Store, type StoreEvent, StoreUnavailable } from './store.ts';
@@ -57,6 +59,58 @@ test('[ST7] a reopened store has its values, its revision and its change log', a
     seen.map((event) => event.previous),
     [{ n: 47 }, { n: 48 }],
   );
+});
+
+test('[ST7] [ST12] the revision does not fall where the newest rows are compacted away', async (context) => {
+  const path = await temporaryFile(context);
+  const first = await openSqliteStore({ path });
+  await first.write({ key: key('kept'), value: { n: 0 } });
+  for (let n = 0; n < 3; n++) {
+    await first.write({ key: { ...key('gone'), namespace: `n${n}` }, value: { n } });
+    await first.write({ key: { ...key('gone'), namespace: `n${n}` }, value: undefined });
+  }
+  const { revision } = first;
+  await first.compact(revision);
+  await first.close();
+  for (let turn = 0; turn < 2; turn++) {
+    const again = await openSqliteStore({ path });
+    context.after(() => again.close().catch(() => undefined));
+    assert.equal(again.revision, revision + turn * 2);
+    const list = await again.list('pods');
+    assert.deepEqual(
+      list.items.map((item) => item.key.name),
+      ['kept'],
+    );
+    assert.equal(list.revision, again.revision);
+    // A namespace that was compacted away, and comes back.
+    const expected = await again.write({
+      key: { ...key('gone'), namespace: 'n1' },
+      value: {},
+      expected: 0,
+    });
+    await again.write({ key: { ...key('gone'), namespace: 'n1' }, value: undefined, expected });
+    await again.close();
+  }
+});
+
+test('[ST12] what is too old goes from the file, also where nothing is written', async (context) => {
+  const path = await temporaryFile(context);
+  const log = { events: 1000, bytes: 1_000_000, ageMs: 20 };
+  const store = await openSqliteStore({ path, log });
+  for (let n = 0; n < 10; n++) await store.write({ key: key('busy'), value: { n } });
+  const from = store.revision - 5;
+  const tooOld = async (): Promise<boolean> => {
+    await setTimeout(5);
+    const watch = store.watch({ kind: 'pods', from, onEvent: () => undefined });
+    return watch.then(
+      () => false,
+      () => true,
+    );
+  };
+  for (let turn = 0; turn < 2000 && !(await tooOld()); turn++);
+  await store.close();
+  const { objects, changes } = checkStore(path);
+  assert.deepEqual([objects, changes], [1, 0]);
 });
 
 test('[ST8] compaction removes the rows that nothing needs', async (context) => {

@@ -193,7 +193,8 @@ export class WatchCache {
     const collections = this.#kinds.get(collection.kind);
     if (versions.size === 0) collections?.delete(collection.namespace);
     else collections?.set(collection.namespace, collection);
-    this.#revision = version.revision;
+    // What is loaded may be older than what it was compacted at.
+    this.advance(version.revision);
     if (version.revision <= this.#compacted) {
       if (previous) this.#release(previous);
       return undefined;
