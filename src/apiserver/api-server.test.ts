@@ -214,7 +214,8 @@ test('a watch from 0 begins with what is there; initial events end with a mark',
   const { admin } = await startServer(context);
   const tiers = await take(admin.watch(tierKind, { resourceVersion: '0' }), 3);
   assert.deepEqual(new Set(tiers.map(({ type }) => type)), new Set(['ADDED']));
-  const query = { watch: 1, sendInitialEvents: true, allowWatchBookmarks: true };
+  const initial = { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' };
+  const query = { watch: 1, ...initial, allowWatchBookmarks: true };
   const path = '/apis/projectcalico.org/v3/tiers';
   const lines: unknown[] = [];
   for await (const line of await admin.stream('GET', path, { query })) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { globalNetworkSetKind, type Resource } from '#api';
 import { isObject } from '#lib';
-import { startServer } from './server-fixture.ts';
+import { getJson, startServer } from './server-fixture.ts';
 
 const PATH = '/apis/projectcalico.org/v3/globalnetworksets';
 
@@ -26,7 +26,8 @@ async function serverWithSets(
   context: Parameters<typeof startServer>[0],
   options: { names: readonly string[]; logEvents?: number },
 ) {
-  const { admin } = await startServer(context, options);
+  const server = await startServer(context, options);
+  const { admin } = server;
   for (const name of options.names) await admin.create(globalNetworkSetKind, set(name));
   const page = async (query: Query): Promise<Page> => {
     const body = await admin.request('GET', PATH, { query });
@@ -35,7 +36,7 @@ async function serverWithSets(
     const names = body['items'].map((item: Resource) => item.metadata.name);
     return { names, resourceVersion, next, remaining: remainingItemCount } as Page;
   };
-  return { admin, page };
+  return { server, admin, page };
 }
 
 test('pages are cut from one revision, whatever is written between them', async (context) => {
@@ -137,4 +138,21 @@ test('what is not kept any more is 410; the client then lists again', async (con
     ['a', 'b', 'c'],
   );
   assert.equal(pages, 3);
+});
+
+test('[AP14] an expired token comes with one that goes on with what is there now', async (context) => {
+  const names = ['a', 'b', 'c', 'd'];
+  const { server, admin, page } = await serverWithSets(context, { names, logEvents: 3 });
+  const first = await page({ limit: 2 });
+  await admin.delete(globalNetworkSetKind, { name: 'c' });
+  for (let n = 0; n < 20; n++) {
+    await admin.patch(globalNetworkSetKind, { name: 'd' }, { metadata: { labels: { n: `${n}` } } });
+  }
+  const query = new URLSearchParams({ limit: '2', continue: first.next ?? '' });
+  const answer = await getJson(server, `${PATH}?${query.toString()}`);
+  assert.equal(answer['code'], 410);
+  const { continue: next } = answer['metadata'] as { continue: string };
+  const rest = await page({ limit: 2, continue: next });
+  assert.deepEqual(rest.names, ['d']);
+  assert.notEqual(rest.resourceVersion, first.resourceVersion);
 });

@@ -1,14 +1,10 @@
 // Which part of a collection, at which revision, a list request asks for: limit, continue, resourceVersion.
 import { isObject } from '#lib';
-import type { StoredValue, StoreList } from '#datastore';
+import type { StoredValue, StorePosition } from '#datastore';
+import type { ResourcePage } from './resources.ts';
 import { badRequest, gone, invalidOption, tooLargeRevision } from './request-error.ts';
 
 type Query = Readonly<Record<string, string | undefined>>;
-
-interface Position {
-  readonly namespace: string;
-  readonly name: string;
-}
 
 export interface PageRequest {
   /** Items at most; undefined: all. */
@@ -16,7 +12,7 @@ export interface PageRequest {
   /** The revision to list at; undefined: the newest. */
   readonly at: number | undefined;
   /** Only what comes after it. */
-  readonly after: Position | undefined;
+  readonly after: StorePosition | undefined;
 }
 
 /** metav1.ListMeta. */
@@ -36,6 +32,9 @@ const REVISION = /^\d{1,16}$/;
  */
 export function pageRequest(query: Query, newest: number): PageRequest {
   const limit = limitOf(query['limit']);
+  if (query['sendInitialEvents'] !== undefined) {
+    throw invalidOption('sendInitialEvents', 'is forbidden for list');
+  }
   const { resourceVersion: version = '', resourceVersionMatch: match = '' } = query;
   const token = query['continue'] ?? '';
   if (token !== '') {
@@ -74,37 +73,36 @@ export function knownRevision(text: string | undefined, newest: number): number 
   return revision;
 }
 
-/** The 410 for a list whose revision the store does not keep any more. */
+/**
+ * The 410 for a list whose revision the store does not keep any more. With a continue token the answer has
+ * another one: it goes on at the same place, of what is there then.
+ */
 export function expiredList(query: Query): Error {
-  return query['continue']
-    ? gone(
-        'the continue token is too old: what the list began with is not kept any more; ' +
-          'list again without continue',
-      )
-    : gone(
-        `resourceVersion ${query['resourceVersion']} is too old and not kept any more; ` +
-          'list again without it',
-      );
+  const { continue: token, resourceVersion } = query;
+  if (!token) {
+    const version = `resourceVersion ${resourceVersion}`;
+    return gone(`${version} is too old and not kept any more; list again without it`);
+  }
+  const { after } = readToken(token);
+  const message =
+    'the continue token is too old for a consistent list; list again without continue, or go on with ' +
+    'the token of this answer: the rest is then as it is now, and not as the list began';
+  return gone(message, tokenOf(INCONSISTENT, after));
 }
 
-/** Cuts the page out of the whole list; `counted`: nothing was selected, so that the rest is known. */
+/** The page with what its list says of the rest; `counted`: nothing was selected, so that it is known. */
 export function pageOf(
-  list: StoreList,
-  { limit, after }: PageRequest,
+  { items, revision, rest }: ResourcePage,
   counted: boolean,
 ): { items: readonly StoredValue[]; metadata: ListMetadata } {
-  const resourceVersion = String(list.revision);
-  const rest = after ? list.items.slice(firstAfter(list.items, after)) : list.items;
-  const last = limit === undefined ? undefined : rest[limit - 1];
-  if (limit === undefined || !last || rest.length === limit) {
-    return { items: rest, metadata: { resourceVersion } };
-  }
+  const resourceVersion = String(revision);
+  if (!rest) return { items, metadata: { resourceVersion } };
   const metadata = {
     resourceVersion,
-    continue: tokenOf(list.revision, last.key),
-    ...(counted ? { remainingItemCount: rest.length - limit } : {}),
+    continue: tokenOf(revision, rest.after),
+    ...(counted ? { remainingItemCount: rest.count } : {}),
   };
-  return { items: rest.slice(0, limit), metadata };
+  return { items, metadata };
 }
 
 function limitOf(text: string | undefined): number | undefined {
@@ -115,16 +113,21 @@ function limitOf(text: string | undefined): number | undefined {
   return Number(text) || undefined;
 }
 
-function tokenOf(revision: number, { namespace, name }: Position): string {
+/** In a token: of what is there when it is used. */
+const INCONSISTENT = -1;
+
+function tokenOf(revision: number, { namespace, name }: StorePosition): string {
   return Buffer.from(JSON.stringify({ v: 1, rv: revision, namespace, name })).toString('base64url');
 }
 
-function readToken(token: string): { at: number; after: Position } {
+function readToken(token: string): { at: number | undefined; after: StorePosition } {
   const value = token.length > MAX_TOKEN ? undefined : parseToken(token);
   if (isObject(value) && value['v'] === 1) {
     const { rv, namespace, name } = value;
     const texts = typeof namespace === 'string' && typeof name === 'string';
-    if (texts && Number.isSafeInteger(rv)) return { at: Number(rv), after: { namespace, name } };
+    if (texts && typeof rv === 'number' && Number.isSafeInteger(rv)) {
+      return { at: rv === INCONSISTENT ? undefined : rv, after: { namespace, name } };
+    }
   }
   throw badRequest('the continue token is not one of ours; list again without continue');
 }
@@ -135,20 +138,4 @@ function parseToken(token: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** By bisection: the list is in the order of `namespace/name`. */
-function firstAfter(items: readonly StoredValue[], { namespace, name }: Position): number {
-  let low = 0;
-  let high = items.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const key = items[middle]?.key;
-    const after =
-      key &&
-      (key.namespace === namespace ? key.name > name : `${key.namespace}/` > `${namespace}/`);
-    if (after) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -23,23 +23,31 @@ export class RequestError extends Error {
   /** metav1.StatusReason. */
   readonly reason: string;
   readonly details: StatusDetails;
+  readonly metadata: { readonly continue?: string };
 
-  constructor(code: number, reason: string, message: string, details: StatusDetails = {}) {
+  constructor(
+    code: number,
+    reason: string,
+    message: string,
+    details: StatusDetails = {},
+    metadata: { continue?: string } = {},
+  ) {
     super(message);
     this.name = 'RequestError';
     this.code = code;
     this.reason = reason;
     this.details = details;
+    this.metadata = metadata;
   }
 }
 
 /** The body of an error response. */
 export function failureStatus(error: RequestError): Record<string, unknown> {
-  const { message, reason, details, code } = error;
+  const { message, reason, details, code, metadata } = error;
   return {
     kind: 'Status',
     apiVersion: 'v1',
-    metadata: {},
+    metadata,
     status: 'Failure',
     message,
     reason,
@@ -111,8 +119,15 @@ export function applyConflict(
   return new RequestError(409, 'Conflict', message, { ...detailsOf(kind, name), causes });
 }
 
-export function gone(message: string): RequestError {
-  return new RequestError(410, 'Expired', message);
+/** `next`: a continue token with which the client may go on in spite of it. */
+export function gone(message: string, next?: string): RequestError {
+  return new RequestError(
+    410,
+    'Expired',
+    message,
+    {},
+    next === undefined ? {} : { continue: next },
+  );
 }
 
 /** A revision that the store does not have yet; clients know it by its cause and try again. */

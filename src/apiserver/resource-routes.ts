@@ -27,13 +27,11 @@ import type { ResourcePath } from './request-path.ts';
 import type { NamedTarget, Resources } from './resources.ts';
 import { strategicMerge, takesStrategicPatch } from './strategic-merge.ts';
 import type { User } from './tokens.ts';
+import { watchRequest } from './watch-request.ts';
 import { streamWatch } from './watch-response.ts';
 import type { Accepted, Target } from './write-strategy.ts';
 
 type Query = Readonly<Record<string, string | undefined>>;
-
-/** Seconds that a watch lasts where the client does not say; spread, so that they do not end at once. */
-const WATCH_SECONDS = 1800;
 
 /** One request on a resource or a collection. */
 export class ResourceRequest {
@@ -76,38 +74,29 @@ export class ResourceRequest {
     this.#authorize('list');
     const { kind, namespace } = this.#path;
     const selector = objectSelector(kind, this.#query);
-    const page = pageRequest(this.#query, this.#resources.store.revision);
+    const page = pageRequest(this.#query, await this.#newest());
     const list = await this.#resources
-      .list(kind, namespace, { selector, at: page.at })
+      .page(kind, namespace, { selector, ...page })
       .catch((error: unknown) => {
         throw error instanceof RevisionTooOld ? expiredList(this.#query) : error;
       });
-    const body = listBody(kind, pageOf(list, page, !selector), this.#representation());
-    return json(reply, body);
+    return json(reply, listBody(kind, pageOf(list, !selector), this.#representation()));
   }
 
   async #watch(reply: FastifyReply): Promise<unknown> {
     this.#authorize('watch');
-    const { kind, namespace, name } = this.#path;
-    const { fieldSelector, labelSelector, resourceVersion, timeoutSeconds } = this.#query;
-    if (resourceVersion !== undefined && !/^\d{0,16}$/.test(resourceVersion)) {
-      throw badRequest(`resourceVersion "${resourceVersion.slice(0, 40)}" is not one of ours`);
-    }
-    const fields = [fieldSelector, name && `metadata.name=${name}`].filter(Boolean).join(',');
-    const seconds = Number(timeoutSeconds) || WATCH_SECONDS * (1 + Math.random());
-    const watch = {
-      kind,
-      namespace,
-      selector: objectSelector(kind, { labelSelector, fieldSelector: fields }),
-      resourceVersion: resourceVersion === '' ? undefined : resourceVersion,
-      sendInitialEvents: this.#query['sendInitialEvents'] === 'true',
-      bookmarks: ['true', '1'].includes(this.#query['allowWatchBookmarks'] ?? ''),
-      timeoutMs: Math.min(seconds, 86_400) * 1000,
-      representation: this.#representation(),
-    };
+    const watch = watchRequest(this.#path, this.#query, this.#representation());
     reply.hijack();
     await streamWatch(this.#resources, watch, reply.raw);
     return reply;
+  }
+
+  /** The store's revision, which is not older than any that the request may have seen. */
+  async #newest(): Promise<number> {
+    const { store } = this.#resources;
+    const { resourceVersion = '' } = this.#query;
+    const known = resourceVersion !== '' && Number(resourceVersion) <= store.revision;
+    return known ? store.revision : store.sync();
   }
 
   async #create(reply: FastifyReply): Promise<unknown> {
@@ -124,7 +113,7 @@ export class ResourceRequest {
   async #get(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
     this.#authorize('get');
     // What is served is the newest, which must not be older than what the client has seen.
-    knownRevision(this.#query['resourceVersion'], this.#resources.store.revision);
+    knownRevision(this.#query['resourceVersion'], await this.#newest());
     const resource = await this.#resources.get(target);
     return json(reply, resourceBody(target.kind, resource, this.#representation()));
   }
@@ -191,9 +180,11 @@ export class ResourceRequest {
     const { kind } = this.#writeTarget();
     const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
     const selector = objectSelector(kind, this.#query);
-    const page = pageRequest(this.#query, this.#resources.store.revision);
-    const list = await this.#resources.list(kind, namespace, { selector, at: page.at });
-    const chosen = pageOf(list, page, !selector);
+    const page = pageRequest(this.#query, await this.#newest());
+    const chosen = pageOf(
+      await this.#resources.page(kind, namespace, { selector, ...page }),
+      !selector,
+    );
     for (const { key } of chosen.items) {
       const target = { kind, namespace: key.namespace, name: key.name };
       // Gone by another hand is as good as deleted.

@@ -1,7 +1,13 @@
 // The resources of all kinds over the store: create, read, update and delete with their rules.
 import type { KindDefinition, Resource } from '#api';
 import { isObject } from '#lib';
-import { RevisionConflict, type Store, type StoreList } from '#datastore';
+import {
+  RevisionConflict,
+  type Store,
+  type StoredValue,
+  type StoreList,
+  type StorePosition,
+} from '#datastore';
 import { applyFields, type FieldManager, trackUpdate } from './field-managers.ts';
 import type { ObjectSelector } from './object-selector.ts';
 import type { DeleteOptions } from './deletion-options.ts';
@@ -11,6 +17,7 @@ import { Protection } from './protection.ts';
 import { alreadyExists, conflict, notFound } from './request-error.ts';
 import { storeKey, toResource, toStored } from './stored-resource.ts';
 import { timestamp } from './timestamp.ts';
+import { WATCH_LIMITS, type WatchLimits } from './watch-response.ts';
 import {
   type Accepted,
   acceptCreate,
@@ -34,12 +41,27 @@ export interface ResourcesOptions {
   readonly now?: () => number;
   /** The end of a generated name, by default drawn at random. */
   readonly suffix?: () => string;
+  readonly watchLimits?: WatchLimits;
 }
 
 export interface ListQuery {
   readonly selector?: ObjectSelector | undefined;
   /** The revision to list at, by default the newest. */
   readonly at?: number | undefined;
+}
+
+export interface PageQuery extends ListQuery {
+  /** Items at most; all when undefined. */
+  readonly limit?: number | undefined;
+  /** Only what comes after it. */
+  readonly after?: StorePosition | undefined;
+}
+
+export interface ResourcePage {
+  readonly items: readonly StoredValue[];
+  readonly revision: number;
+  /** Undefined: this is the end. */
+  readonly rest: { readonly after: StorePosition; readonly count: number } | undefined;
 }
 
 export interface WriteOptions {
@@ -78,6 +100,8 @@ const ACCEPT = { object: acceptUpdate, status: acceptStatus, finalize: acceptFin
 
 /** How often a write is tried that others keep overtaking. */
 const ATTEMPTS = 100;
+/** How many objects are read at once to find those that are selected. */
+const CHUNK = 500;
 /** How many generated names are tried, as in Kubernetes. */
 const NAMES = 8;
 const GRACE_MS = 1_000;
@@ -88,11 +112,13 @@ export class Resources {
   readonly #store: Store;
   readonly #now: () => number;
   readonly #suffix: () => string;
+  readonly watchLimits: WatchLimits;
   readonly #protection: Protection;
   readonly #collector: GarbageCollector;
 
   constructor(options: ResourcesOptions) {
     const { store, kinds, onError, graceMs = GRACE_MS, now = Date.now } = options;
+    this.watchLimits = options.watchLimits ?? WATCH_LIMITS;
     this.#suffix = options.suffix ?? nameSuffix;
     this.#store = store;
     this.#now = now;
@@ -116,6 +142,35 @@ export class Resources {
     });
     const selected = selector ? items.filter((item) => selector(item.value)) : items;
     return { items: selected, revision };
+  }
+
+  /** A part of a list. `rest.count` counts what is selected or not. Throws `RevisionTooOld`. */
+  async page(
+    kind: KindDefinition,
+    namespace: string | undefined,
+    { selector, at, limit, after }: PageQuery,
+  ): Promise<ResourcePage> {
+    if (limit === undefined && after === undefined) {
+      return { ...(await this.list(kind, namespace, { selector, at })), rest: undefined };
+    }
+    const items: StoredValue[] = [];
+    const place = kind.namespaced ? namespace : undefined;
+    const name = storeKey(kind, '', '').kind;
+    let options = { namespace: place, at, after, limit: selector ? CHUNK : limit };
+    for (;;) {
+      const chunk = await this.#store.list(name, options);
+      const { revision } = chunk;
+      for (const [index, item] of chunk.items.entries()) {
+        if (selector && !selector(item.value)) continue;
+        items.push(item);
+        const count = chunk.remaining + chunk.items.length - index - 1;
+        if (items.length < (limit ?? Infinity)) continue;
+        return { items, revision, rest: count > 0 ? { after: item.key, count } : undefined };
+      }
+      const last = chunk.items.at(-1);
+      if (chunk.remaining === 0 || !last) return { items, revision, rest: undefined };
+      options = { ...options, at: revision, after: last.key };
+    }
   }
 
   /** Undefined where there is none. */

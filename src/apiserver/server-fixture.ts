@@ -1,7 +1,11 @@
 // For tests: an API server in this process on a free loopback port, with clients of it.
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { SERVED_KINDS } from '#api';
 import { ApiClient, openSqliteStore } from '#datastore';
@@ -10,6 +14,7 @@ import { serverCertificate } from './certificate-authority.ts';
 import { FlowLogStore } from './flow-log-store.ts';
 import { Resources } from './resources.ts';
 import { seed } from './seed.ts';
+import type { WatchLimits } from './watch-response.ts';
 import { Tokens, type User } from './tokens.ts';
 
 export interface ServerFixture {
@@ -17,6 +22,7 @@ export interface ServerFixture {
   readonly ca: string;
   /** The administrator. */
   readonly admin: ApiClient;
+  readonly adminToken: string;
   readonly resources: Resources;
   readonly clientOf: (user: User | { token: string }) => ApiClient;
 }
@@ -24,7 +30,7 @@ export interface ServerFixture {
 /** Nodes `n1` and `n2` have tokens. Everything ends with the test. */
 export async function startServer(
   context: TestContext,
-  options: { logEvents?: number; suffix?: () => string } = {},
+  options: { logEvents?: number; suffix?: () => string; watchLimits?: WatchLimits } = {},
 ): Promise<ServerFixture> {
   const folder = await mkdtemp(join(tmpdir(), 'tortie-server-'));
   const store = await openSqliteStore({
@@ -59,5 +65,21 @@ export async function startServer(
     if (failures.length > 0) throw new AggregateError(failures, 'the server failed');
   });
   const admin = clientOf({ kind: 'admin', name: 'admin' });
-  return { url, ca: certificate.ca, admin, resources, clientOf };
+  const adminToken = tokens.tokenOf({ kind: 'admin', name: 'admin' }) ?? '';
+  return { url, ca: certificate.ca, admin, adminToken, resources, clientOf };
+}
+
+/** The administrator's GET, whatever its status. */
+export async function getJson(
+  { url, ca, adminToken }: ServerFixture,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<Record<string, unknown>> {
+  const sent = request(`${url}${path}`, {
+    ca,
+    headers: { authorization: `Bearer ${adminToken}`, ...headers },
+  });
+  sent.end();
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+  return JSON.parse(await text(answer)) as Record<string, unknown>;
 }

@@ -1,86 +1,195 @@
-// Streams a watch to one client: what is there, what changes, bookmarks; slow readers are dropped.
+// Streams a watch to one client at the client's own pace; one that does not read is told and dropped.
 import type { ServerResponse } from 'node:http';
-import { apiVersionOf, type KindDefinition } from '#api';
-import { RevisionTooOld, type StoredObject, type StoreEvent } from '#datastore';
-import type { ObjectSelector } from './object-selector.ts';
-import { type Representation, resourceBody } from './representation.ts';
-import { gone } from './request-error.ts';
-import type { Resources } from './resources.ts';
+import { apiVersionOf } from '#api';
+import { RevisionTooOld, type StoredObject, type StoreEvent, type StorePosition } from '#datastore';
+import { resourceBody } from './representation.ts';
+import { failureStatus, gone, RequestError, tooLargeRevision } from './request-error.ts';
+import type { ResourcePage, Resources } from './resources.ts';
 import { resourceText, storeKey, toResource } from './stored-resource.ts';
+import type { WatchRequest } from './watch-request.ts';
 
-export interface WatchRequest {
-  readonly kind: KindDefinition;
-  readonly namespace: string | undefined;
-  readonly selector: ObjectSelector | undefined;
-  /** Undefined or `0`: begin with what is there. */
-  readonly resourceVersion: string | undefined;
-  readonly sendInitialEvents: boolean;
-  readonly bookmarks: boolean;
-  readonly timeoutMs: number;
-  readonly representation: Representation;
+export interface WatchLimits {
+  /** Bytes that may wait for a client before the watch pauses until they are read. */
+  readonly waitingBytes: number;
+  /** Milliseconds that a client may leave them unread. */
+  readonly stallMs: number;
+  /** Milliseconds between bookmarks. */
+  readonly bookmarkMs: number;
 }
 
 type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
-const BOOKMARK_MS = 15_000;
-/** Bytes that may wait for a slow reader; then it is cut off, and resumes or lists again. */
-const MAX_WAITING = 16 * 1024 * 1024;
+export const WATCH_LIMITS: WatchLimits = {
+  waitingBytes: 256 * 1024,
+  stallMs: 30_000,
+  bookmarkMs: 15_000,
+};
+/** Objects that are read at once of what is there. */
+const PAGE = 500;
+/** How long a client that was told that it is dropped has for reading that; milliseconds. */
+const FAREWELL_MS = 5_000;
 
-/** Answers with the watch; throws (410) before anything is sent where it cannot begin. */
+/**
+ * Answers with the watch, and resolves when it runs. Throws (410, 504) before anything is sent where it
+ * cannot begin.
+ */
 export async function streamWatch(
   resources: Resources,
   request: WatchRequest,
   response: ServerResponse,
 ): Promise<void> {
-  const stream = new WatchStream(request, response);
-  const { kind, namespace, resourceVersion } = request;
-  const fromNow =
-    resourceVersion === undefined || resourceVersion === '0' || request.sendInitialEvents;
-  const initial = fromNow
-    ? await resources.list(kind, namespace, { selector: request.selector })
-    : { items: [], revision: Number(resourceVersion) };
-  const watch = {
-    kind: storeKey(kind, '', '').kind,
-    ...(kind.namespaced && namespace !== undefined ? { namespace } : {}),
-    from: initial.revision,
-    onEvent: (event: StoreEvent) => stream.onEvent(event),
-  };
-  const begin = (): void => {
-    stream.open();
-    for (const { value, revision } of initial.items) stream.send('ADDED', value, revision);
-    if (request.sendInitialEvents) stream.bookmark(initial.revision, true);
-  };
-  if (fromNow) begin();
-  let stop: () => void;
-  try {
-    stop = await resources.store.watch(watch);
-  } catch (error) {
-    if (!(error instanceof RevisionTooOld)) throw error;
-    throw gone(`too old resource version: ${error.message}; list again`);
-  }
-  if (!fromNow) begin();
-  const timer = request.bookmarks
-    ? setInterval(() => stream.bookmark(resources.store.revision, false), BOOKMARK_MS)
-    : undefined;
-  const end = setTimeout(() => response.end(), request.timeoutMs);
-  response.once('close', () => {
-    stop();
-    clearInterval(timer);
-    clearTimeout(end);
-  });
-  if (response.destroyed) response.emit('close');
+  const stream = new WatchStream(resources, request, response);
+  await stream.begin();
 }
 
+/**
+ * Nothing is kept for a client that reads slowly but what waits in its socket: the watch pauses, and goes
+ * on from the change log. What the log has forgotten by then is lost, and the client is told to list again.
+ */
 class WatchStream {
+  readonly #resources: Resources;
   readonly #request: WatchRequest;
   readonly #response: ServerResponse;
+  readonly #limits: WatchLimits;
+  readonly #timers: NodeJS.Timeout[] = [];
+  /** Everything up to this revision has been sent, or does not concern this watch. */
+  #position = 0;
+  #paused = false;
+  #stop: (() => void) | undefined;
+  #stall: NodeJS.Timeout | undefined;
+  #ended = false;
 
-  constructor(request: WatchRequest, response: ServerResponse) {
+  constructor(resources: Resources, request: WatchRequest, response: ServerResponse) {
+    this.#resources = resources;
     this.#request = request;
     this.#response = response;
+    this.#limits = resources.watchLimits;
   }
 
-  open(): void {
+  async begin(): Promise<void> {
+    const { from, notOlderThan, skipsInitial, timeoutMs, bookmarks } = this.#request;
+    this.#response.once('close', () => this.#finish());
+    if (from !== undefined || skipsInitial) {
+      this.#position = from ?? (await this.#resources.store.sync());
+      await this.#follow();
+      this.#open();
+    } else {
+      const newest = await this.#resources.store.sync();
+      if (notOlderThan > newest) throw tooLargeRevision(notOlderThan, newest);
+      const initial = await this.#page();
+      this.#open();
+      this.#goOn(this.#sendInitial(initial));
+    }
+    this.#timers.push(setTimeout(() => this.#timeOut(), timeoutMs));
+    const bookmark = () => this.#bookmark(false);
+    if (bookmarks) this.#timers.push(setInterval(bookmark, this.#limits.bookmarkMs));
+    if (this.#response.destroyed) this.#finish();
+  }
+
+  /** The first part of what is there; the rest is read when the client has read this. */
+  async #page(at?: number, after?: StorePosition): Promise<ResourcePage> {
+    const { kind, namespace, name, selector } = this.#request;
+    if (name === undefined) {
+      return this.#resources.page(kind, namespace, { selector, at, after, limit: PAGE });
+    }
+    const { revision } = this.#resources.store;
+    const found = await this.#resources.store.get(storeKey(kind, namespace ?? '', name));
+    const items = found && (selector?.(found.value) ?? true) ? [found] : [];
+    return { items, revision, rest: undefined };
+  }
+
+  async #sendInitial(first: ResourcePage): Promise<void> {
+    const { revision } = first;
+    let page = first;
+    for (;;) {
+      for (const { value, revision: written } of page.items) {
+        if (this.#isFull()) await this.#drained();
+        if (this.#ended) return;
+        this.#send('ADDED', value, written);
+      }
+      if (!page.rest) break;
+      page = await this.#page(revision, page.rest.after);
+    }
+    this.#position = revision;
+    if (this.#request.marksInitialEnd) this.#bookmark(true);
+    await this.#follow();
+  }
+
+  /** Throws 410. */
+  async #follow(): Promise<void> {
+    const { kind, namespace, name } = this.#request;
+    const { store } = this.#resources;
+    const place = kind.namespaced ? namespace : '';
+    // Then it has every revision that was ever told: one that is to come is of another store.
+    if (this.#position > store.revision) await store.sync();
+    this.#paused = false;
+    try {
+      const stop = await store.watch({
+        kind: storeKey(kind, '', '').kind,
+        ...(kind.namespaced && namespace === undefined ? {} : { namespace: place ?? '' }),
+        ...(name === undefined || place === undefined ? {} : { name }),
+        from: this.#position,
+        onEvent: (event) => this.#onEvent(event),
+        onBookmark: (revision) => {
+          if (!this.#paused) this.#position = Math.max(this.#position, revision);
+        },
+        onEnd: (error) => this.#refuse(expired(error.message)),
+      });
+      if (this.#ended || this.#paused) stop();
+      else this.#stop = stop;
+    } catch (error) {
+      throw error instanceof RevisionTooOld ? expired(error.message) : error;
+    }
+  }
+
+  /** After the answer has begun, a refusal is told in it. */
+  #goOn(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      const why = error instanceof Error ? error.message : String(error);
+      if (error instanceof RequestError) this.#refuse(error);
+      else this.#refuse(expired(why));
+    });
+  }
+
+  /** What the event means to one who sees only what is selected. */
+  #onEvent({ value, previous, revision }: StoreEvent): void {
+    if (this.#paused || this.#ended) return;
+    const before = previous !== undefined && this.#selects(previous);
+    const after = value !== undefined && this.#selects(value);
+    this.#position = revision;
+    if (after) this.#send(before ? 'MODIFIED' : 'ADDED', value, revision);
+    else if (before) this.#send('DELETED', previous, revision);
+    if (this.#isFull()) this.#pause();
+  }
+
+  #pause(): void {
+    this.#paused = true;
+    this.#stop?.();
+    this.#stop = undefined;
+    this.#goOn(this.#drained().then(() => (this.#ended ? undefined : this.#follow())));
+  }
+
+  /** Resolves when the client has read what waits, or the watch has ended. */
+  async #drained(): Promise<void> {
+    if (this.#ended) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stall = setTimeout(() => {
+      this.#refuse(gone('the client does not read this watch; list again'));
+    }, this.#limits.stallMs);
+    this.#stall = stall;
+    this.#response.once('drain', resolve);
+    this.#response.once('close', resolve);
+    await promise;
+    clearTimeout(stall);
+    this.#response.off('drain', resolve);
+    this.#response.off('close', resolve);
+  }
+
+  #isFull(): boolean {
+    return this.#response.writableLength > this.#limits.waitingBytes;
+  }
+
+  #open(): void {
     if (this.#response.headersSent) return;
     this.#response.writeHead(200, {
       'content-type': 'application/json',
@@ -89,30 +198,26 @@ class WatchStream {
     this.#response.flushHeaders();
   }
 
-  /** What the event means to one who sees only what is selected. */
-  onEvent({ value, previous, revision }: StoreEvent): void {
-    const before = previous !== undefined && this.#selects(previous);
-    const after = value !== undefined && this.#selects(value);
-    if (after) this.send(before ? 'MODIFIED' : 'ADDED', value, revision);
-    else if (before) this.send('DELETED', previous, revision);
-  }
-
-  send(type: EventType, value: StoredObject, revision: number): void {
+  #send(type: EventType, value: StoredObject, revision: number): void {
     const { kind, representation } = this.#request;
-    const object =
+    this.#write(
       representation.form === 'object'
-        ? resourceText(value, revision)
-        : resourceBody(kind, toResource(value, revision), {
+        ? objectLine({ type, value, revision })
+        : `{"type":"${type}","object":${resourceBody(kind, toResource(value, revision), {
             ...representation,
             now: Date.now(),
-          });
-    this.#write(`{"type":"${type}","object":${object}}\n`);
+          })}}\n`,
+    );
   }
 
-  bookmark(revision: number, initialEventsEnd: boolean): void {
+  #bookmark(initialEventsEnd: boolean): void {
+    if (this.#paused || (!initialEventsEnd && !this.#stop)) return;
     const { kind, representation } = this.#request;
+    // Every event up to the store's revision has been told.
+    if (!initialEventsEnd)
+      this.#position = Math.max(this.#position, this.#resources.store.revision);
     const metadata = {
-      resourceVersion: String(revision),
+      resourceVersion: String(this.#position),
       creationTimestamp: null,
       ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
     };
@@ -123,14 +228,60 @@ class WatchStream {
     this.#write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
   }
 
+  #timeOut(): void {
+    if (this.#request.bookmarks) this.#bookmark(false);
+    this.#response.end();
+  }
+
+  /** The client is told why, as far as it reads; what it does not read in time is thrown away. */
+  #refuse(error: RequestError): void {
+    if (this.#ended) return;
+    this.#write(`${JSON.stringify({ type: 'ERROR', object: failureStatus(error) })}\n`);
+    this.#response.end();
+    this.#finish();
+    const farewell = setTimeout(() => this.#response.destroy(), FAREWELL_MS);
+    this.#response.once('close', () => clearTimeout(farewell));
+  }
+
+  #finish(): void {
+    this.#ended = true;
+    this.#stop?.();
+    this.#stop = undefined;
+    clearTimeout(this.#stall);
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
   #selects(value: StoredObject): boolean {
     return this.#request.selector?.(value) ?? true;
   }
 
-  #write(line: string): void {
-    this.open();
+  #write(line: string | Buffer): void {
+    this.#open();
     if (this.#response.destroyed || this.#response.writableEnded) return;
     this.#response.write(line);
-    if (this.#response.writableLength > MAX_WAITING) this.#response.destroy();
   }
+}
+
+interface Line {
+  readonly type: EventType;
+  readonly value: StoredObject;
+  readonly revision: number;
+}
+
+let lastLine: { readonly line: Line; readonly bytes: Buffer } | undefined;
+
+/** Made once for each event, however many watch: they are told one after another. */
+function objectLine(line: Line): Buffer {
+  const { type, value, revision } = line;
+  const last = lastLine?.line;
+  if (lastLine && last?.value === value && last.revision === revision && last.type === type) {
+    return lastLine.bytes;
+  }
+  const bytes = Buffer.from(`{"type":"${type}","object":${resourceText(value, revision)}}\n`);
+  lastLine = { line, bytes };
+  return bytes;
+}
+
+function expired(why: string): RequestError {
+  return gone(`too old resource version: ${why}; list again`);
 }
