@@ -37,6 +37,8 @@ export {
   type Route,
   type RouteType,
 } from './netlink/route-message.ts';
+export type { ForwardingEntry, VxlanOptions } from './netlink/vxlan-message.ts';
+export type { VxlanSettings } from './netlink/vxlan-settings.ts';
 export { RouteSocket } from './netlink/route.ts';
 export { type LogPacket, LogReader, type LogReaderOptions } from './netlink/log.ts';
 export {

@@ -1,6 +1,7 @@
 // Messages of rtnetlink about interfaces (struct ifinfomsg, linux/if_link.h).
 
 import { AttributeWriter, parseAttributes } from './attribute.ts';
+import { parseVxlan, type VxlanSettings } from './vxlan-settings.ts';
 import { ERRNO, LITTLE_ENDIAN, SystemError, libc } from '../libc.ts';
 
 /** A network interface of the socket's namespace. */
@@ -20,6 +21,8 @@ export interface Link {
   readonly master?: number;
   /** Index of its peer (veth) or lower interface, in the namespace of that one. */
   readonly peer?: number;
+  /** Of links of kind `vxlan`. */
+  readonly vxlan?: VxlanSettings;
 }
 
 /** What `createVeth` makes. The peer is born in `peerNamespace`, where its name must be free. */
@@ -47,8 +50,9 @@ export const LINK_ATTRIBUTE = {
   EXT_MASK: 29,
 } as const;
 
-const INFO_KIND = 1;
-const INFO_DATA = 2;
+/** Attributes within LINKINFO. */
+export const INFO_KIND = 1;
+export const INFO_DATA = 2;
 const VETH_INFO_PEER = 1;
 const SKIP_STATISTICS = 1 << 3;
 const HEADER = 16;
@@ -115,7 +119,9 @@ export function parseLink(body: Uint8Array): Link | undefined {
   const attributes = parseAttributes(body.subarray(HEADER));
   const name = attributes.string(LINK_ATTRIBUTE.IFNAME);
   if (name === undefined) return undefined;
-  const kind = attributes.nested(LINK_ATTRIBUTE.LINKINFO)?.string(INFO_KIND);
+  const info = attributes.nested(LINK_ATTRIBUTE.LINKINFO);
+  const kind = info?.string(INFO_KIND);
+  const data = kind === 'vxlan' ? info?.nested(INFO_DATA) : undefined;
   const mac = attributes.bytes(LINK_ATTRIBUTE.ADDRESS);
   const master = attributes.u32(LINK_ATTRIBUTE.MASTER);
   const peer = attributes.u32(LINK_ATTRIBUTE.LINK);
@@ -129,6 +135,7 @@ export function parseLink(body: Uint8Array): Link | undefined {
     carrier: (flags & IFF_LOWER_UP) !== 0,
     ...(master === undefined ? {} : { master }),
     ...(peer === undefined ? {} : { peer }),
+    ...(data === undefined ? {} : { vxlan: parseVxlan(data) }),
   };
 }
 

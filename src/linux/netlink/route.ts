@@ -42,6 +42,14 @@ import {
   routeQuery,
 } from './route-message.ts';
 import { NETLINK_PROTOCOL, NetlinkSocket } from './socket.ts';
+import {
+  type ForwardingEntry,
+  type VxlanOptions,
+  forwardingBody,
+  forwardingQuery,
+  newVxlan,
+  parseForwarding,
+} from './vxlan-message.ts';
 
 const CREATE = MESSAGE_FLAG.CREATE | MESSAGE_FLAG.EXCL;
 const REPLACE = MESSAGE_FLAG.CREATE | MESSAGE_FLAG.REPLACE;
@@ -94,6 +102,12 @@ export class RouteSocket {
   createVeth(options: VethOptions): void {
     const action = `cannot create veth ${options.name} with peer ${options.peerName}`;
     this.#write(LINK_MESSAGE.NEW, newVeth(options), action, CREATE);
+  }
+
+  createVxlan(options: VxlanOptions): void {
+    const action = `cannot create VXLAN interface ${options.name} over ${options.parent}`;
+    const body = newVxlan(options, this.#index(options.parent, action));
+    this.#write(LINK_MESSAGE.NEW, body, action, CREATE);
   }
 
   createBridge(name: string): void {
@@ -222,6 +236,33 @@ export class RouteSocket {
     if (index === undefined) return false;
     const action = `cannot delete neighbour ${address} from interface ${name}`;
     return this.#delete(NEIGHBOUR_MESSAGE.DELETE, neighbourBody(index, address), action);
+  }
+
+  /** Where a VXLAN interface sends frames; none when there is no such interface. */
+  forwardingEntries(link: string): ForwardingEntry[] {
+    const index = linkIndex(this.#socket.fd, link);
+    if (index === undefined) return [];
+    const messages = this.#socket.dump({
+      type: NEIGHBOUR_MESSAGE.GET,
+      body: forwardingQuery(index),
+      action: `cannot list the forwarding entries of ${link}`,
+    });
+    return present(messages.map(({ body }) => parseForwarding(body, index)));
+  }
+
+  /** Sets where frames for a MAC address go. */
+  replaceForwardingEntry(link: string, entry: ForwardingEntry): void {
+    const action = `cannot send ${entry.mac} of interface ${link} to ${entry.destination}`;
+    const body = forwardingBody(this.#index(link, action), entry);
+    this.#write(NEIGHBOUR_MESSAGE.NEW, body, action, REPLACE);
+  }
+
+  /** False when the interface or the entry was not there. */
+  deleteForwardingEntry(link: string, entry: ForwardingEntry): boolean {
+    const index = linkIndex(this.#socket.fd, link);
+    if (index === undefined) return false;
+    const action = `cannot forget where ${entry.mac} of interface ${link} goes`;
+    return this.#delete(NEIGHBOUR_MESSAGE.DELETE, forwardingBody(index, entry), action);
   }
 
   close(): void {
