@@ -22,12 +22,15 @@ export {
 } from './conversion/service-account-profile.ts';
 export { simplifyPorts } from './conversion/simplify-ports.ts';
 export { crdOf, type CustomResourceDefinition, type StructuralSchema } from './crd.ts';
+export { parseDuration } from './duration.ts';
 export * from './felix-configuration.ts';
 export * from './host-endpoint.ts';
 export * from './ip-pool.ts';
 export * from './kind.ts';
 export * from './kinds.ts';
 export * from './kubernetes.ts';
+export * from './kubernetes-event.ts';
+export * from './kubernetes-objects.ts';
 export * from './kubernetes-network-policy.ts';
 export * from './network-set.ts';
 export * from './policy.ts';

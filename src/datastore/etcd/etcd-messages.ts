@@ -154,11 +154,7 @@ export const put = method('KV/Put', PutRequest, PutResponse);
 export const txn = method('KV/Txn', TxnRequest, TxnResponse);
 export const compact = method('KV/Compact', CompactionRequest, CompactionResponse);
 export const watch = method('Watch/Watch', WatchRequest, WatchResponse);
-export const authenticate = method(
-  'Auth/Authenticate',
-  AuthenticateRequest,
-  AuthenticateResponse,
-);
+export const authenticate = method('Auth/Authenticate', AuthenticateRequest, AuthenticateResponse);
 export const status = method('Maintenance/Status', StatusRequest, StatusResponse);
 export const snapshot = method('Maintenance/Snapshot', SnapshotRequest, SnapshotResponse);
 

@@ -1,0 +1,164 @@
+// For tests: an etcd of one's own on free loopback ports, which can be killed and started again, and its etcdctl.
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+export interface EtcdProcessOptions {
+  /** More of etcd's flags. */
+  readonly args?: readonly string[];
+  /** `https` needs the certificates among the flags. */
+  readonly scheme?: 'http' | 'https';
+  /** More of etcdctl's flags. */
+  readonly controlArgs?: readonly string[];
+}
+
+export class EtcdProcess {
+  readonly endpoint: string;
+  readonly #folder: string;
+  readonly #args: readonly string[];
+  readonly #controlArgs: readonly string[];
+  #process: ChildProcess | undefined;
+
+  private constructor(
+    folder: string,
+    { client, peer }: { client: string; peer: string },
+    { args = [], controlArgs = [] }: EtcdProcessOptions,
+  ) {
+    this.#folder = folder;
+    this.endpoint = client;
+    this.#controlArgs = controlArgs;
+    this.#args = [
+      '--name=test',
+      // It is elected soon after it starts again.
+      '--heartbeat-interval=20',
+      '--election-timeout=200',
+      `--data-dir=${join(folder, 'data')}`,
+      `--listen-client-urls=${client}`,
+      `--advertise-client-urls=${client}`,
+      `--listen-peer-urls=${peer}`,
+      `--initial-advertise-peer-urls=${peer}`,
+      `--initial-cluster=test=${peer}`,
+      ...args,
+    ];
+  }
+
+  /** A cluster of one member; resolves when it serves clients. */
+  static async start(options: EtcdProcessOptions = {}): Promise<EtcdProcess> {
+    const folder = await mkdtemp(join(tmpdir(), 'tortie-etcd-'));
+    const client = `${options.scheme ?? 'http'}://127.0.0.1:${await freePort()}`;
+    const peer = `http://127.0.0.1:${await freePort()}`;
+    const etcd = new EtcdProcess(folder, { client, peer }, options);
+    await etcd.run();
+    return etcd;
+  }
+
+  /** Starts it (again) with what it has on disk. */
+  async run(): Promise<void> {
+    const child = spawn('etcd', this.#args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#process = child;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    let output = '';
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`etcd ended: ${output.slice(-2000)}`)));
+    child.stderr.on('data', (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(-10_000);
+      if (/serving (insecure )?client requests/.test(output)) resolve();
+    });
+    await promise;
+  }
+
+  /** Kills it with -9, as many times as one likes. */
+  async kill(): Promise<void> {
+    const child = this.#process;
+    this.#process = undefined;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  }
+
+  /** Stops it where it is, or lets it go on. */
+  pause(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#process?.kill(signal);
+  }
+
+  async remove(): Promise<void> {
+    await this.kill();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** What etcdctl says. */
+  async control(...args: string[]): Promise<string> {
+    const env = { ...process.env, ETCDCTL_API: '3' };
+    const all = [`--endpoints=${this.endpoint}`, ...this.#controlArgs, ...args];
+    return (await promisify(execFile)('etcdctl', all, { env, maxBuffer: 1 << 28 })).stdout;
+  }
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('there is no free port');
+  return address.port;
+}
+
+/** Between a client and an etcd: it can cut all connections, and let new ones through again. */
+export class EtcdProxy {
+  readonly endpoint: string;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #target: number | undefined;
+
+  private constructor(server: Server, { address, port }: AddressInfo, etcd: EtcdProcess) {
+    this.endpoint = `${new URL(etcd.endpoint).protocol}//${address}:${port}`;
+    this.#server = server;
+    this.mend(etcd);
+    server.on('connection', (client) => this.#onConnection(client));
+  }
+
+  static async start(etcd: EtcdProcess, host = '127.0.0.1'): Promise<EtcdProxy> {
+    const server = createServer().listen(0, host);
+    await once(server, 'listening');
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('there is no free port');
+    return new EtcdProxy(server, address, etcd);
+  }
+
+  cut(): void {
+    this.#target = undefined;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  mend(etcd: EtcdProcess): void {
+    this.#target = Number(new URL(etcd.endpoint).port);
+  }
+
+  close(): void {
+    this.cut();
+    this.#server.close();
+  }
+
+  #onConnection(client: Socket): void {
+    if (this.#target === undefined) {
+      client.destroy();
+      return;
+    }
+    const etcd = connect(this.#target, '127.0.0.1');
+    for (const socket of [client, etcd]) {
+      this.#sockets.add(socket);
+      socket.on('error', () => socket.destroy());
+      socket.on('close', () => {
+        this.#sockets.delete(socket);
+        client.destroy();
+        etcd.destroy();
+      });
+    }
+    client.pipe(etcd).pipe(client);
+  }
+}
