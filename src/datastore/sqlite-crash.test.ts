@@ -1,0 +1,137 @@
+// A process with 64 writers is killed at random points, again and again: nothing acknowledged is lost.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { checkStore } from './sqlite-check.ts';
+import type { Item, Line } from './writer-fixture.ts';
+
+/** The long form: FAULTS=1000. */
+const KILLS = Number(process.env['FAULTS'] ?? 30);
+const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const WRITER = join(import.meta.dirname, 'writer-fixture.ts');
+/** Every fourth is killed this long after its start, when it may not have opened the store yet. */
+const START_MS = 250;
+/** The others this long after their first line. */
+const WRITING_MS = 120;
+
+/** What the lines of all processes together say; each is checked against those before it. */
+class History {
+  /** What a watch that goes on after each kill was told: the last of each key. */
+  readonly state = new Map<string, Item>();
+  told = 0;
+  events = 0;
+  acknowledged = 0;
+  /** Those of the last process. */
+  #recent = new Map<number, Item>();
+
+  begin(): void {
+    this.#recent = new Map();
+  }
+
+  take(line: Line): void {
+    if (line.type === 'list') this.#listed(line.items, line.revision);
+    else if (line.type === 'event') this.#event(line);
+    else {
+      const event = this.#recent.get(line.revision);
+      assert.equal(event?.name, line.name, `revision ${line.revision} is acknowledged, not told`);
+      this.acknowledged++;
+    }
+  }
+
+  /** All that was ever told is there, as it was at the last revision that was told. */
+  #listed(items: readonly Item[], revision: number): void {
+    if (this.told === 0) this.told = revision;
+    assert.equal(revision, this.told);
+    const known = [...this.state.values()].filter(({ value }) => value !== undefined);
+    assert.deepEqual(
+      items.toSorted((a, b) => a.revision - b.revision),
+      known.toSorted((a, b) => a.revision - b.revision),
+    );
+  }
+
+  #event({ name, revision, value }: Item): void {
+    assert.equal(revision, this.told + 1, 'no gap, no repeat, in order');
+    if (name === 'shared') {
+      const before = this.state.get(name)?.value as { count: number } | undefined;
+      assert.deepEqual(
+        value,
+        { count: (before?.count ?? 0) + 1 },
+        'each counted on what was there',
+      );
+    }
+    const item = { name, revision, ...(value === undefined ? {} : { value }) };
+    this.state.set(name, item);
+    this.#recent.set(revision, item);
+    this.told = revision;
+    this.events++;
+  }
+}
+
+/** The whole lines of the file; the last one may have been cut off by the kill. */
+async function linesOf(file: string): Promise<Line[]> {
+  if (!existsSync(file)) return [];
+  const lines = (await readFile(file, 'utf8')).split('\n').slice(0, -1);
+  return lines.map((line) => JSON.parse(line) as Line);
+}
+
+/** Numbers from 0 to 1, the same for the same seed. */
+function random(seed: number, index: number): number {
+  let state = (seed + Math.imul(index + 1, 0x9e37_79b1)) | 0;
+  state = Math.imul(state ^ (state >>> 16), 0x85eb_ca6b);
+  state = Math.imul(state ^ (state >>> 13), 0xc2b2_ae35);
+  return ((state ^ (state >>> 16)) >>> 0) / 2 ** 32;
+}
+
+async function untilItWrites(child: ChildProcess, file: string): Promise<void> {
+  for (let turn = 0; turn < 20_000 && child.exitCode === null; turn++) {
+    if (existsSync(file) && statSync(file).size > 0) return;
+    await setTimeout(3);
+  }
+}
+
+test('[ST1] [ST5] [ST7] killed at random under 64 writers: no acknowledged write lost, no watch gap', {
+  timeout: (60 + KILLS * 4) * 1000,
+}, async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'tortie-crash-'));
+  context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
+  const path = join(folder, 'store.db');
+  const history = new History();
+  let whileStarting = 0;
+  for (let kill = 0; kill < KILLS; kill++) {
+    const file = join(folder, `lines-${kill}`);
+    const child = spawn(process.execPath, [WRITER, path, file, String(history.told)], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const ended = once(child, 'exit');
+    if (kill % 4 === 3) await setTimeout(random(SEED, kill) * START_MS);
+    else {
+      await untilItWrites(child, file);
+      await setTimeout(random(SEED, kill) * WRITING_MS);
+    }
+    child.kill('SIGKILL');
+    await ended;
+    const lines = await linesOf(file);
+    if (lines.length === 0) whileStarting++;
+    history.begin();
+    try {
+      for (const line of lines) history.take(line);
+      assert.equal(child.signalCode, 'SIGKILL', JSON.stringify(lines.at(-1) ?? 'nothing'));
+    } catch (error) {
+      throw new Error(`after kill ${kill + 1}, seed ${SEED}`, { cause: error });
+    }
+    await rm(file, { force: true });
+  }
+  const { problems, revision } = checkStore(path);
+  assert.deepEqual(problems, []);
+  assert.ok(revision >= history.told && history.acknowledged > KILLS);
+  context.diagnostic(
+    `${KILLS} kills (${whileStarting} while starting), ${history.events} events, ` +
+      `${history.acknowledged} acknowledged, none lost; seed ${SEED}`,
+  );
+});
