@@ -173,6 +173,7 @@ export class ConnectionTracker {
     return {
       startTime: firstMs,
       endTime: lastMs,
+      ...(connection.reportedMs !== undefined && { previousTime: connection.reportedMs }),
       reporter: direction === 'egress' ? ('src' as const) : ('dst' as const),
       node,
       source:
@@ -205,6 +206,7 @@ function settleAccount(connection: Connection): void {
   connection.started = 0;
   connection.completed = 0;
   connection.reported = true;
+  connection.reportedMs = connection.lastMs;
 }
 
 function hasAllowTrace({ halves }: Connection): boolean {

@@ -138,6 +138,8 @@ export class Connection {
   started = 0;
   completed = 0;
   reported = false;
+  /** When its last report ended. */
+  reportedMs: number | undefined;
 
   constructor(tuple: ConnectionTuple, nowMs: number) {
     this.tuple = tuple;

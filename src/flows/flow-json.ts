@@ -1,11 +1,19 @@
 // Reads flow records from JSON that somebody else wrote: strict, bounded, every problem named.
-import { isObject } from '#lib';
-import type { Flow, FlowConnections, FlowCounts, FlowEnd, PolicyHit } from './flow.ts';
+import type {
+  Flow,
+  FlowConnections,
+  FlowCounts,
+  FlowEnd,
+  FlowProcess,
+  FlowService,
+  FlowTcp,
+  FlowTranslation,
+  PolicyHit,
+} from './flow.ts';
+import { type Fields, Reader } from './json-fields.ts';
 
-const TEXT_MAX = 512;
-const LABELS_MAX = 128;
 const POLICIES_MAX = 128;
-const PROBLEMS_MAX = 16;
+const ARGS_MAX = 16;
 const BATCH_MAX = 10_000;
 
 /** All that is wrong with a record at once. */
@@ -60,16 +68,85 @@ function readFlow(fields: Fields): Flow {
     bytes: readCounts(fields.object('bytes')),
     connections: readConnections(fields.object('connections')),
     policies: fields.objects('policies', POLICIES_MAX).map(readHit),
+    ...readExtras(fields),
   };
   fields.end();
   return flow;
 }
 
+/** What not every flow has. */
+function readExtras(fields: Fields): Partial<Flow> {
+  const previousTime = fields.optionalInteger('previousTime', Number.MAX_SAFE_INTEGER);
+  const pending = fields.optionalObjects('pending', POLICIES_MAX)?.map(readHit);
+  const service = fields.optionalObject('service');
+  const translation = fields.optionalObject('translation');
+  const process = fields.optionalObject('process');
+  const tcp = fields.optionalObject('tcp');
+  return {
+    ...(previousTime !== undefined && { previousTime }),
+    ...(pending && { pending }),
+    ...(service && { service: readService(service) }),
+    ...(translation && { translation: readTranslation(translation) }),
+    ...(process && { process: readProcess(process) }),
+    ...(tcp && { tcp: readTcp(tcp) }),
+  };
+}
+
+function readService(fields: Fields): FlowService {
+  const service = {
+    namespace: fields.text('namespace'),
+    name: fields.text('name'),
+    portName: fields.text('portName'),
+    port: fields.integer('port', 65535),
+  };
+  fields.end();
+  return service;
+}
+
+function readTranslation(fields: Fields): FlowTranslation {
+  const calledAddress = fields.optionalText('calledAddress');
+  const calledPort = fields.optionalInteger('calledPort', 65535);
+  const seenAddress = fields.optionalText('seenAddress');
+  const seenPort = fields.optionalInteger('seenPort', 65535);
+  fields.end();
+  return {
+    ...(calledAddress !== undefined && { calledAddress }),
+    ...(calledPort !== undefined && { calledPort }),
+    ...(seenAddress !== undefined && { seenAddress }),
+    ...(seenPort !== undefined && { seenPort }),
+  };
+}
+
+function readProcess(fields: Fields): FlowProcess {
+  const process = {
+    name: fields.text('name'),
+    pid: fields.integer('pid'),
+    args: fields.texts('args', ARGS_MAX),
+  };
+  fields.end();
+  return process;
+}
+
+function readTcp(fields: Fields): FlowTcp {
+  const tcp = {
+    rtt: fields.integer('rtt'),
+    minRtt: fields.integer('minRtt'),
+    mss: fields.integer('mss'),
+    congestionWindow: fields.integer('congestionWindow'),
+    retransmissions: fields.integer('retransmissions'),
+    lost: fields.integer('lost'),
+  };
+  fields.end();
+  return tcp;
+}
+
 function readEnd(fields: Fields): FlowEnd {
+  const aggregate = fields.optionalText('aggregate');
   const end: FlowEnd = {
     type: fields.oneOf('type', ['workload', 'host', 'network-set', 'network']),
     namespace: fields.nullableText('namespace'),
     name: fields.text('name'),
+    ...(aggregate !== undefined && { aggregate }),
     address: fields.text('address'),
     labels: fields.labels('labels'),
   };
@@ -105,122 +182,4 @@ function readConnections(fields: Fields): FlowConnections {
   };
   fields.end();
   return connections;
-}
-
-class Reader {
-  readonly problems: string[] = [];
-
-  problem(path: string, message: string): void {
-    if (this.problems.length < PROBLEMS_MAX) this.problems.push(`${path || 'flow'} ${message}`);
-  }
-
-  /** The fields of what is no object have no problems of their own. */
-  object(value: unknown, path: string): Fields {
-    if (isObject(value)) return new Fields(this, value, path);
-    this.problem(path, 'is no object');
-    return new Fields(new Reader(), {}, path);
-  }
-}
-
-/** The fields of one object: each is read once, what is left over is a problem. */
-class Fields {
-  readonly #reader: Reader;
-  readonly #value: Record<string, unknown>;
-  readonly #path: string;
-  readonly #read = new Set<string>();
-
-  constructor(reader: Reader, value: Record<string, unknown>, path: string) {
-    this.#reader = reader;
-    this.#value = value;
-    this.#path = path;
-  }
-
-  end(): void {
-    for (const name of Object.keys(this.#value)) {
-      if (!this.#read.has(name)) this.#problem(name.slice(0, 64), 'is no field of a flow');
-    }
-  }
-
-  object(name: string): Fields {
-    return this.#reader.object(this.#take(name), this.#at(name));
-  }
-
-  objects(name: string, max: number): Fields[] {
-    const value = this.#take(name);
-    if (Array.isArray(value) && value.length <= max) {
-      return value.map((item, index) => this.#reader.object(item, `${this.#at(name)}[${index}]`));
-    }
-    this.#problem(name, `is no list of at most ${max}`);
-    return [];
-  }
-
-  text(name: string): string {
-    const value = this.#take(name);
-    if (typeof value === 'string' && value.length <= TEXT_MAX) return value;
-    this.#problem(name, `is no text of at most ${TEXT_MAX} characters`);
-    return '';
-  }
-
-  nullableText(name: string): string | null {
-    if (this.#value[name] !== null) return this.text(name);
-    this.#read.add(name);
-    return null;
-  }
-
-  optionalText(name: string): string | undefined {
-    return this.#has(name) ? this.text(name) : undefined;
-  }
-
-  integer(name: string, max = Number.MAX_SAFE_INTEGER, min = 0): number {
-    const value = this.#take(name);
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max) {
-      return value;
-    }
-    this.#problem(name, `is no whole number from ${min} to ${max}`);
-    return 0;
-  }
-
-  optionalInteger(name: string, max: number): number | undefined {
-    return this.#has(name) ? this.integer(name, max) : undefined;
-  }
-
-  oneOf<const T extends string>(name: string, values: readonly [T, ...T[]]): T {
-    const value = this.#take(name);
-    const known = values.find((candidate) => candidate === value);
-    if (known === undefined) this.#problem(name, `is none of ${values.join(', ')}`);
-    return known ?? values[0];
-  }
-
-  labels(name: string): Record<string, string> {
-    const value = this.#take(name);
-    const entries = isObject(value) ? Object.entries(value) : undefined;
-    if (!entries || entries.length > LABELS_MAX) {
-      this.#problem(name, `is no object of at most ${LABELS_MAX} labels`);
-      return {};
-    }
-    const labels: [string, string][] = [];
-    for (const [key, text] of entries) {
-      if (typeof text === 'string' && text.length + key.length <= TEXT_MAX)
-        labels.push([key, text]);
-      else this.#problem(`${name}[${JSON.stringify(key.slice(0, 64))}]`, 'is no text');
-    }
-    return Object.fromEntries(labels);
-  }
-
-  #has(name: string): boolean {
-    return Object.hasOwn(this.#value, name);
-  }
-
-  #take(name: string): unknown {
-    this.#read.add(name);
-    return this.#has(name) ? this.#value[name] : undefined;
-  }
-
-  #at(name: string): string {
-    return this.#path ? `${this.#path}.${name}` : name;
-  }
-
-  #problem(name: string, message: string): void {
-    this.#reader.problem(this.#at(name), message);
-  }
 }

@@ -6,8 +6,49 @@ export interface FlowEnd {
   /** Null for hosts, global network sets and networks. */
   readonly namespace: string | null;
   readonly name: string;
+  /** What stands for all pods of one owner: `web-7d9f8-*`; absent where it is the name itself. */
+  readonly aggregate?: string;
   readonly address: string;
   readonly labels: Readonly<Record<string, string>>;
+}
+
+/** The service that the source called, or whose endpoint the destination is. */
+export interface FlowService {
+  readonly namespace: string;
+  readonly name: string;
+  /** Empty for a port without a name. */
+  readonly portName: string;
+  readonly port: number;
+}
+
+/** A process on the reporting node. */
+export interface FlowProcess {
+  readonly name: string;
+  readonly pid: number;
+  /** The command line after the name; cut where it is long. */
+  readonly args: readonly string[];
+}
+
+/** What the kernel says of a TCP connection (struct tcp_info); times in microseconds. */
+export interface FlowTcp {
+  readonly rtt: number;
+  readonly minRtt: number;
+  readonly mss: number;
+  /** In segments. */
+  readonly congestionWindow: number;
+  /** Since the connection's last report. */
+  readonly retransmissions: number;
+  readonly lost: number;
+}
+
+/** Addresses before and after NAT, where they differ from the ends' own. */
+export interface FlowTranslation {
+  /** Whom the source called, before destination NAT. */
+  readonly calledAddress?: string;
+  readonly calledPort?: number;
+  /** What the destination sees as the source, after source NAT. */
+  readonly seenAddress?: string;
+  readonly seenPort?: number;
 }
 
 /** One step of the way through policy. Log rules leave no step. */
@@ -42,6 +83,8 @@ export interface FlowConnections {
 export interface Flow {
   readonly startTime: number;
   readonly endTime: number;
+  /** The end of the connection's report before this one; absent in the first. */
+  readonly previousTime?: number;
   /** `src`: the source's egress policy; `dst`: the destination's ingress policy; `both`: two reports joined. */
   readonly reporter: 'src' | 'dst' | 'both';
   /** The node that reports; of a joined record, the source's. */
@@ -60,6 +103,13 @@ export interface Flow {
   readonly bytes: FlowCounts;
   readonly connections: FlowConnections;
   readonly policies: readonly PolicyHit[];
+  /** The trace as it would be if the staged policies were enforced; absent where none is staged. */
+  readonly pending?: readonly PolicyHit[];
+  readonly service?: FlowService;
+  readonly translation?: FlowTranslation;
+  /** At the reporting end. */
+  readonly process?: FlowProcess;
+  readonly tcp?: FlowTcp;
 }
 
 const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([

@@ -15,9 +15,14 @@ export {
   type FlowCounts,
   type FlowEnd,
   flowKey,
+  type FlowProcess,
+  type FlowService,
+  type FlowTcp,
+  type FlowTranslation,
   flowProtocol,
   type PolicyHit,
 } from './flow.ts';
+export { FlowAggregator, type FlowAggregatorOptions } from './flow-aggregator.ts';
 export {
   type EndFilter,
   type FlowFilter,
@@ -29,6 +34,34 @@ export {
 export { type FlowFormat, formatFlow, formatFlowHeader, hitText } from './flow-format.ts';
 export { InvalidFlow, parseFlow, parseFlows } from './flow-json.ts';
 export { FlowLog, type FlowLogOptions } from './flow-log.ts';
+export {
+  type FlowCondition,
+  type FlowQueryWindow,
+  type FlowRecordsQuery,
+  type FlowSummaryQuery,
+  type FlowSummaryRow,
+  isLike,
+  type ListField,
+  LISTS,
+  matchesRecord,
+  type Measure,
+  MEASURES,
+  type RecordSide,
+  type ScalarField,
+  SCALARS,
+  selectRecords,
+  summarise,
+  sumsOf,
+} from './flow-query.ts';
+export {
+  type AggregationLevel,
+  type FlowRecord,
+  policyName,
+  policyText,
+  type RecordEnd,
+  recordKey,
+  type RecordTcp,
+} from './flow-record.ts';
 export {
   type Denial,
   type GraphEdge,
