@@ -18,7 +18,8 @@ import {
   Tokens,
   type User,
 } from '#apiserver';
-import { openSqliteStore, STORE_FILE, type Store } from '#datastore';
+import type { Store } from '#datastore';
+import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
 import { VERSION } from './version.ts';
 
 interface Address {
@@ -26,8 +27,7 @@ interface Address {
   readonly port: number;
 }
 
-interface ServerFlags {
-  readonly data: string;
+interface ServerFlags extends StoreFlags {
   readonly listen?: readonly Address[];
   readonly advertise?: URL;
   readonly node?: readonly string[];
@@ -41,10 +41,11 @@ const FIRST_DESCRIPTOR = 3;
 
 /** Adds the subcommand; it runs until SIGTERM or SIGINT. */
 export function addServerCommand(program: Command): void {
-  program
+  const command = program
     .command('server')
     .description('run the store and the API server')
-    .requiredOption('--data <dir>', 'folder for the store, keys, tokens and kubeconfig files')
+    .requiredOption('--data <dir>', 'folder for the store, keys, tokens and kubeconfig files');
+  addStoreOptions(command)
     .option('--listen <host:port>', 'address to serve on (127.0.0.1:6443); repeatable', addAddress)
     .option('--advertise <url>', 'https://HOST:PORT at which nodes reach this server', readUrl)
     .option('--node <name>', 'make a token and DIR/nodes/NAME.kubeconfig; repeatable', append)
@@ -59,13 +60,7 @@ async function serve(flags: ServerFlags): Promise<void> {
   process.umask(0o077);
   await mkdir(join(flags.data, 'nodes'), { recursive: true });
   await mkdir(join(flags.data, 'pki'), { recursive: true });
-  const store = await openSqliteStore({
-    path: join(flags.data, STORE_FILE),
-    onFatal: (error) => {
-      log.fatal({ err: error }, 'the store failed');
-      process.exit(1);
-    },
-  });
+  const store = await openStore(flags, log);
   try {
     await serveStore(store, flags, log);
   } finally {
