@@ -163,7 +163,7 @@ export class BlockAllocator {
         this.#inventory.doubt();
         continue;
       }
-      const faults = await carryOut(this.#client, this.#inventory, writes);
+      const { faults } = await carryOut(this.#client, this.#inventory, writes);
       open = open.filter((pending, index) => {
         const outcome = outcomes[index];
         return outcome !== undefined && !conclude(pending, outcome, faults);

@@ -272,6 +272,17 @@ void test('[IP20] an empty block goes when its pool is gone, disabled, or not fo
   assert.deepEqual([store.blocks(), store.of('BlockAffinity')], [[], []]);
 });
 
+void test('[IP20] a block that nobody owns goes with its last address', async () => {
+  const store = storeWith(pool('p', '10.0.0.0/30', { blockSize: 30 }));
+  const { affinity: _, ...spec } = otherBlock('10.0.0.0/30', 2).spec;
+  store.put({ ...otherBlock('10.0.0.0/30', 2), spec } as Resource);
+  const allocator = allocatorOf(store, 'a');
+  await allocator.release({ handle: 'other-10.0.0.0/30-0' });
+  assert.equal(store.blocks().length, 1);
+  await allocator.releaseAddresses([{ address: '10.0.0.1' }]);
+  assert.deepEqual(store.blocks(), []);
+});
+
 void test('[IP21] of two pools that overlap the older is used; named ones in the order of the names', async () => {
   const at = (creationTimestamp: string, each: ReturnType<typeof pool>) => ({
     ...each,

@@ -1,5 +1,5 @@
 // Turns a batch of requests and what the store holds into the fewest writes that satisfy it.
-import type { IPPool } from '#api';
+import type { IPAMBlock, IPPool } from '#api';
 import {
   type Address,
   type Family,
@@ -320,9 +320,15 @@ class Planner {
           ...freed.addresses.map((address) => ({ address, block: name, isKept: false })),
         );
       }
-      if (next !== block) this.working.put(name, next);
+      if (next !== block) this.#putReleased(name, next);
     }
     return { changes };
+  }
+
+  /** The last address takes a block with it that nobody owns. */
+  #putReleased(name: string, block: IPAMBlock): void {
+    if (!block.spec.affinity && isEmpty(block)) this.working.remove(name);
+    else this.working.put(name, block);
   }
 
   #releaseAddresses(items: readonly AddressRelease[]): Outcome {
@@ -344,7 +350,7 @@ class Planner {
       const isKept = entry.releasedAt !== undefined;
       if (!isKept) {
         const { block } = freeEntries(place.block, (e) => e.address === text, this.#restsSince);
-        this.working.put(place.name, block);
+        this.#putReleased(place.name, block);
       }
       changes.push({ address: text, block: place.name, isKept });
     }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IPPool } from '#api';
+import { compareCodePoints } from '#lib';
 import { BlockAllocator } from './block-allocator.ts';
 import { selectsEverything } from './pools.ts';
 import { type MemoryStore, pool, storeWith } from './store-fixture.ts';
@@ -61,8 +62,11 @@ void test('[IP25] an address for each tunnel that a pool of the node wants, kept
   assert.match(String(annotations['projectcalico.org/IPv4VXLANTunnelAddr']), /^10\.5\./);
   assert.equal(annotations['projectcalico.org/IPv6WireguardInterfaceAddr'], null);
   const allocator = new BlockAllocator({ client: store, nodeName: 'a' });
-  const held = (await allocator.allocations()).map(({ attributes }) => attributes['type']);
-  assert.deepEqual(held.toSorted(), ['vxlanTunnelAddress', 'vxlanV6TunnelAddress']);
+  const held = (await allocator.allocations()).map(({ attributes }) => String(attributes['type']));
+  assert.deepEqual(held.toSorted(compareCodePoints), [
+    'vxlanTunnelAddress',
+    'vxlanV6TunnelAddress',
+  ]);
 });
 
 void test('[IP25] an allocation of the handle with other attributes is freed; a shortage is told', async () => {

@@ -7,18 +7,25 @@ import type { Stage, Write } from './writes.ts';
 /** What went wrong, by the name of the block whose write failed or was not made. */
 export type Faults = ReadonlyMap<string, unknown>;
 
+export interface Carried {
+  readonly faults: Faults;
+  /** What stage 3 failed in, by the same name: the block itself is written. */
+  readonly undone: Faults;
+}
+
 const STAGES: readonly Stage[] = [1, 2, 3];
 
 /**
- * Writes, each of a stage at the same time. What stage 3 fails in is no fault: the blocks say what
- * holds, and whoever works with the block next brings the rest in line. The inventory learns all.
+ * Writes, each of a stage at the same time. What stage 3 leaves undone does no harm: the blocks say
+ * what holds, and whoever works with the block next brings the rest in line. The inventory learns all.
  */
 export async function carryOut(
   client: IpamClient,
   inventory: Inventory,
   writes: readonly Write[],
-): Promise<Faults> {
+): Promise<Carried> {
   const faults = new Map<string, unknown>();
+  const undone = new Map<string, unknown>();
   const versions = new Map<string, string | undefined>();
   for (const stage of STAGES) {
     const due = writes.filter((write) => write.stage === stage && !faults.has(write.block));
@@ -30,12 +37,13 @@ export async function carryOut(
           else inventory.forget(write.kind.kind, write.resource.metadata.name);
         } catch (error) {
           inventory.doubt();
-          if (stage !== 3 && !faults.has(write.block)) faults.set(write.block, error);
+          const failed = stage === 3 ? undone : faults;
+          if (!failed.has(write.block)) failed.set(write.block, error);
         }
       }),
     );
   }
-  return faults;
+  return { faults, undone };
 }
 
 async function carry(

@@ -1,0 +1,120 @@
+// Compares owners and allocations again and again, and mends what has been wrong for long enough.
+import {
+  type ClusterState,
+  type Finding,
+  findDifferences,
+  type Observation,
+  type Observations,
+  observe,
+  waitsFor,
+} from './collection.ts';
+import { type CollectorClient, mend, type Mended } from './mend.ts';
+import { type ClusterReading, readCluster } from './read-cluster.ts';
+
+export interface CollectorOptions {
+  readonly client: CollectorClient;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  /** In place of the cluster's leakGracePeriod; milliseconds. */
+  readonly graceMs?: number;
+}
+
+export interface Checked {
+  readonly finding: Finding;
+  readonly observation: Observation;
+  /** Why nothing may be done about it yet; undefined when it may. */
+  readonly waitsFor: string | undefined;
+}
+
+export interface LoopOptions {
+  readonly intervalMs: number;
+  readonly onMended: (mended: Mended) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Remembers what it saw: two looks at the same difference are what it acts on. */
+export class Collector {
+  readonly #options: CollectorOptions;
+  readonly #now: () => number;
+  #observations: Observations = new Map();
+  #last: readonly Checked[] = [];
+  #stop = new AbortController();
+  #loop: Promise<void> | undefined;
+
+  constructor(options: CollectorOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+  }
+
+  /** Looks once. Throws the client's errors. */
+  async check(): Promise<Checked[]> {
+    return this.checkReading(await readCluster(this.#options.client));
+  }
+
+  /** Looks at what was read. */
+  checkReading(reading: ClusterState & Pick<ClusterReading, 'graceMs'>): Checked[] {
+    const nowMs = this.#now();
+    const findings = findDifferences(reading, nowMs);
+    this.#observations = observe(findings, this.#observations, nowMs);
+    const timing = { nowMs, graceMs: this.#options.graceMs ?? reading.graceMs };
+    const checked = findings.map((finding) => {
+      const observation = this.#observations.get(finding.id) ?? { since: nowMs, count: 1 };
+      return { finding, observation, waitsFor: waitsFor(finding, observation, timing) };
+    });
+    this.#last = checked;
+    return checked;
+  }
+
+  /** Mends what the last look found due. Throws the client's errors of reading. */
+  async mend(): Promise<Mended[]> {
+    const due = this.#last.filter((each) => each.waitsFor === undefined);
+    if (due.length === 0) return [];
+    return mend(
+      this.#options.client,
+      due.map(({ finding }) => finding),
+      this.#now(),
+    );
+  }
+
+  /** Looks and mends every `intervalMs` until `stop`; not while the datastore is locked. */
+  start({ intervalMs, onMended, onError }: LoopOptions): void {
+    this.#stop = new AbortController();
+    const { signal } = this.#stop;
+    const run = async (): Promise<void> => {
+      while (!signal.aborted) {
+        try {
+          await this.#turn(onMended);
+        } catch (error) {
+          if (!signal.aborted) onError(error);
+        }
+        await pause(intervalMs, signal);
+      }
+    };
+    this.#loop = run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#loop;
+  }
+
+  async #turn(onMended: LoopOptions['onMended']): Promise<void> {
+    const reading = await readCluster(this.#options.client);
+    if (reading.information?.spec.datastoreReady === false) return;
+    this.checkReading(reading);
+    for (const mended of await this.mend()) onMended(mended);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const timer = setTimeout(done, ms);
+    function done(): void {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    }
+    return signal.addEventListener('abort', done);
+  });
+}

@@ -1,0 +1,99 @@
+// Reads all that the collection compares, in an order in which what is alive cannot be missed.
+import {
+  blockAffinityKind,
+  type ClusterInformation,
+  clusterInformationKind,
+  type IPAMBlock,
+  ipamBlockKind,
+  ipamConfigurationKind,
+  type IPAMConfiguration,
+  ipamHandleKind,
+  ipPoolKind,
+  type IPReservation,
+  ipReservationKind,
+  type KindDefinition,
+  type KubeControllersConfiguration,
+  kubeControllersConfigurationKind,
+  type KubernetesNode,
+  nodeKind,
+  parseDuration,
+  type Pod,
+  podKind,
+  type Resource,
+  serviceKind,
+} from '#api';
+import type { ApiClient } from '#datastore/client';
+import type { ClusterState } from './collection.ts';
+import { isAffinity, isBlock, isHandle, isPool } from './inventory.ts';
+import { podUses, usesOf } from './owners.ts';
+import { Reservations, settingsOf } from './settings.ts';
+
+export interface ClusterReading extends ClusterState {
+  readonly reservations: Reservations;
+  readonly information: ClusterInformation | undefined;
+  /** How long a difference must last; milliseconds, 0: only what is final is mended. */
+  readonly graceMs: number;
+}
+
+type ListClient = Pick<ApiClient, 'list'>;
+
+const DEFAULT_GRACE_MS = 15 * 60_000;
+
+/**
+ * Blocks are read before pods: an address that was allocated after the blocks were read is not there
+ * to be missed, and a pod that is given its address meanwhile is seen with it.
+ */
+export async function readCluster(client: ListClient): Promise<ClusterReading> {
+  const list = async (kind: KindDefinition) => (await client.list(kind)).items;
+  const blocks = (await list(ipamBlockKind)).filter(isBlock);
+  const [affinities, handles, pools, configurations, reservations, controllers, information] =
+    await Promise.all(
+      [
+        blockAffinityKind,
+        ipamHandleKind,
+        ipPoolKind,
+        ipamConfigurationKind,
+        ipReservationKind,
+        kubeControllersConfigurationKind,
+        clusterInformationKind,
+      ].map(list),
+    );
+  const [podItems = [], nodeItems = [], services = []] = await Promise.all(
+    [podKind, nodeKind, serviceKind].map(list),
+  );
+  const pods = podUses(podItems.filter(isPod));
+  const nodes = nodeItems as KubernetesNode[];
+  const configuration = named(configurations) as IPAMConfiguration | undefined;
+  return {
+    blocks,
+    affinities: (affinities ?? []).filter(isAffinity),
+    handles: (handles ?? []).filter(isHandle),
+    pools: (pools ?? []).filter(isPool),
+    pods,
+    nodes: new Set(nodes.map(({ metadata }) => metadata.name)),
+    uses: usesOf(pods.values(), nodes, services),
+    restMs: settingsOf(configuration).restMs,
+    reservations: new Reservations((reservations ?? []) as IPReservation[]),
+    information: named(information) as ClusterInformation | undefined,
+    graceMs: graceOf(named(controllers) as KubeControllersConfiguration | undefined),
+  };
+}
+
+/** The singleton. */
+function named(items: readonly Resource[] | undefined): Resource | undefined {
+  return items?.find(({ metadata }) => metadata.name === 'default');
+}
+
+function graceOf(configuration: KubeControllersConfiguration | undefined): number {
+  const text = configuration?.spec.controllers?.node?.leakGracePeriod;
+  return text === undefined ? DEFAULT_GRACE_MS : (parseDuration(text) ?? DEFAULT_GRACE_MS);
+}
+
+export function isPod(resource: Resource): resource is Pod {
+  return resource.kind === 'Pod' && 'spec' in resource;
+}
+
+/** Blocks by name. */
+export function blocksByName(blocks: readonly IPAMBlock[]): Map<string, IPAMBlock> {
+  return new Map(blocks.map((block) => [block.metadata.name, block]));
+}
