@@ -1,64 +1,158 @@
-// The members of IP sets: which objects a selector matches, and what each gives to the set.
-import type { Labels, Selector } from '#selector';
+// The IP sets that somebody needs, with the members that objects and Services give them.
+import type { Selector } from '#selector';
 import type { IpSet } from './dataplane-update.ts';
 import type { IpSetDefinition } from './ip-set-definition.ts';
-import type { ServiceIndex } from './service-index.ts';
+import { LabelIndex } from './labels/label-index.ts';
+import { MemberCounts } from './members/member-counts.ts';
+import type { SetVersion } from './members/set-versions.ts';
+import type { LabelledObject, SliceSource } from './model.ts';
+import { ServiceIndex, sliceMembers } from './service-index.ts';
+import { SnapshotMap } from './snapshot-map.ts';
 
-/** Anything that selectors match: a workload endpoint, a host endpoint or a network set. */
-export interface LabelledObject {
-  /** Its own labels and those that its profiles lend it. */
-  readonly labels: Labels;
-  /** Masked prefixes. */
-  readonly members: readonly string[];
-  /** Named ports with every address: `address,protocol:port`. */
-  readonly portMembers: readonly PortMember[];
+interface ActiveSet {
+  readonly definition: IpSetDefinition;
+  readonly members: MemberCounts;
+  /** How many need it. */
+  users: number;
+  version: SetVersion | undefined;
 }
 
-export interface PortMember {
-  readonly name: string;
-  readonly protocol: string;
-  readonly member: string;
-}
-
-/** Holds one version of the objects; a set is computed once for each version. */
+/**
+ * A set exists while it is acquired; the last release takes effect with the next `sets`, so that one who lets go and
+ * takes again costs nothing.
+ */
 export class IpSetIndex {
-  readonly #objects: readonly LabelledObject[];
-  readonly #services: ServiceIndex;
-  readonly #sets = new Map<string, IpSet>();
+  readonly #active = new Map<string, ActiveSet>();
+  readonly #changed = new Set<ActiveSet>();
+  readonly #idle = new Set<ActiveSet>();
+  readonly #published = new SnapshotMap<IpSet>(Object.is);
+  readonly #ofService = new Map<string, Set<ActiveSet>>();
+  readonly #services = new ServiceIndex((...change) => this.#onSlice(...change));
+  readonly #objects = new LabelIndex<ActiveSet, LabelledObject>({
+    onMatch: (set, object) => this.#give(set, membersOf(set.definition, object)),
+    onMismatch: (set, object) => this.#take(set, membersOf(set.definition, object)),
+    onReplace: (set, before, after) => {
+      const isPorts = set.definition.kind === 'named-port';
+      if (before.members === after.members && (!isPorts || before.ports === after.ports)) return;
+      this.#give(set, membersOf(set.definition, after));
+      this.#take(set, membersOf(set.definition, before));
+    },
+  });
 
-  constructor(objects: readonly LabelledObject[], services: ServiceIndex) {
-    this.#objects = objects;
-    this.#services = services;
+  /** How many objects there are. */
+  get objects(): number {
+    return this.#objects.size;
   }
 
-  ipSet(definition: IpSetDefinition): IpSet {
-    const { id } = definition;
-    const known = this.#sets.get(id);
-    if (known) return known;
-    const set: IpSet = {
-      id,
-      type: isPortSet(definition) ? 'ip-port' : 'net',
-      members: this.#members(definition),
-    };
-    this.#sets.set(id, set);
-    return set;
+  entries(): Iterable<readonly [key: string, object: LabelledObject]> {
+    return this.#objects.objects();
   }
 
-  #members(definition: IpSetDefinition): Set<string> {
-    if (definition.kind === 'service') {
-      return this.#services.members(definition.service, definition.withPorts);
+  object(key: string): LabelledObject | undefined {
+    return this.#objects.get(key);
+  }
+
+  setObject(key: string, object: LabelledObject | undefined): void {
+    this.#objects.setObject(key, object);
+  }
+
+  setProfile(name: string, labels: LabelledObject['labels'] | undefined): void {
+    this.#objects.setProfile(name, labels);
+  }
+
+  setSlice(key: string, slice: SliceSource | undefined): void {
+    this.#services.setSlice(key, slice);
+  }
+
+  acquire(definition: IpSetDefinition): void {
+    const known = this.#active.get(definition.id);
+    if (known) {
+      known.users++;
+      this.#idle.delete(known);
+      return;
     }
-    const members = new Set<string>();
-    for (const object of this.#matching(definition.selector)) {
-      if (definition.kind === 'selector') for (const member of object.members) members.add(member);
-      else addPorts(members, object, definition);
-    }
-    return members;
+    const members = new MemberCounts(!isPortSet(definition));
+    const set: ActiveSet = { definition, members, users: 1, version: undefined };
+    this.#active.set(definition.id, set);
+    this.#changed.add(set);
+    if (definition.kind === 'service') this.#addService(set, definition.service);
+    else this.#objects.addSelector(subscriptionOf(set, definition.selector));
   }
 
-  #matching(selector: Selector): LabelledObject[] {
-    return this.#objects.filter((object) => selector.evaluate(object.labels));
+  release(id: string): void {
+    const set = this.#active.get(id);
+    if (!set) return;
+    set.users--;
+    if (set.users === 0) this.#idle.add(set);
   }
+
+  /** All sets that are needed. What did not change is the same object as before. */
+  sets(): ReadonlyMap<string, IpSet> {
+    for (const set of this.#idle) this.#drop(set);
+    this.#idle.clear();
+    for (const set of this.#changed) {
+      const version = set.members.version();
+      if (version === set.version) continue;
+      set.version = version;
+      this.#published.set(set.definition.id, ipSetOf(set.definition, version));
+    }
+    this.#changed.clear();
+    return this.#published.snapshot();
+  }
+
+  #drop(set: ActiveSet): void {
+    const { definition } = set;
+    this.#active.delete(definition.id);
+    this.#changed.delete(set);
+    this.#published.delete(definition.id);
+    if (definition.kind !== 'service') this.#objects.deleteSelector(definition.id);
+    else {
+      const sets = this.#ofService.get(definition.service);
+      sets?.delete(set);
+      if (sets?.size === 0) this.#ofService.delete(definition.service);
+    }
+  }
+
+  #addService(set: ActiveSet, service: string): void {
+    const sets = this.#ofService.get(service) ?? new Set();
+    this.#ofService.set(service, sets.add(set));
+    for (const slice of this.#services.slicesOf(service)) {
+      this.#give(set, sliceMembers(slice, isPortSet(set.definition)));
+    }
+  }
+
+  #onSlice(service: string, before: SliceSource | undefined, after: SliceSource | undefined): void {
+    for (const set of this.#ofService.get(service) ?? []) {
+      const withPorts = isPortSet(set.definition);
+      if (after) this.#give(set, sliceMembers(after, withPorts));
+      if (before) this.#take(set, sliceMembers(before, withPorts));
+    }
+  }
+
+  #give(set: ActiveSet, members: readonly string[]): void {
+    for (const member of members) set.members.add(member);
+    if (members.length > 0) this.#changed.add(set);
+  }
+
+  #take(set: ActiveSet, members: readonly string[]): void {
+    for (const member of members) set.members.delete(member);
+    if (members.length > 0) this.#changed.add(set);
+  }
+}
+
+function subscriptionOf(set: ActiveSet, selector: Selector) {
+  return { id: set.definition.id, selector, data: set };
+}
+
+/** The members are worked out when they are read: a set may be large, and its reader may know it already. */
+function ipSetOf(definition: IpSetDefinition, version: SetVersion): IpSet {
+  return {
+    id: definition.id,
+    type: isPortSet(definition) ? 'ip-port' : 'net',
+    get members() {
+      return version.members;
+    },
+  };
 }
 
 function isPortSet(definition: IpSetDefinition): boolean {
@@ -67,22 +161,17 @@ function isPortSet(definition: IpSetDefinition): boolean {
   );
 }
 
-function addPorts(
-  members: Set<string>,
-  object: LabelledObject,
-  wanted: { readonly protocol: string; readonly port: string },
-): void {
-  for (const { name, protocol, member } of object.portMembers) {
-    if (name === wanted.port && protocol === wanted.protocol) members.add(member);
-  }
+/** What one object gives to a set, each once. */
+function membersOf(definition: IpSetDefinition, object: LabelledObject): readonly string[] {
+  if (definition.kind !== 'named-port') return object.members;
+  const members = object.ports
+    .filter(({ name, protocol }) => name === definition.port && protocol === definition.protocol)
+    .flatMap(({ port }) =>
+      object.members.map((prefix) => `${withoutLength(prefix)},${definition.protocol}:${port}`),
+    );
+  return members.length > 1 ? [...new Set(members)] : members;
 }
 
-/** Whether two sets are the same to the dataplane. */
-export function ipSetsEqual(a: IpSet, b: IpSet): boolean {
-  return (
-    a.id === b.id &&
-    a.type === b.type &&
-    a.members.size === b.members.size &&
-    a.members.isSubsetOf(b.members)
-  );
+function withoutLength(prefix: string): string {
+  return prefix.slice(0, prefix.indexOf('/'));
 }

@@ -19,11 +19,12 @@ export interface CompiledSource {
   readonly problems: readonly CalcProblem[];
 }
 
-export function compileKubernetesPolicy(source: KubernetesNetworkPolicy): CompiledSource {
-  const { name, namespace = '' } = source.metadata;
-  return compileConverted(source, { kind: 'KubernetesNetworkPolicy', namespace, name }, (spec) =>
-    kubernetesPolicyToCalico({ ...source, spec }),
-  );
+/** `id`: of the policy, or of the staged one of that form. */
+export function compileKubernetesPolicy(
+  source: KubernetesNetworkPolicy,
+  id: PolicyId,
+): CompiledSource {
+  return compileConverted(source, id, (spec) => kubernetesPolicyToCalico({ ...source, spec }));
 }
 
 /** Whether what the policy means depends on the Nodes that there are. */

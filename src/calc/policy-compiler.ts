@@ -7,12 +7,20 @@ import { type CalcProblem, ProblemLog } from './problem-log.ts';
 import { scanRules } from './rule-scanner.ts';
 import { type PolicyScope, policySelector } from './selector-scope.ts';
 
+/** When a policy is met (spec 10); the first two are stages of host endpoints alone. */
+export type PolicyStage = 'untracked' | 'pre-dnat' | 'normal';
+
 export interface CompiledPolicy {
   readonly id: PolicyId;
   readonly tier: string;
   readonly order: number | null;
   readonly selector: Selector;
   readonly directions: readonly Direction[];
+  readonly stage: PolicyStage;
+  /** Of the normal stage: also for packets that only pass through the host. */
+  readonly onForward: boolean;
+  /** Programmed whether an endpoint uses it or not (performance hint). */
+  readonly always: boolean;
   readonly rules: DataplanePolicy;
   /** Every set that the rules refer to. */
   readonly ipSets: ReadonlyMap<string, IpSetDefinition>;
@@ -34,8 +42,11 @@ export function compilePolicy(
   const ipSets = new Map<string, IpSetDefinition>();
   const context = { namespace: id.namespace, problems, ipSets };
   const types = defaultTypes(spec);
-  const directions = (['ingress', 'egress'] as const).filter((direction) =>
-    types.includes(direction === 'ingress' ? 'Ingress' : 'Egress'),
+  const stage = stageOf(policy);
+  const directions = (['ingress', 'egress'] as const).filter(
+    (direction) =>
+      types.includes(direction === 'ingress' ? 'Ingress' : 'Egress') &&
+      !(stage === 'pre-dnat' && direction === 'egress'),
   );
   const { selector, broken } = selectorFailClosed(spec, id.namespace, problems);
   const rulesOf = (direction: Direction): DataplaneRule[] => {
@@ -43,17 +54,36 @@ export function compilePolicy(
     const rules = scanRules(spec[direction] ?? [], `spec.${direction}`, context);
     return broken ? rules.filter((rule) => rule.action === 'Deny') : rules;
   };
-  const tier = spec.tier ?? 'default';
+  const tier = spec.tier || 'default';
   return {
     id,
     tier,
     order: spec.order ?? null,
     selector,
     directions,
-    rules: { id, tier, ingress: rulesOf('ingress'), egress: rulesOf('egress') },
+    stage,
+    onForward: 'applyOnForward' in spec && spec.applyOnForward === true,
+    always: (spec.performanceHints ?? []).includes('AssumeNeededOnEveryNode'),
+    rules: {
+      id,
+      tier,
+      ...(isStaged(id) && { staged: true }),
+      ingress: rulesOf('ingress'),
+      egress: rulesOf('egress'),
+    },
     ipSets,
     problems: problems.problems,
   };
+}
+
+/** Whether policies of its kind are weighed but decide nothing. */
+export function isStaged({ kind }: PolicyId): boolean {
+  return kind.startsWith('Staged');
+}
+
+function stageOf({ spec }: NetworkPolicy | GlobalNetworkPolicy): PolicyStage {
+  if ('doNotTrack' in spec && spec.doNotTrack === true) return 'untracked';
+  return 'preDNAT' in spec && spec.preDNAT === true ? 'pre-dnat' : 'normal';
 }
 
 /**

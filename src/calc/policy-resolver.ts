@@ -1,33 +1,235 @@
-// Which tiers and policies apply to one endpoint, in order, for each direction.
-import type { Labels } from '#selector';
-import type { CompiledPolicy } from './policy-compiler.ts';
-import { type EndpointTier, policyKey } from './dataplane-update.ts';
-import type { SortedTier } from './policy-sorter.ts';
+// Which policies apply to this host's endpoints, kept while endpoints, policies and tiers change.
+import { jsonEqual } from '#lib';
+import type { Selector } from '#selector';
+import { type HostEndpoint, type LocalEndpoint, policyKey } from './dataplane-update.ts';
+import { LabelIndex } from './labels/label-index.ts';
+import type { HostInterface, Labels, TierSource, Workload } from './model.ts';
+import { TierOrder } from './policy-order.ts';
+import { type AppliedPolicy, hostTiers, workloadTiers } from './resolved-tiers.ts';
+import { SnapshotMap } from './snapshot-map.ts';
 
-export interface ResolvedPolicies {
-  readonly ingress: readonly EndpointTier[];
-  readonly egress: readonly EndpointTier[];
-  /** Every policy that takes part in either direction. */
-  readonly policies: ReadonlySet<CompiledPolicy>;
+/** A policy that may come to apply. */
+export interface SelectingPolicy extends AppliedPolicy {
+  readonly selector: Selector;
 }
 
-/** A tier takes part in a direction only where one of its policies does. */
-export function resolvePolicies(tiers: readonly SortedTier[], labels: Labels): ResolvedPolicies {
-  const ingress: EndpointTier[] = [];
-  const egress: EndpointTier[] = [];
-  const used = new Set<CompiledPolicy>();
-  for (const tier of tiers) {
-    const matching = tier.policies.filter((policy) => policy.selector.evaluate(labels));
-    for (const [direction, list] of [
-      ['ingress', ingress],
-      ['egress', egress],
-    ] as const) {
-      const policies = matching.filter((policy) => policy.directions.includes(direction));
-      if (policies.length === 0) continue;
-      for (const policy of policies) used.add(policy);
-      const keys = policies.map((policy) => policyKey(policy.id));
-      list.push({ name: tier.name, defaultAction: tier.defaultAction, policies: keys });
+interface PolicyEntry {
+  policy: SelectingPolicy;
+  readonly endpoints: Set<EndpointEntry>;
+}
+
+type LocalObject =
+  | { readonly kind: 'workload'; readonly object: Workload }
+  | { readonly kind: 'host'; readonly object: HostInterface };
+
+interface EndpointEntry {
+  readonly key: string;
+  local: LocalObject;
+  readonly matches: Set<PolicyEntry>;
+  /** As of the last time; nearly sorted is quickly sorted. */
+  order: PolicyEntry[];
+  /** Keys of the policies and profiles that its last result names. */
+  uses: ReadonlySet<string>;
+}
+
+/** Told which policies and profiles (by `policyKey`) endpoints begin and cease to use. */
+export interface UseListener {
+  onUse(key: string): void;
+  onUnuse(key: string): void;
+}
+
+/** What endpoints may do beyond policy. */
+export interface EndpointOptions {
+  readonly allowedSources: boolean;
+  readonly floatingAddresses: boolean;
+}
+
+const NO_USES: ReadonlySet<string> = new Set();
+
+export class PolicyResolver {
+  readonly #listener: UseListener;
+  readonly #tiers = new TierOrder();
+  readonly #policies = new Map<string, PolicyEntry>();
+  readonly #entries = new Map<string, EndpointEntry>();
+  readonly #unresolved = new Set<EndpointEntry>();
+  readonly #workloads = new SnapshotMap<LocalEndpoint>(jsonEqual);
+  readonly #hosts = new SnapshotMap<HostEndpoint>(jsonEqual);
+  #options: EndpointOptions = { allowedSources: false, floatingAddresses: false };
+  readonly #index = new LabelIndex<PolicyEntry, Workload | HostInterface>({
+    onMatch: (policy, _, key) => this.#match(policy, key),
+    onMismatch: (policy, _, key) => this.#mismatch(policy, key),
+    onReplace: () => undefined,
+  });
+
+  constructor(listener: UseListener) {
+    this.#listener = listener;
+  }
+
+  setProfile(name: string, labels: Labels | undefined): void {
+    this.#index.setProfile(name, labels);
+  }
+
+  setTier(name: string, tier: TierSource | undefined): void {
+    if (!this.#tiers.setTier(name, tier)) return;
+    for (const entry of this.#entries.values()) {
+      if (entry.order.some(({ policy }) => policy.tier === name)) this.#unresolved.add(entry);
     }
   }
-  return { ingress, egress, policies: used };
+
+  setOptions(options: EndpointOptions): void {
+    if (jsonEqual(this.#options, options)) return;
+    this.#options = options;
+    for (const entry of this.#entries.values()) this.#unresolved.add(entry);
+  }
+
+  setPolicy(key: string, policy: SelectingPolicy | undefined): void {
+    const entry = this.#policies.get(key);
+    if (entry && policy && entry.policy.selector.text === policy.selector.text) {
+      entry.policy = policy;
+      for (const endpoint of entry.endpoints) this.#unresolved.add(endpoint);
+      return;
+    }
+    if (entry) {
+      this.#index.deleteSelector(key);
+      for (const endpoint of entry.endpoints) {
+        endpoint.matches.delete(entry);
+        this.#unresolved.add(endpoint);
+      }
+      this.#policies.delete(key);
+    }
+    if (!policy) return;
+    const added: PolicyEntry = { policy, endpoints: new Set() };
+    this.#policies.set(key, added);
+    this.#index.addSelector({ id: key, selector: policy.selector, data: added });
+  }
+
+  /** Sets a workload of this host, or takes it away. */
+  setWorkload(id: string, object: Workload | undefined): void {
+    this.#setLocal(`workload ${id}`, object && { kind: 'workload', object });
+  }
+
+  /** Sets a host endpoint of this host, or takes it away. */
+  setHostInterface(id: string, object: HostInterface | undefined): void {
+    this.#setLocal(`host ${id}`, object && { kind: 'host', object });
+  }
+
+  /** Works out anew what has changed. */
+  settle(): void {
+    for (const entry of this.#unresolved) this.#resolve(entry);
+    this.#unresolved.clear();
+  }
+
+  workloads(): ReadonlyMap<string, LocalEndpoint> {
+    return this.#workloads.snapshot();
+  }
+
+  hosts(): ReadonlyMap<string, HostEndpoint> {
+    return this.#hosts.snapshot();
+  }
+
+  #setLocal(key: string, local: LocalObject | undefined): void {
+    const entry = this.#entries.get(key);
+    if (local && entry) entry.local = local;
+    else if (local) {
+      this.#entries.set(key, { key, local, matches: new Set(), order: [], uses: NO_USES });
+    }
+    this.#index.setObject(key, local?.object);
+    if (local) {
+      const present = this.#entries.get(key);
+      if (present) this.#unresolved.add(present);
+    } else if (entry) this.#remove(entry);
+  }
+
+  #remove(entry: EndpointEntry): void {
+    this.#entries.delete(entry.key);
+    this.#unresolved.delete(entry);
+    const { kind, object } = entry.local;
+    if (kind === 'workload') this.#workloads.delete(object.id);
+    else this.#hosts.delete(object.id);
+    for (const key of entry.uses) this.#listener.onUnuse(key);
+  }
+
+  #match(policy: PolicyEntry, key: string): void {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    policy.endpoints.add(entry);
+    entry.matches.add(policy);
+    this.#unresolved.add(entry);
+  }
+
+  #mismatch(policy: PolicyEntry, key: string): void {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    policy.endpoints.delete(entry);
+    entry.matches.delete(policy);
+    this.#unresolved.add(entry);
+  }
+
+  #resolve(entry: EndpointEntry): void {
+    const known = new Set(entry.order);
+    entry.order = entry.order.filter((policy) => entry.matches.has(policy));
+    for (const policy of entry.matches) if (!known.has(policy)) entry.order.push(policy);
+    entry.order.sort((a, b) => this.#tiers.compare(a.policy, b.policy));
+    const policies = entry.order.map(({ policy }) => policy);
+    const { local } = entry;
+    const profiles = local.object.profiles.map(profileKey);
+    const uses =
+      local.kind === 'workload'
+        ? this.#resolveWorkload(local.object, policies, profiles)
+        : this.#resolveHost(local.object, policies, profiles);
+    for (const key of uses) if (!entry.uses.has(key)) this.#listener.onUse(key);
+    for (const key of entry.uses) if (!uses.has(key)) this.#listener.onUnuse(key);
+    entry.uses = uses;
+  }
+
+  #resolveWorkload(
+    object: Workload,
+    policies: readonly AppliedPolicy[],
+    profiles: readonly string[],
+  ): ReadonlySet<string> {
+    const tiers = workloadTiers(policies, this.#tiers);
+    this.#workloads.set(object.id, {
+      id: object.id,
+      interfaceName: object.interfaceName,
+      addresses: object.members,
+      allowedSources: this.#options.allowedSources ? object.allowedSources : [],
+      floatingAddresses: this.#options.floatingAddresses ? object.floatingAddresses : [],
+      ...tiers,
+      profiles,
+    });
+    return usesOf(profiles, tiers.ingress, tiers.egress);
+  }
+
+  #resolveHost(
+    object: HostInterface,
+    policies: readonly AppliedPolicy[],
+    profiles: readonly string[],
+  ): ReadonlySet<string> {
+    const stages = hostTiers(policies, this.#tiers, object.interfaceName === '*');
+    const { untracked, preDnat, forward, normal } = stages;
+    this.#hosts.set(object.id, {
+      id: object.id,
+      interfaceName: object.interfaceName,
+      addresses: object.members.map((prefix) => prefix.slice(0, prefix.indexOf('/'))),
+      ...stages,
+      profiles,
+    });
+    const both = [untracked, forward, normal].flatMap(({ ingress, egress }) => [ingress, egress]);
+    return usesOf(profiles, preDnat, ...both);
+  }
+}
+
+export function profileKey(name: string): string {
+  return policyKey({ kind: 'Profile', namespace: null, name });
+}
+
+function usesOf(
+  profiles: readonly string[],
+  ...lists: readonly LocalEndpoint['ingress'][]
+): ReadonlySet<string> {
+  const uses = new Set(profiles);
+  for (const tiers of lists) {
+    for (const { policies } of tiers) for (const key of policies) uses.add(key);
+  }
+  return uses;
 }

@@ -1,44 +1,73 @@
-// The members of service sets: the endpoint slices of each Service.
-import type { EndpointSlice } from '#api';
+// The members of service sets: the endpoint slices of each Service, as they come and go.
 import { formatAddress, formatPrefix, hostPrefix, parseAddress } from '#lib';
+import type { SliceSource } from './model.ts';
 
-const SERVICE_LABEL = 'kubernetes.io/service-name';
+/** Told what a Service's sets gain and lose. */
+export type ServiceListener = (
+  service: string,
+  before: SliceSource | undefined,
+  after: SliceSource | undefined,
+) => void;
 
 export class ServiceIndex {
-  readonly #slices: ReadonlyMap<string, readonly EndpointSlice[]>;
+  readonly #slices = new Map<string, SliceSource>();
+  readonly #byService = new Map<string, Map<string, SliceSource>>();
+  readonly #onChange: ServiceListener;
 
-  constructor(slices: readonly EndpointSlice[]) {
-    this.#slices = Map.groupBy(slices, serviceOf);
+  constructor(onChange: ServiceListener) {
+    this.#onChange = onChange;
   }
 
-  /** Host prefixes, or `address,protocol:port`; none for a service without slices. */
-  members(service: string, withPorts: boolean): Set<string> {
-    const members = new Set<string>();
-    for (const slice of this.#slices.get(service) ?? []) {
-      const ports = portsOf(slice);
-      for (const address of addressesOf(slice)) {
-        if (!withPorts) members.add(formatPrefix(hostPrefix(address)));
-        else for (const port of ports) members.add(`${formatAddress(address)},${port}`);
-      }
+  setSlice(key: string, slice: SliceSource | undefined): void {
+    const before = this.#slices.get(key);
+    if (before && before.service !== slice?.service) {
+      this.#replace(key, before.service, before, undefined);
+      if (slice) this.#replace(key, slice.service, undefined, slice);
+    } else if (slice) this.#replace(key, slice.service, before, slice);
+  }
+
+  /** The slices that a Service has now. */
+  slicesOf(service: string): Iterable<SliceSource> {
+    return this.#byService.get(service)?.values() ?? [];
+  }
+
+  #replace(
+    key: string,
+    service: string,
+    before: SliceSource | undefined,
+    after: SliceSource | undefined,
+  ): void {
+    const slices = this.#byService.get(service) ?? new Map<string, SliceSource>();
+    this.#byService.set(service, slices);
+    if (after) {
+      slices.set(key, after);
+      this.#slices.set(key, after);
+    } else {
+      slices.delete(key);
+      this.#slices.delete(key);
+      if (slices.size === 0) this.#byService.delete(service);
     }
-    return members;
+    this.#onChange(service, before, after);
   }
 }
 
-function serviceOf(slice: EndpointSlice): string {
-  return `${slice.metadata.namespace ?? ''}/${slice.metadata.labels?.[SERVICE_LABEL] ?? ''}`;
+/** Host prefixes, or `address,protocol:port`; what is no address, and a port without number, gives nothing. */
+export function sliceMembers(slice: SliceSource, withPorts: boolean): string[] {
+  const ports = withPorts ? portsOf(slice) : [];
+  const members = (slice.endpoints ?? []).flatMap(({ addresses }) =>
+    addresses.flatMap((text) => {
+      const address = parseAddress(text);
+      if (!address) return [];
+      if (!withPorts) return [formatPrefix(hostPrefix(address))];
+      return ports.map((port) => `${formatAddress(address)},${port}`);
+    }),
+  );
+  return [...new Set(members)];
 }
 
-function addressesOf(slice: EndpointSlice) {
-  return (slice.endpoints ?? [])
-    .flatMap((endpoint) => endpoint.addresses)
-    .map(parseAddress)
-    .filter((address) => address !== undefined);
-}
-
-/** `tcp:80`; a port without a number stands for no port that a set could hold. */
-function portsOf(slice: EndpointSlice): string[] {
-  return (slice.ports ?? []).flatMap(({ port, protocol = 'TCP' }) =>
+/** `tcp:80`. */
+function portsOf({ ports }: SliceSource): string[] {
+  return (ports ?? []).flatMap(({ port, protocol = 'TCP' }) =>
     port === undefined || port === null ? [] : [`${protocol.toLowerCase()}:${port}`],
   );
 }

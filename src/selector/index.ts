@@ -13,5 +13,5 @@ export {
   selectorOf,
 } from './parse-selector.ts';
 export { SelectorError } from './selector-error.ts';
-export { type Labels, type SelectorNode } from './selector-tree.ts';
+export { type LabelLookup, type Labels, labelsOf, type SelectorNode } from './selector-tree.ts';
 export { type Token, tokenize } from './tokens.ts';

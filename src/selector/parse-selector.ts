@@ -3,7 +3,9 @@ import { base64Url, sha224 } from '#lib';
 import { SelectorError } from './selector-error.ts';
 import {
   evaluateNode,
+  type LabelLookup,
   type Labels,
+  lookupIn,
   negate,
   printNode,
   renameLabels,
@@ -17,6 +19,8 @@ export interface Selector {
   readonly text: string;
   readonly tree: SelectorNode;
   evaluate(labels: Labels): boolean;
+  /** As `evaluate`, for an object whose labels are not in one record. */
+  matches(lookup: LabelLookup): boolean;
 }
 
 const TEXT_MAX = 256 * 1024;
@@ -40,7 +44,12 @@ export function parseSelector(text: string): Selector {
 
 /** The selector of a tree, for those that build trees. */
 export function selectorOf(tree: SelectorNode): Selector {
-  return { text: printNode(tree), tree, evaluate: (labels) => evaluateNode(tree, labels) };
+  return {
+    text: printNode(tree),
+    tree,
+    evaluate: (labels) => evaluateNode(tree, lookupIn(labels)),
+    matches: (lookup) => evaluateNode(tree, lookup),
+  };
 }
 
 /** Identity that equal selectors share: `s:` and base64url of SHA-224 over `s:<canonical text>`. */

@@ -87,25 +87,46 @@ function quote(value: string): string {
   return value.includes('"') ? `'${value}'` : `"${value}"`;
 }
 
+/** The value that an object has of a label, of its own or lent; undefined where it has none. */
+export type LabelLookup = (label: string) => string | undefined;
+
+/** The lookup in a plain record. */
+export function lookupIn(labels: Labels): LabelLookup {
+  return (label) => (Object.hasOwn(labels, label) ? labels[label] : undefined);
+}
+
 /** Whether the labels satisfy the tree; `!=` and `not in` also hold where the label is absent. */
-export function evaluateNode(node: SelectorNode, labels: Labels): boolean {
+export function evaluateNode(node: SelectorNode, lookup: LabelLookup): boolean {
   switch (node.kind) {
     case 'all':
     case 'global':
       return true;
     case 'not':
-      return !evaluateNode(node.operand, labels);
+      return !evaluateNode(node.operand, lookup);
     case 'and':
-      return node.operands.every((operand) => evaluateNode(operand, labels));
+      return node.operands.every((operand) => evaluateNode(operand, lookup));
     case 'or':
-      return node.operands.some((operand) => evaluateNode(operand, labels));
+      return node.operands.some((operand) => evaluateNode(operand, lookup));
     default:
-      return evaluateLabel(node, labelValue(labels, node.label));
+      return evaluateLabel(node, lookup(node.label));
   }
 }
 
-function labelValue(labels: Labels, label: string): string | undefined {
-  return Object.hasOwn(labels, label) ? labels[label] : undefined;
+/** Every label that the tree asks for, each once. */
+export function labelsOf(node: SelectorNode, found = new Set<string>()): ReadonlySet<string> {
+  switch (node.kind) {
+    case 'all':
+    case 'global':
+      return found;
+    case 'not':
+      return labelsOf(node.operand, found);
+    case 'and':
+    case 'or':
+      for (const operand of node.operands) labelsOf(operand, found);
+      return found;
+    default:
+      return found.add(node.label);
+  }
 }
 
 type LabelNode = Extract<SelectorNode, { label: string }>;

@@ -1,0 +1,109 @@
+// The parts of the desired state that follow from the agent's parameters, the pools and the hosts alone.
+import { type ParameterValue } from '#api';
+import { formatPrefix, hostPrefix, isObject, maskPrefix, parseAddress, parsePrefix } from '#lib';
+import type { Parameters } from './configuration.ts';
+import type {
+  DataplaneState,
+  FailsafePort,
+  HostSettings,
+  NatOutgoing,
+  PortRange,
+  ServiceLoopPrevention,
+} from './dataplane-update.ts';
+import type { NodeSource, PoolSource } from './model.ts';
+import { parseProtocol } from './rule-match.ts';
+
+export function hostSettings(parameters: Parameters): HostSettings {
+  const source4 = parameters.text('DeviceRouteSourceAddress');
+  const source6 = parameters.text('DeviceRouteSourceAddressIPv6');
+  return {
+    failsafeInbound: failsafePorts(parameters.list('FailsafeInboundHostPorts')),
+    failsafeOutbound: failsafePorts(parameters.list('FailsafeOutboundHostPorts')),
+    denyAction: parameters.is('NftablesFilterDenyAction', 'REJECT') ? 'Reject' : 'Drop',
+    dropInvalid: !parameters.flag('DisableConntrackInvalidCheck'),
+    allowVxlanFromWorkloads: parameters.flag('AllowVXLANPacketsFromWorkloads'),
+    allowIpipFromWorkloads: parameters.flag('AllowIPIPPacketsFromWorkloads'),
+    vxlanPort: parameters.number('VXLANPort'),
+    logPrefix: parameters.text('LogPrefix'),
+    ipForwarding: parameters.is('IPForwarding', 'Enabled'),
+    mtuInterfacePattern: parameters.text('MTUIfacePattern'),
+    routeSync: !parameters.flag('RouteSyncDisabled'),
+    deviceRouteSource: { ...(source4 && { 4: source4 }), ...(source6 && { 6: source6 }) },
+  };
+}
+
+const HOST_ACTIONS = { DROP: 'Drop', RETURN: 'Return', ACCEPT: 'Accept' } as const;
+
+export function endpointToHostAction(
+  parameters: Parameters,
+): DataplaneState['endpointToHostAction'] {
+  const action = parameters.text('DefaultEndpointToHostAction');
+  return action === 'ACCEPT' || action === 'RETURN' ? HOST_ACTIONS[action] : 'Drop';
+}
+
+function failsafePorts(list: readonly ParameterValue[]): FailsafePort[] {
+  return list.flatMap((item) => {
+    if (!isObject(item)) return [];
+    const { protocol, port, net } = item;
+    if (typeof protocol !== 'string' || typeof port !== 'number') return [];
+    return [{ protocol: parseProtocol(protocol), port, ...(typeof net === 'string' && { net }) }];
+  });
+}
+
+/** `hosts`: every node; their addresses are left alone where the parameters say so. */
+export function natOutgoing(
+  parameters: Parameters,
+  pools: Iterable<PoolSource>,
+  hosts: Iterable<NodeSource>,
+): NatOutgoing {
+  const all = [...pools].flatMap(({ cidr, natOutgoing: nat }) => {
+    const prefix = parsePrefix(cidr);
+    return prefix ? [{ cidr: formatPrefix(maskPrefix(prefix)), nat }] : [];
+  });
+  const withHosts = parameters.is('NATOutgoingExclusions', 'IPPoolsAndHostIPs');
+  const address = parameters.text('NATOutgoingAddress');
+  const interfaceName = parameters.text('IptablesNATOutgoingInterfaceFilter');
+  const ports = portRange(parameters.values.get('NATPortRange'));
+  return {
+    sources: sorted(all.filter(({ nat }) => nat).map(({ cidr }) => cidr)),
+    excluded: sorted([
+      ...all.map(({ cidr }) => cidr),
+      ...(withHosts ? [...hosts].flatMap(hostPrefixes) : []),
+    ]),
+    ...(ports && { ports }),
+    ...(address && { address }),
+    ...(interfaceName && { interfaceName }),
+  };
+}
+
+/** A number is a single port, 0 none. */
+function portRange(value: ParameterValue | undefined): PortRange | undefined {
+  if (typeof value === 'number') return value === 0 ? undefined : [value, value];
+  if (typeof value !== 'string') return undefined;
+  const [first = 0, last = first] = value.split(':').map(Number);
+  return [first, last];
+}
+
+function hostPrefixes({ networks }: NodeSource): string[] {
+  return networks.flatMap((text) => {
+    const address = parseAddress(text.split('/')[0] ?? '');
+    return address ? [formatPrefix(hostPrefix(address))] : [];
+  });
+}
+
+/** `nets`: what the cluster advertises for its services. */
+export function serviceLoopPrevention(
+  parameters: Parameters,
+  nets: readonly string[],
+): ServiceLoopPrevention {
+  const action = parameters.text('ServiceLoopPrevention');
+  const prefixes = nets.flatMap((net) => parsePrefix(net) ?? []);
+  return {
+    action: action === 'Reject' || action === 'Disabled' ? action : 'Drop',
+    nets: sorted(prefixes.map((prefix) => formatPrefix(maskPrefix(prefix)))),
+  };
+}
+
+function sorted(texts: readonly string[]): string[] {
+  return [...new Set(texts)].sort();
+}

@@ -1,0 +1,84 @@
+// The nodes: their addresses and subnets, and what is said of each to others.
+import {
+  type Family,
+  formatAddress,
+  jsonEqual,
+  parsePrefix,
+  type Prefix,
+  prefixContains,
+} from '#lib';
+import type { Labels, NodeSource } from '../model.ts';
+import { SnapshotMap } from '../snapshot-map.ts';
+import type { NodeView } from './l3-route.ts';
+
+/** What other parts want to know of a node. */
+export interface HostMetadata {
+  readonly node: string;
+  /** With the length of the subnet, as it was given. */
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+  readonly labels: Labels;
+}
+
+interface KnownNode {
+  readonly source: NodeSource;
+  readonly networks: Readonly<Partial<Record<Family, Prefix>>>;
+}
+
+export class NodeBook implements NodeView {
+  readonly hostname: string;
+  readonly #nodes = new Map<string, KnownNode>();
+  readonly #metadata = new SnapshotMap<HostMetadata>(jsonEqual);
+
+  constructor(hostname: string) {
+    this.hostname = hostname;
+  }
+
+  source(name: string): NodeSource | undefined {
+    return this.#nodes.get(name)?.source;
+  }
+
+  setNode(name: string, source: NodeSource | undefined): void {
+    if (!source) {
+      this.#nodes.delete(name);
+      this.#metadata.delete(name);
+      return;
+    }
+    const networks = networksOf(source);
+    this.#nodes.set(name, { source, networks });
+    const text = (family: Family) =>
+      source.networks.find((network) => parsePrefix(network)?.family === family);
+    const [ipv4, ipv6] = [text(4), text(6)];
+    this.#metadata.set(name, {
+      node: name,
+      ...(ipv4 !== undefined && { ipv4 }),
+      ...(ipv6 !== undefined && { ipv6 }),
+      labels: source.labels,
+    });
+  }
+
+  addressOf(node: string, family: Family): string | undefined {
+    const network = this.#nodes.get(node)?.networks[family];
+    return network && formatAddress(network);
+  }
+
+  isInOwnSubnet(node: string, family: Family): boolean {
+    const own = this.#nodes.get(this.hostname)?.networks[family];
+    const other = this.#nodes.get(node)?.networks[family];
+    return own !== undefined && other !== undefined && prefixContains(own, other);
+  }
+
+  metadata(): ReadonlyMap<string, HostMetadata> {
+    return this.#metadata.snapshot();
+  }
+}
+
+/** The first of each family. */
+function networksOf({ networks }: NodeSource): Partial<Record<Family, Prefix>> {
+  const found: Partial<Record<Family, Prefix>> = {};
+  for (const text of networks) {
+    const prefix = parsePrefix(text);
+    if (prefix) found[prefix.family] ??= prefix;
+  }
+  return found;
+}
