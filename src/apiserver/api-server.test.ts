@@ -335,7 +335,7 @@ test('a node may do what its agent needs, and nothing else', async (context) => 
     metadata: { annotations: { 'cni.projectcalico.org/podIP': '10.244.0.1/32' } },
   };
   await node.patch(podKind, key('mine'), annotate);
-  const denied = { status: 403, message: /node "n1" may not/ };
+  const denied = { status: 403, message: /User "system:node:n1" cannot/ };
   await assert.rejects(node.patch(podKind, key('theirs'), annotate), denied);
   const relabel = { metadata: { labels: { role: 'admin' } } };
   await assert.rejects(node.patch(podKind, key('mine'), relabel), denied);

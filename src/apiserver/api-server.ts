@@ -1,9 +1,15 @@
 // The HTTPS server: authentication, one dispatcher for every path, limits, and errors as Status.
+import { constants } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { SERVED_KINDS } from '#api';
 import { StoreUnavailable } from '#datastore';
+import type { AccessControl } from './auth/access-control.ts';
+import { answerAuth } from './auth/auth-routes.ts';
+import type { Identity } from './auth/identity.ts';
+import { impersonated } from './auth/impersonation.ts';
+import { REVIEWS } from './auth/reviews.ts';
 import type { ServerCertificate } from './certificate-authority.ts';
 import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
 import { appendFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
@@ -17,15 +23,14 @@ import {
 } from './open-api.ts';
 import { acceptedForm } from './representation.ts';
 import { jsonBody } from './request-body.ts';
-import { failureStatus, forbidden, noSuchPath, notAllowed, RequestError } from './request-error.ts';
+import { failureStatus, noSuchPath, notAllowed, RequestError } from './request-error.ts';
 import { parseResourcePath } from './request-path.ts';
 import { ResourceRequest } from './resource-routes.ts';
 import type { Resources } from './resources.ts';
-import type { Tokens, User } from './tokens.ts';
 
 export interface ApiServerOptions {
   readonly resources: Resources;
-  readonly tokens: Tokens;
+  readonly access: AccessControl;
   readonly certificate: ServerCertificate;
   readonly flows?: FlowStore;
   readonly version: string;
@@ -38,6 +43,19 @@ export type Listener = { readonly host: string; readonly port: number } | { read
 
 const MAX_BODY = 3 * 1024 * 1024;
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+/** What flows are to authorisation. */
+const FLOWS = {
+  group: 'flows.tortie.dev',
+  version: 'v1',
+  resource: 'flows',
+  subresource: '',
+  namespace: '',
+  name: '',
+} as const;
+const DISCOVERED = [
+  ...SERVED_KINDS,
+  ...REVIEWS.map((review) => ({ ...review, verbs: ['create'] })),
+];
 const PUBLIC_PATHS = new Set(['/healthz', '/livez', '/readyz', '/version']);
 
 export class ApiServer {
@@ -58,7 +76,13 @@ export class ApiServer {
       {
         cert: certificate,
         key,
+        ca: this.#options.access.clientAuthorities.pem,
+        // Who shows none may have a token; who shows another's is told so with a Status.
+        requestCert: true,
+        rejectUnauthorized: false,
         minVersion: 'TLSv1.2',
+        // Each connection is verified anew, by the authorities of now.
+        secureOptions: constants.SSL_OP_NO_TICKET,
         maxHeaderSize: 16 * 1024,
         headersTimeout: 15_000,
         requestTimeout: 60_000,
@@ -122,14 +146,21 @@ export class ApiServer {
   async #dispatch(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
     const path = pathOf(request);
     if (PUBLIC_PATHS.has(path)) return this.#public(path, reply);
-    const user = this.#authenticate(request);
+    const { access, resources } = this.#options;
+    const { authentication, authorizer } = access;
+    const own = await authentication.identify(request.raw);
+    const identity = impersonated(own, request.raw, authorizer);
     if (path === FLOWS_PATH && this.#options.flows) {
-      return this.#flows(this.#options.flows, { request, reply, user });
+      return this.#flows(this.#options.flows, { request, reply, identity });
     }
     const resource = parseResourcePath(path);
     if (resource) {
-      return new ResourceRequest(this.#options.resources, resource, request, user).answer(reply);
+      const caller = { identity, authorizer };
+      return new ResourceRequest(resources, resource, request, caller).answer(reply);
     }
+    const answer = await answerAuth({ access, resources, identity }, path, request);
+    if (answer) return reply.code(answer.code).send(answer.body);
+    authorizer.require(identity, { verb: request.method.toLowerCase(), path });
     if (path === '/openapi/v2' && request.headers.accept?.includes(OPENAPI_V2_PROTOBUF)) {
       return reply.type(OPENAPI_V2_PROTOBUF).send(Buffer.from(openApiV2Protobuf()));
     }
@@ -163,37 +194,35 @@ export class ApiServer {
       return openApiV2(SERVED_KINDS);
     }
     if (root === 'api' && steps.length === 1) return coreVersions(request.host);
-    if (root === 'api' && steps.length === 2) return resourceList(SERVED_KINDS, '', group);
-    if (root === 'apis' && steps.length === 1) return groupList(SERVED_KINDS);
-    if (root === 'apis' && steps.length === 2) return groupDocument(SERVED_KINDS, group);
-    if (root === 'apis' && steps.length === 3) return resourceList(SERVED_KINDS, group, version);
+    if (root === 'api' && steps.length === 2) return resourceList(DISCOVERED, '', group);
+    if (root === 'apis' && steps.length === 1) return groupList(DISCOVERED);
+    if (root === 'apis' && steps.length === 2) return groupDocument(DISCOVERED, group);
+    if (root === 'apis' && steps.length === 3) return resourceList(DISCOVERED, group, version);
     return undefined;
   }
 
   async #flows(
     store: FlowStore,
-    { request, reply, user }: { request: FastifyRequest; reply: FastifyReply; user: User },
+    {
+      request,
+      reply,
+      identity,
+    }: { request: FastifyRequest; reply: FastifyReply; identity: Identity },
   ): Promise<unknown> {
+    const { follow, ...params } = Object.fromEntries(
+      new URLSearchParams(request.url.split('?')[1] ?? ''),
+    );
+    const isFollowed = follow === '1' || follow === 'true';
+    const verb = request.method === 'POST' ? 'create' : isFollowed ? 'watch' : 'list';
+    this.#options.access.authorizer.require(identity, { ...FLOWS, verb });
     if (request.method === 'POST') {
       appendFlows(store, jsonBody(request));
       return reply.send({ kind: 'Status', apiVersion: 'v1', status: 'Success' });
     }
     if (request.method !== 'GET') throw notAllowed(request.method, FLOWS_PATH);
-    if (user.kind !== 'admin') throw forbidden(`${user.kind} "${user.name}" may not read flows`);
-    const { follow, ...params } = Object.fromEntries(
-      new URLSearchParams(request.url.split('?')[1] ?? ''),
-    );
-    if (follow !== '1' && follow !== 'true') return reply.send(await queryFlows(store, params));
+    if (!isFollowed) return reply.send(await queryFlows(store, params));
     await followFlows(store, params, reply.hijack().raw);
     return reply;
-  }
-
-  #authenticate(request: FastifyRequest): User {
-    const token = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '')?.[1];
-    const user = token === undefined ? undefined : this.#options.tokens.userOf(token);
-    if (user) return user;
-    const advice = 'send a bearer token that the server knows (its kubeconfig has one)';
-    throw new RequestError(401, 'Unauthorized', `Unauthorized: ${advice}`);
   }
 
   #refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { serverCertificate } from './certificate-authority.ts';
-import { Tokens } from './tokens.ts';
+import { Tokens } from './auth/tokens.ts';
 
 const DAY = 24 * 60 * 60 * 1000;
 const NOW = Date.now();

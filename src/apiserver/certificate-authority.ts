@@ -1,9 +1,15 @@
-// The server's own certificate authority and certificate, kept as PEM files.
+// The server's own certificate authority, its certificate and those of clients, kept as PEM files.
 import { createPrivateKey, randomBytes, X509Certificate } from 'node:crypto';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
-import { issueAuthority, issueServer, type KeyPair } from './certificate.ts';
+import {
+  type DistinguishedName,
+  issueAuthority,
+  issueClient,
+  issueServer,
+  type KeyPair,
+} from './certificate.ts';
 
 export interface ServerCertificate {
   /** PEM of the authority, for clients. */
@@ -16,7 +22,7 @@ export interface ServerCertificate {
 const DAY = 24 * 60 * 60 * 1000;
 const CA_DAYS = 3650;
 const SERVER_DAYS = 365;
-/** Issued anew at a start within this many days of its end. */
+/** Issued anew within this many days of its end. */
 const RENEW_DAYS = 30;
 
 /**
@@ -33,12 +39,44 @@ export async function serverCertificate(
   if (kept && stillFits(kept, authority, { hosts, now })) {
     return { ca: authority.certificate, ...kept };
   }
-  const issuer = new X509Certificate(authority.certificate);
-  const to = Math.min(now + SERVER_DAYS * DAY, Date.parse(issuer.validTo));
-  const commonName = issuer.subject.replace(/^CN=/, '');
-  const server = issueServer({ ...authority, commonName }, hosts, { from: now - DAY, to });
+  const { issuer, to } = issuerOf(authority, now);
+  const server = issueServer(issuer, hosts, { from: now - DAY, to });
   await writePair(folder, 'server', server);
   return { ca: authority.certificate, ...server };
+}
+
+/**
+ * A certificate with which a client is `commonName` in the groups `organizations`, kept in `folder` as
+ * `NAME.crt` and `NAME.key`; issued anew where the kept one is another's, near its end, or of another authority.
+ */
+export async function clientCertificate(
+  folder: string,
+  subject: DistinguishedName,
+  { authorityFolder, now }: { authorityFolder: string; now: number },
+): Promise<KeyPair> {
+  const authority = await readPair(authorityFolder, 'ca');
+  if (!authority) throw new Error(`there is no certificate authority in "${authorityFolder}"`);
+  const kept = await readPair(folder, subject.commonName);
+  if (kept && isOf(kept, subject) && isGood(kept, authority, now)) return kept;
+  const { issuer, to } = issuerOf(authority, now);
+  const client = issueClient(issuer, subject, { from: now - DAY, to });
+  await writePair(folder, subject.commonName, client);
+  return client;
+}
+
+function issuerOf(
+  authority: KeyPair,
+  now: number,
+): { issuer: KeyPair & { commonName: string }; to: number } {
+  const certificate = new X509Certificate(authority.certificate);
+  const to = Math.min(now + SERVER_DAYS * DAY, Date.parse(certificate.validTo));
+  const commonName = certificate.subject.replace(/^CN=/, '');
+  return { issuer: { ...authority, commonName }, to };
+}
+
+function isOf(kept: KeyPair, { commonName, organizations = [] }: DistinguishedName): boolean {
+  const wanted = [...organizations.map((name) => `O=${name}`), `CN=${commonName}`];
+  return new X509Certificate(kept.certificate).subject === wanted.join('\n');
 }
 
 async function createAuthority(folder: string, now: number): Promise<KeyPair> {
@@ -53,10 +91,8 @@ function stillFits(
   authority: KeyPair,
   { hosts, now }: { hosts: readonly string[]; now: number },
 ): boolean {
+  if (!isGood(kept, authority, now)) return false;
   const certificate = new X509Certificate(kept.certificate);
-  if (Date.parse(certificate.validTo) - now < RENEW_DAYS * DAY) return false;
-  if (!certificate.verify(new X509Certificate(authority.certificate).publicKey)) return false;
-  if (!certificate.checkPrivateKey(createPrivateKey(kept.key))) return false;
   const names = hosts.every((host) =>
     isIP(host) > 0
       ? certificate.checkIP(host) !== undefined
@@ -64,6 +100,15 @@ function stillFits(
   );
   const count = (certificate.subjectAltName ?? '').split(',').length;
   return names && count === hosts.length;
+}
+
+function isGood(kept: KeyPair, authority: KeyPair, now: number): boolean {
+  const certificate = new X509Certificate(kept.certificate);
+  return (
+    Date.parse(certificate.validTo) - now >= RENEW_DAYS * DAY &&
+    certificate.verify(new X509Certificate(authority.certificate).publicKey) &&
+    certificate.checkPrivateKey(createPrivateKey(kept.key))
+  );
 }
 
 async function readPair(folder: string, name: string): Promise<KeyPair | undefined> {

@@ -23,15 +23,23 @@ export interface Validity {
   readonly to: number;
 }
 
+export interface DistinguishedName {
+  readonly commonName: string;
+  readonly organizations?: readonly string[];
+}
+
 const ECDSA_WITH_SHA256 = der.sequence(der.objectIdentifier('1.2.840.10045.4.3.2'));
 /** BIT STRINGs of RFC 5280, 4.2.1.3. */
 const CERTIFICATE_SIGN = der.bitString(Buffer.from([0x06]), 1);
 const DIGITAL_SIGNATURE = der.bitString(Buffer.from([0x80]), 7);
 const SERVER_AUTH = '1.3.6.1.5.5.7.3.1';
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+const COMMON_NAME = '2.5.4.3';
+const ORGANIZATION = '2.5.4.10';
 /** Bytes of an uncompressed point, which ends the key's SubjectPublicKeyInfo. */
 const POINT_LENGTH = 65;
 
-/** A new authority that signs server certificates only. */
+/** A new authority that signs certificates of servers and clients, and no other authority's. */
 export function issueAuthority(commonName: string, validity: Validity): KeyPair {
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const extensions = [
@@ -39,7 +47,7 @@ export function issueAuthority(commonName: string, validity: Validity): KeyPair 
     extension('2.5.29.15', CERTIFICATE_SIGN, true),
     extension('2.5.29.14', der.octetString(keyIdentifier(keys.publicKey))),
   ];
-  const names = { issuer: commonName, subject: commonName };
+  const names = { issuer: { commonName }, subject: { commonName } };
   return issue({ ...names, validity, extensions, signer: keys.privateKey, keys });
 }
 
@@ -52,22 +60,40 @@ export function issueServer(
   const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const signer = createPrivateKey(authority.key);
   const extensions = [
+    ...endEntityExtensions(authority.key, SERVER_AUTH),
+    extension('2.5.29.17', der.sequence(...hosts.map(generalName))),
+  ];
+  const issuer = { commonName: authority.commonName };
+  const subject = { commonName: 'tortie-server' };
+  return issue({ issuer, subject, validity, extensions, signer, keys });
+}
+
+/** A new client certificate; the API takes its common name for the user and its organizations for groups. */
+export function issueClient(
+  authority: KeyPair & { commonName: string },
+  subject: DistinguishedName,
+  validity: Validity,
+): KeyPair {
+  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const signer = createPrivateKey(authority.key);
+  const extensions = endEntityExtensions(authority.key, CLIENT_AUTH);
+  const issuer = { commonName: authority.commonName };
+  return issue({ issuer, subject, validity, extensions, signer, keys });
+}
+
+function endEntityExtensions(authorityKey: string, purpose: string): der.Der[] {
+  const issuerKey = keyIdentifier(createPublicKey(authorityKey));
+  return [
     extension('2.5.29.19', der.sequence(), true),
     extension('2.5.29.15', DIGITAL_SIGNATURE, true),
-    extension('2.5.29.37', der.sequence(der.objectIdentifier(SERVER_AUTH))),
-    extension('2.5.29.17', der.sequence(...hosts.map(generalName))),
-    extension(
-      '2.5.29.35',
-      der.sequence(der.implicit(0, keyIdentifier(createPublicKey(authority.key)))),
-    ),
+    extension('2.5.29.37', der.sequence(der.objectIdentifier(purpose))),
+    extension('2.5.29.35', der.sequence(der.implicit(0, issuerKey))),
   ];
-  const names = { issuer: authority.commonName, subject: 'tortie-server' };
-  return issue({ ...names, validity, extensions, signer, keys });
 }
 
 interface Issue {
-  readonly issuer: string;
-  readonly subject: string;
+  readonly issuer: DistinguishedName;
+  readonly subject: DistinguishedName;
   readonly validity: Validity;
   readonly extensions: readonly der.Der[];
   readonly signer: KeyObject;
@@ -104,9 +130,13 @@ function generalName(host: string): der.Der {
   return address ? der.implicit(7, addressBytes(address)) : der.implicit(2, Buffer.from(host));
 }
 
-function distinguishedName(commonName: string): der.Der {
-  const attribute = der.sequence(der.objectIdentifier('2.5.4.3'), der.utf8String(commonName));
-  return der.sequence(der.setOf(attribute));
+function distinguishedName({ commonName, organizations = [] }: DistinguishedName): der.Der {
+  const attribute = (type: string, value: string): der.Der =>
+    der.setOf(der.sequence(der.objectIdentifier(type), der.utf8String(value)));
+  return der.sequence(
+    ...organizations.map((name) => attribute(ORGANIZATION, name)),
+    attribute(COMMON_NAME, commonName),
+  );
 }
 
 /** Method 1 of RFC 5280, 4.2.1.2: SHA-1 over the key's bits. */

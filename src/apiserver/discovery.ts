@@ -1,7 +1,16 @@
 // Discovery: which groups, versions and resources there are, as kubectl asks for them.
-import type { KindDefinition } from '#api';
+import { type KindDefinition, serviceAccountKind } from '#api';
 
 type Json = Record<string, unknown>;
+
+/** What can be discovered: kinds, and reviews, which are only created. */
+export type Discovered = Pick<
+  KindDefinition,
+  'group' | 'version' | 'kind' | 'plural' | 'singular' | 'namespaced'
+> &
+  Partial<Pick<KindDefinition, 'shortNames' | 'hasStatus'>> & {
+    readonly verbs?: readonly string[];
+  };
 
 /** `tiers`, `networkpolicies` ... of one group and version. */
 const VERBS = [
@@ -15,6 +24,16 @@ const VERBS = [
   'watch',
 ] as const;
 
+const TOKEN_REQUEST = {
+  name: `${serviceAccountKind.plural}/token`,
+  singularName: '',
+  namespaced: true,
+  group: 'authentication.k8s.io',
+  version: 'v1',
+  kind: 'TokenRequest',
+  verbs: ['create'],
+};
+
 /** `/api`. */
 export function coreVersions(host: string): Json {
   return {
@@ -26,7 +45,7 @@ export function coreVersions(host: string): Json {
 }
 
 /** `/apis`: the groups in the order in which a bare plural is looked for. */
-export function groupList(kinds: readonly KindDefinition[]): Json {
+export function groupList(kinds: readonly Discovered[]): Json {
   const groups = new Set(kinds.map((kind) => kind.group).filter((group) => group !== ''));
   return {
     kind: 'APIGroupList',
@@ -36,12 +55,12 @@ export function groupList(kinds: readonly KindDefinition[]): Json {
 }
 
 /** `/apis/<group>`; undefined where there is none. */
-export function groupDocument(kinds: readonly KindDefinition[], group: string): Json | undefined {
+export function groupDocument(kinds: readonly Discovered[], group: string): Json | undefined {
   if (!kinds.some((kind) => kind.group === group)) return undefined;
   return { kind: 'APIGroup', apiVersion: 'v1', ...groupEntry(kinds, group) };
 }
 
-function groupEntry(kinds: readonly KindDefinition[], group: string): Json {
+function groupEntry(kinds: readonly Discovered[], group: string): Json {
   const versions = new Set(
     kinds.filter((kind) => kind.group === group).map((kind) => kind.version),
   );
@@ -54,7 +73,7 @@ function groupEntry(kinds: readonly KindDefinition[], group: string): Json {
 
 /** `/api/v1` or `/apis/<group>/<version>`; undefined where there is none. */
 export function resourceList(
-  kinds: readonly KindDefinition[],
+  kinds: readonly Discovered[],
   group: string,
   version: string,
 ): Json | undefined {
@@ -68,9 +87,10 @@ export function resourceList(
   };
 }
 
-function resourceEntries(definition: KindDefinition): Json[] {
-  const { kind, namespaced, plural, singular, shortNames, hasStatus } = definition;
-  const resource = { name: plural, singularName: singular, namespaced, kind, verbs: VERBS };
+function resourceEntries(definition: Discovered): Json[] {
+  const { kind, namespaced, plural, singular, shortNames = [], hasStatus } = definition;
+  const { verbs = VERBS } = definition;
+  const resource = { name: plural, singularName: singular, namespaced, kind, verbs };
   const status = {
     name: `${plural}/status`,
     singularName: '',
@@ -78,5 +98,6 @@ function resourceEntries(definition: KindDefinition): Json[] {
     kind,
     verbs: ['get', 'patch', 'update'],
   };
-  return [{ ...resource, shortNames }, ...(hasStatus ? [status] : [])];
+  const own = definition === serviceAccountKind ? [TOKEN_REQUEST] : [];
+  return [{ ...resource, shortNames }, ...(hasStatus ? [status] : []), ...own];
 }

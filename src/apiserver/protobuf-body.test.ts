@@ -58,6 +58,29 @@ test('what holds more than metadata is 415, what is broken 400', () => {
   for (const [bytes, code] of refused) assert.throws(() => protobufObject(bytes), { code });
 });
 
+test('rules, subjects and reviews are read, with what is empty in lists', () => {
+  const envelope = (apiVersion: string, kind: string, object: Buffer): Buffer => {
+    const type = field(1, message(field(1, apiVersion), field(2, kind)));
+    return message(Buffer.from('k8s\0'), type, field(2, object), field(3, ''), field(4, ''));
+  };
+  const rule = message(field(1, 'get'), field(1, 'list'), field(2, ''), field(3, 'pods'));
+  const role = message(field(1, field(1, 'r')), field(2, rule));
+  assert.deepEqual(protobufObject(envelope('rbac.authorization.k8s.io/v1', 'Role', role)), {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'Role',
+    metadata: { name: 'r' },
+    rules: [{ verbs: ['get', 'list'], apiGroups: [''], resources: ['pods'] }],
+  });
+  const seconds = Buffer.from([4 * 8, 0xd8, 0x04]);
+  const request = message(field(1, ''), field(2, message(field(1, 'vault'), seconds)));
+  assert.deepEqual(protobufObject(envelope('authentication.k8s.io/v1', 'TokenRequest', request)), {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    metadata: {},
+    spec: { audiences: ['vault'], expirationSeconds: 600 },
+  });
+});
+
 test('no bytes do more than to be refused', () => {
   const good = body('Namespace', message(field(1, field(1, 'shop')), ...unset));
   const change = fc.tuple(fc.nat(good.length - 1), fc.nat(255));

@@ -1,5 +1,6 @@
-// Request bodies in Kubernetes' protobuf, as far as `kubectl create` needs them: objects that are metadata alone.
+// Request bodies in Kubernetes' protobuf, as far as kubectl sends nothing else: metadata alone, roles, reviews, tokens.
 import { isObject } from '#lib';
+import { type FieldForm, type Message, MESSAGES } from './protobuf-messages.ts';
 import { badRequest, RequestError } from './request-error.ts';
 
 export const PROTOBUF = 'application/vnd.kubernetes.protobuf';
@@ -23,10 +24,8 @@ const TEXTS: Readonly<Record<number, string>> = {
 };
 const MAPS: Readonly<Record<number, string>> = { 11: 'labels', 12: 'annotations' };
 const FINALIZERS = 14;
-/** Kinds whose message has its metadata in field 1. What else they hold must be empty. */
-const KINDS = new Set(['v1 Namespace', 'v1 ServiceAccount']);
 
-/** The object of a body. Throws 400 where it is broken, 415 where it holds more than metadata. */
+/** The object of a body. Throws 400 where it is broken, 415 where it holds what `MESSAGES` does not have. */
 export function protobufObject(body: Buffer): Record<string, unknown> {
   if (!body.subarray(0, MAGIC.length).equals(MAGIC)) {
     throw badRequest('the body is not protobuf of Kubernetes: it does not begin with "k8s\\0"');
@@ -36,13 +35,64 @@ export function protobufObject(body: Buffer): Record<string, unknown> {
   const type = fieldsOf(lastBytes(envelope, 1));
   const apiVersion = text(lastBytes(type, 1));
   const kind = text(lastBytes(type, 2));
-  if (!KINDS.has(`${apiVersion} ${kind}`) || lastBytes(envelope, 3).length > 0) {
+  const message = MESSAGES.get(`${apiVersion} ${kind}`);
+  if (!message || lastBytes(envelope, 3).length > 0) {
     throw unsupported(`${apiVersion} ${kind}`.slice(0, 100));
   }
-  const object = fieldsOf(lastBytes(envelope, 2));
-  const rest = object.filter(({ number }) => number !== 1);
-  if (!rest.every(isEmptyMessage)) throw unsupported(`a ${kind} with more than its metadata`);
-  return { apiVersion, kind, metadata: metadataOf(fieldsOf(lastBytes(object, 1))) };
+  const fields = fieldsOf(lastBytes(envelope, 2));
+  return { apiVersion, kind, metadata: {}, ...messageOf(fields, message, kind) };
+}
+
+/** The fields by name; `what` is for messages of what cannot be read. */
+function messageOf(
+  fields: readonly Field[],
+  message: Message,
+  what: string,
+): Record<string, unknown> {
+  const object = new Map<string, unknown>();
+  for (const field of fields) {
+    const known = message[field.number];
+    if (known) addField(object, field, known);
+    else if (!isEmptyMessage(field)) throw unsupported(`field ${field.number} of a ${what}`);
+  }
+  return Object.fromEntries(object);
+}
+
+function addField(
+  object: Map<string, unknown>,
+  field: Field,
+  [name, form]: readonly [string, FieldForm],
+): void {
+  if (form === 'number') {
+    if ('bytes' in field) throw broken();
+    if (field.varint !== 0n) object.set(name, Number(BigInt.asIntN(64, field.varint)));
+    return;
+  }
+  if (!('bytes' in field)) throw broken();
+  const { bytes } = field;
+  const list = (item: unknown): void => {
+    const known = object.get(name);
+    object.set(name, [...(Array.isArray(known) ? (known as unknown[]) : []), item]);
+  };
+  if (form === 'texts') list(text(bytes));
+  else if (form === 'map') addEntry(object, name, bytes);
+  else if (form === 'metadata') object.set(name, metadataOf(fieldsOf(bytes)));
+  else if (form === 'text') {
+    if (bytes.length > 0) object.set(name, text(bytes));
+  } else if (isRepeated(form)) list(messageOf(fieldsOf(bytes), form[0], name));
+  else object.set(name, messageOf(fieldsOf(bytes), form, name));
+}
+
+function isRepeated(form: Message | readonly [Message]): form is readonly [Message] {
+  return Array.isArray(form);
+}
+
+/** One entry of a map of texts. */
+function addEntry(object: Map<string, unknown>, name: string, bytes: Buffer): void {
+  const entry = fieldsOf(bytes);
+  const known = object.get(name);
+  const added = [text(lastBytes(entry, 1)), text(lastBytes(entry, 2))];
+  object.set(name, Object.fromEntries([...Object.entries(isObject(known) ? known : {}), added]));
 }
 
 function metadataOf(fields: readonly Field[]): Record<string, unknown> {
@@ -54,13 +104,8 @@ function metadataOf(fields: readonly Field[]): Record<string, unknown> {
     if (isEmpty(field)) continue;
     if (!('bytes' in field)) throw unsupported(`field ${field.number} of metadata`);
     if (name !== undefined) metadata.set(name, text(field.bytes));
-    else if (map !== undefined) {
-      const entry = fieldsOf(field.bytes);
-      const known = metadata.get(map);
-      const added = [text(lastBytes(entry, 1)), text(lastBytes(entry, 2))];
-      const entries = [...Object.entries(isObject(known) ? known : {}), added];
-      metadata.set(map, Object.fromEntries(entries));
-    } else if (field.number === FINALIZERS) finalizers.push(text(field.bytes));
+    else if (map !== undefined) addEntry(metadata, map, field.bytes);
+    else if (field.number === FINALIZERS) finalizers.push(text(field.bytes));
     else throw unsupported(`field ${field.number} of metadata`);
   }
   if (finalizers.length > 0) metadata.set('finalizers', finalizers);
@@ -72,10 +117,15 @@ function isEmpty(field: Field): boolean {
   return 'varint' in field ? field.varint === 0n : field.bytes.length === 0;
 }
 
-/** An empty message, or one of empty fields: clients send an empty `status.phase`. */
-function isEmptyMessage(field: Field): boolean {
-  if (isEmpty(field) || 'varint' in field) return isEmpty(field);
-  return fieldsOf(field.bytes).every(isEmpty);
+/** An empty message, or one of empty fields: clients send an empty `status.phase`, `status.userInfo.uid`. */
+function isEmptyMessage(field: Field, levels = 3): boolean {
+  if (isEmpty(field) || 'varint' in field || levels === 0) return isEmpty(field);
+  try {
+    return fieldsOf(field.bytes).every((member) => isEmptyMessage(member, levels - 1));
+  } catch {
+    // It is a text.
+    return false;
+  }
 }
 
 /** The fields of a message in their order (protobuf's wire format). */

@@ -11,7 +11,9 @@ export interface ResourcePath {
   readonly subresource: Subresource | undefined;
 }
 
-const byPath = new Map(SERVED_KINDS.map((kind) => [`${kind.group}/${kind.version}/${kind.plural}`, kind]));
+const byPath = new Map(
+  SERVED_KINDS.map((kind) => [`${kind.group}/${kind.version}/${kind.plural}`, kind]),
+);
 
 /** `path` is the URL's, still escaped; undefined where it names no resource. */
 export function parseResourcePath(path: string): ResourcePath | undefined {

@@ -3,11 +3,13 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { KindDefinition, Resource } from '#api';
 import { RevisionTooOld } from '#datastore';
 import { isObject } from '#lib';
-import { authorize, type Verb, type WriteCheck } from './authorization.ts';
+import type { Access, Authorizer } from './auth/authorization.ts';
+import type { Identity } from './auth/identity.ts';
+import { selectedTier } from './auth/tier-authorization.ts';
 import { deleteOptions, isDryRun } from './deletion-options.ts';
 import { expiredList, knownRevision, pageOf, pageRequest } from './list-page.ts';
 import { jsonPatch, mergePatch } from './merge-patch.ts';
-import { objectSelector } from './object-selector.ts';
+import { type ObjectSelector, objectSelector } from './object-selector.ts';
 import {
   acceptedForm,
   includedObject,
@@ -26,12 +28,17 @@ import {
 import type { ResourcePath } from './request-path.ts';
 import type { NamedTarget, Resources } from './resources.ts';
 import { strategicMerge, takesStrategicPatch } from './strategic-merge.ts';
-import type { User } from './tokens.ts';
 import { watchRequest } from './watch-request.ts';
 import { streamWatch } from './watch-response.ts';
 import type { Accepted, Target } from './write-strategy.ts';
 
 type Query = Readonly<Record<string, string | undefined>>;
+
+/** Who asks, and who says what they may. */
+export interface Caller {
+  readonly identity: Identity;
+  readonly authorizer: Authorizer;
+}
 
 /** One request on a resource or a collection. */
 export class ResourceRequest {
@@ -39,14 +46,14 @@ export class ResourceRequest {
   readonly #path: ResourcePath;
   readonly #request: FastifyRequest;
   readonly #query: Query;
-  readonly #user: User;
+  readonly #caller: Caller;
 
-  constructor(resources: Resources, path: ResourcePath, request: FastifyRequest, user: User) {
+  constructor(resources: Resources, path: ResourcePath, request: FastifyRequest, caller: Caller) {
     this.#resources = resources;
     this.#path = path;
     this.#request = request;
     this.#query = readQuery(request.query);
-    this.#user = user;
+    this.#caller = caller;
   }
 
   /** Throws RequestError where it is refused. */
@@ -71,9 +78,9 @@ export class ResourceRequest {
   }
 
   async #list(reply: FastifyReply): Promise<unknown> {
-    this.#authorize('list');
+    const access = this.#authorize('list');
     const { kind, namespace } = this.#path;
-    const selector = objectSelector(kind, this.#query);
+    const selector = bothOf(objectSelector(kind, this.#query), access.visible);
     const page = pageRequest(this.#query, await this.#newest());
     const list = await this.#resources
       .page(kind, namespace, { selector, ...page })
@@ -84,8 +91,9 @@ export class ResourceRequest {
   }
 
   async #watch(reply: FastifyReply): Promise<unknown> {
-    this.#authorize('watch');
-    const watch = watchRequest(this.#path, this.#query, this.#representation());
+    const access = this.#authorize('watch');
+    const asked = watchRequest(this.#path, this.#query, this.#representation());
+    const watch = { ...asked, selector: bothOf(asked.selector, access.visible) };
     reply.hijack();
     await streamWatch(this.#resources, watch, reply.raw);
     return reply;
@@ -100,7 +108,7 @@ export class ResourceRequest {
   }
 
   async #create(reply: FastifyReply): Promise<unknown> {
-    const check = this.#authorize('create');
+    const { check } = this.#authorize('create');
     const options = { dryRun: this.#dryRun(), authorize: check, manager: this.#fieldManager() };
     const accepted = await this.#resources.create(
       this.#writeTarget(),
@@ -111,10 +119,11 @@ export class ResourceRequest {
   }
 
   async #get(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
-    this.#authorize('get');
+    const access = this.#authorize('get');
     // What is served is the newest, which must not be older than what the client has seen.
     knownRevision(this.#query['resourceVersion'], await this.#newest());
     const resource = await this.#resources.get(target);
+    access.checkFound?.({ ...resource });
     return json(reply, resourceBody(target.kind, resource, this.#representation()));
   }
 
@@ -124,9 +133,14 @@ export class ResourceRequest {
   }
 
   async #apply(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
+    const { check } = this.#authorize('patch');
     const applied = await this.#resources.apply(target, yamlBody(this.#request), {
       dryRun: this.#dryRun(),
-      authorize: this.#authorize('patch'),
+      authorize: (next, current) => {
+        // What is applied and not there is created, which is a permission of its own.
+        const access = current ? { check } : this.#authorize('create');
+        access.check?.(next, current);
+      },
       subresource: this.#path.subresource,
       manager: this.#fieldManager(),
       force: ['true', '1'].includes(this.#query['force'] ?? ''),
@@ -154,11 +168,11 @@ export class ResourceRequest {
   async #update(
     target: NamedTarget,
     reply: FastifyReply,
-    { verb, change }: { verb: Verb; change: (current: Resource) => unknown },
+    { verb, change }: { verb: string; change: (current: Resource) => unknown },
   ): Promise<unknown> {
     const accepted = await this.#resources.update(target, change, {
       dryRun: this.#dryRun(),
-      authorize: this.#authorize(verb),
+      authorize: this.#authorize(verb).check,
       subresource: this.#path.subresource,
       manager: this.#fieldManager(),
     });
@@ -166,20 +180,20 @@ export class ResourceRequest {
   }
 
   async #delete(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
-    this.#authorize('delete');
+    const { checkFound: authorize } = this.#authorize('delete');
     const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
-    const { resource, gone } = await this.#resources.delete(target, options);
+    const { resource, gone } = await this.#resources.delete(target, { ...options, authorize });
     if (!gone) return json(reply, resourceBody(target.kind, resource, this.#representation()));
     return json(reply, JSON.stringify(deletionStatus(target, resource)));
   }
 
   /** Deletes what a list with the same parameters would give, and answers with that list. */
   async #deleteCollection(reply: FastifyReply): Promise<unknown> {
-    this.#authorize('delete');
+    const access = this.#authorize('deletecollection');
     const { namespace } = this.#path;
     const { kind } = this.#writeTarget();
     const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
-    const selector = objectSelector(kind, this.#query);
+    const selector = bothOf(objectSelector(kind, this.#query), access.visible);
     const page = pageRequest(this.#query, await this.#newest());
     const chosen = pageOf(
       await this.#resources.page(kind, namespace, { selector, ...page }),
@@ -188,15 +202,18 @@ export class ResourceRequest {
     for (const { key } of chosen.items) {
       const target = { kind, namespace: key.namespace, name: key.name };
       // Gone by another hand is as good as deleted.
-      await this.#resources.delete(target, options).catch((error: unknown) => {
+      const authorize = access.checkFound;
+      await this.#resources.delete(target, { ...options, authorize }).catch((error: unknown) => {
         if (!(error instanceof RequestError && error.code === 404)) throw error;
       });
     }
     return json(reply, listBody(kind, chosen, this.#representation()));
   }
 
-  #authorize(verb: Verb): WriteCheck | undefined {
-    return authorize(this.#user, { verb, ...this.#path });
+  /** Throws a 403, or returns what the request has to keep to. */
+  #authorize(verb: string): Access {
+    const { identity, authorizer } = this.#caller;
+    return authorizer.authorize(identity, { verb, ...this.#path, tier: selectedTier(this.#query) });
   }
 
   #target(): Target {
@@ -291,6 +308,13 @@ function deletionStatus({ kind, name }: NamedTarget, deleted: Resource): Record<
   const { uid } = deleted.metadata;
   const details = { name, group: kind.group, kind: kind.plural, uid };
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
+}
+
+function bothOf(
+  a: ObjectSelector | undefined,
+  b: ObjectSelector | undefined,
+): ObjectSelector | undefined {
+  return a && b ? (object) => a(object) && b(object) : (a ?? b);
 }
 
 function json(reply: FastifyReply, text: string): FastifyReply {

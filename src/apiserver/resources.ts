@@ -88,6 +88,11 @@ export interface UpdateOptions extends WriteOptions {
   readonly subresource?: Subresource | undefined;
 }
 
+export interface DeleteCheck {
+  /** Refuses the deletion of what was found, by throwing. */
+  readonly authorize?: ((current: Readonly<Record<string, unknown>>) => void) | undefined;
+}
+
 export interface Deleted {
   /** As it was, or as it is while it waits. */
   readonly resource: Resource;
@@ -284,13 +289,14 @@ export class Resources {
   }
 
   /** Deletes, or marks for deletion what must wait. */
-  async delete(target: NamedTarget, options: DeleteOptions): Promise<Deleted> {
+  async delete(target: NamedTarget, options: DeleteOptions & DeleteCheck): Promise<Deleted> {
     const { kind, name, namespace } = target;
     const key = storeKey(kind, namespace, name);
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const stored = await this.#store.get(key);
       if (!stored) throw notFound(kind, name);
       const current = toResource(stored.value, stored.revision);
+      options.authorize?.({ ...current });
       this.#checkDelete(kind, current, options);
       const marked = markedForDeletion(kind, current, options, this.#now());
       const gone = isFinished(marked) && (await this.#protection.mayRemove(kind, marked));

@@ -1,6 +1,6 @@
 // For tests: an API server in this process on a free loopback port, with clients of it.
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -8,14 +8,15 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { SERVED_KINDS } from '#api';
-import { ApiClient, openSqliteStore } from '#datastore';
+import { ApiClient, type ClientConfig, openSqliteStore } from '#datastore';
 import { ApiServer } from './api-server.ts';
+import { AccessControl, type AccessControlOptions } from './auth/access-control.ts';
+import type { User } from './auth/tokens.ts';
 import { serverCertificate } from './certificate-authority.ts';
 import { FlowLogStore } from './flow-log-store.ts';
 import { Resources } from './resources.ts';
 import { seed } from './seed.ts';
 import type { WatchLimits } from './watch-response.ts';
-import { Tokens, type User } from './tokens.ts';
 
 export interface ServerFixture {
   readonly url: string;
@@ -24,13 +25,21 @@ export interface ServerFixture {
   readonly admin: ApiClient;
   readonly adminToken: string;
   readonly resources: Resources;
-  readonly clientOf: (user: User | { token: string }) => ApiClient;
+  readonly access: AccessControl;
+  /** Holds the authority and the tokens. */
+  readonly folder: string;
+  readonly clientOf: (user: User | Partial<ClientConfig>) => ApiClient;
 }
 
 /** Nodes `n1` and `n2` have tokens. Everything ends with the test. */
 export async function startServer(
   context: TestContext,
-  options: { logEvents?: number; suffix?: () => string; watchLimits?: WatchLimits } = {},
+  options: {
+    logEvents?: number;
+    suffix?: () => string;
+    watchLimits?: WatchLimits;
+    access?: Partial<AccessControlOptions>;
+  } = {},
 ): Promise<ServerFixture> {
   const folder = await mkdtemp(join(tmpdir(), 'tortie-server-'));
   const store = await openSqliteStore({
@@ -43,15 +52,24 @@ export async function startServer(
   await seed(resources);
   await resources.resume();
   const certificate = await serverCertificate(folder, ['127.0.0.1'], Date.now());
-  const tokens = await Tokens.load(join(folder, 'tokens'), ['n1', 'n2']);
+  await mkdir(join(folder, 'pki'));
+  const access = await AccessControl.open({
+    folder,
+    resources,
+    nodes: ['n1', 'n2'],
+    clientCa: certificate.ca,
+    onError,
+    ...options.access,
+  });
   const flows = new FlowLogStore();
-  const server = new ApiServer({ resources, tokens, certificate, flows, version: 'test', onError });
+  const server = new ApiServer({ resources, access, certificate, flows, version: 'test', onError });
   const port = await server.listen({ host: '127.0.0.1', port: 0 });
   const url = `https://127.0.0.1:${port}`;
   const clients: ApiClient[] = [];
-  const clientOf = (user: User | { token: string }): ApiClient => {
-    const token = 'token' in user ? user.token : (tokens.tokenOf(user) ?? '');
-    const client = new ApiClient({ server: url, ca: certificate.ca, token });
+  const clientOf = (user: User | Partial<ClientConfig>): ApiClient => {
+    const token = 'kind' in user ? access.tokens.tokenOf(user) : undefined;
+    const credential = 'kind' in user ? (token === undefined ? {} : { token }) : user;
+    const client = new ApiClient({ server: url, ca: certificate.ca, ...credential });
     clients.push(client);
     return client;
   };
@@ -59,14 +77,15 @@ export async function startServer(
     await Promise.all(clients.map((client) => client.close()));
     await server.close();
     flows.close();
+    await access.close();
     await resources.close();
     await store.close();
     await rm(folder, { recursive: true, force: true });
     if (failures.length > 0) throw new AggregateError(failures, 'the server failed');
   });
   const admin = clientOf({ kind: 'admin', name: 'admin' });
-  const adminToken = tokens.tokenOf({ kind: 'admin', name: 'admin' }) ?? '';
-  return { url, ca: certificate.ca, admin, adminToken, resources, clientOf };
+  const adminToken = access.tokens.tokenOf({ kind: 'admin', name: 'admin' }) ?? '';
+  return { url, ca: certificate.ca, admin, adminToken, resources, access, folder, clientOf };
 }
 
 /** The administrator's GET, whatever its status. */

@@ -6,7 +6,9 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { type Logger, pino } from 'pino';
 import { SERVED_KINDS } from '#api';
 import {
+  AccessControl,
   ApiServer,
+  clientCertificate,
   FlowLogStore,
   kubeconfigText,
   type Listener,
@@ -15,10 +17,10 @@ import {
   seed,
   type ServerCertificate,
   serverCertificate,
-  Tokens,
   type User,
 } from '#apiserver';
 import type { Store } from '#datastore';
+import { accessOptions, type AccessFlags, addAccessFlags } from './server-access.ts';
 import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
 import { VERSION } from './version.ts';
 
@@ -27,7 +29,7 @@ interface Address {
   readonly port: number;
 }
 
-interface ServerFlags extends StoreFlags {
+interface ServerFlags extends StoreFlags, AccessFlags {
   readonly listen?: readonly Address[];
   readonly advertise?: URL;
   readonly node?: readonly string[];
@@ -49,7 +51,8 @@ export function addServerCommand(program: Command): void {
     .option('--listen <host:port>', 'address to serve on (127.0.0.1:6443); repeatable', addAddress)
     .option('--advertise <url>', 'https://HOST:PORT at which nodes reach this server', readUrl)
     .option('--node <name>', 'make a token and DIR/nodes/NAME.kubeconfig; repeatable', append)
-    .option('--san <host>', 'one more name or address for the certificate; repeatable', append)
+    .option('--san <host>', 'one more name or address for the certificate; repeatable', append);
+  addAccessFlags(command)
     .addHelpText('after', '\nSockets handed down as systemd does (LISTEN_FDS) are served too.')
     .action(serve);
 }
@@ -58,8 +61,9 @@ async function serve(flags: ServerFlags): Promise<void> {
   const log = pino({ name: 'server' }, pino.destination(2));
   // Keys, tokens and the store are for their owner alone.
   process.umask(0o077);
-  await mkdir(join(flags.data, 'nodes'), { recursive: true });
-  await mkdir(join(flags.data, 'pki'), { recursive: true });
+  for (const folder of ['nodes', 'pki', 'users']) {
+    await mkdir(join(flags.data, folder), { recursive: true });
+  }
   const store = await openStore(flags, log);
   try {
     await serveStore(store, flags, log);
@@ -77,16 +81,22 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
   });
   await seed(resources);
   await resources.resume();
-  const tokens = await Tokens.load(join(data, 'tokens'), nodes);
   const certificate = await serverCertificate(
     join(data, 'pki'),
     hostsOf(flags, listen),
     Date.now(),
   );
+  const access = await AccessControl.open({
+    ...(await accessOptions(flags, certificate.ca)),
+    folder: data,
+    resources,
+    nodes,
+    onError: (error) => log.error({ err: error }, 'access control failed'),
+  });
   const flows = new FlowLogStore();
   const server = new ApiServer({
     resources,
-    tokens,
+    access,
     certificate,
     flows,
     version: VERSION,
@@ -94,7 +104,7 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
   });
   try {
     const url = await listenAll(server, listen, log);
-    await writeKubeconfigs({ flags, url, certificate, tokens });
+    await writeKubeconfigs({ flags, url, certificate, access });
     const kubeconfig = join(data, 'kubeconfig');
     process.stdout.write(`tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`);
     await stopSignal();
@@ -102,6 +112,7 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
   } finally {
     await server.close();
     flows.close();
+    await access.close();
     await resources.close();
   }
 }
@@ -139,13 +150,14 @@ async function writeKubeconfigs(parts: {
   flags: ServerFlags;
   url: string;
   certificate: ServerCertificate;
-  tokens: Tokens;
+  access: AccessControl;
 }): Promise<void> {
-  const { flags, url, certificate, tokens } = parts;
+  const { flags, url, certificate, access } = parts;
   const write = async (path: string, server: string, user: User): Promise<void> => {
-    const token = tokens.tokenOf(user);
+    const token = access.tokens.tokenOf(user);
     if (token === undefined) throw new Error(`there is no token for ${user.kind} "${user.name}"`);
-    const contents = { server, ca: certificate.ca, user: `${user.kind}-${user.name}`, token };
+    const name = `${user.kind}-${user.name}`;
+    const contents = { server, ca: certificate.ca, user: name, credential: { token } };
     await replaceFile(path, kubeconfigText(contents));
   };
   await write(join(flags.data, 'kubeconfig'), url, { kind: 'admin', name: 'admin' });
@@ -153,6 +165,14 @@ async function writeKubeconfigs(parts: {
   for (const name of flags.node ?? []) {
     const path = join(flags.data, 'nodes', `${name}.kubeconfig`);
     await write(path, advertised, { kind: 'node', name });
+  }
+  const users = join(flags.data, 'users');
+  for (const { name, groups } of flags.user ?? []) {
+    const subject = { commonName: name, organizations: groups };
+    const issuer = { authorityFolder: join(flags.data, 'pki'), now: Date.now() };
+    const credential = await clientCertificate(users, subject, issuer);
+    const contents = { server: advertised, ca: certificate.ca, user: name, credential };
+    await replaceFile(join(users, `${name}.kubeconfig`), kubeconfigText(contents));
   }
 }
 

@@ -1,7 +1,7 @@
 // Bearer tokens: one for the administrator and one for each node, kept in a file, compared safely.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { replaceFile } from './certificate-authority.ts';
+import { replaceFile } from '../certificate-authority.ts';
 
 export type User =
   | { readonly kind: 'admin'; readonly name: string }

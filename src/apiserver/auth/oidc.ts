@@ -1,0 +1,175 @@
+// OpenID Connect: ID tokens of one provider become users and groups, as kube-apiserver's --oidc-* flags say.
+import { get } from 'node:https';
+import { isObject } from '#lib';
+import type { Identity } from './identity.ts';
+import {
+  type DecodedToken,
+  isSignedBy,
+  SIGNING_ALGORITHMS,
+  type VerificationKey,
+  verificationKeys,
+} from './json-web-token.ts';
+
+export interface OidcOptions {
+  /** `https://`, exactly as in the tokens' `iss`. */
+  readonly issuer: string;
+  /** One of the tokens' audiences. */
+  readonly clientId: string;
+  /** Default `sub`. */
+  readonly usernameClaim?: string | undefined;
+  /** `-` for none; by default `<issuer>#`, and none for the claim `email`. */
+  readonly usernamePrefix?: string | undefined;
+  readonly groupsClaim?: string | undefined;
+  readonly groupsPrefix?: string | undefined;
+  /** Claims that must have these values. */
+  readonly requiredClaims?: Readonly<Record<string, string>>;
+  /** Default RS256 alone, as in Kubernetes. */
+  readonly signingAlgorithms?: readonly string[] | undefined;
+  /** PEM; the system's authorities when absent. */
+  readonly ca?: string | undefined;
+  readonly now: () => number;
+  /** The provider could not be asked; tokens are refused until it can. */
+  readonly onError: (error: unknown) => void;
+}
+
+const TIMEOUT_MS = 10_000;
+const MAX_ANSWER = 1024 * 1024;
+/** Keys are asked for again at most this often, whatever key ids tokens name. */
+const REFRESH_MS = 10_000;
+/** And at least this often, so that a withdrawn key goes. */
+const KEEP_MS = 60 * 60 * 1000;
+const DISCOVERY = '/.well-known/openid-configuration';
+
+export class OidcProvider {
+  readonly #options: OidcOptions;
+  readonly #algorithms: readonly string[];
+  #keys: readonly VerificationKey[] = [];
+  #asked = Number.NEGATIVE_INFINITY;
+  #answered = Number.NEGATIVE_INFINITY;
+  #asking: Promise<void> | undefined;
+
+  /** Throws an Error that names the option that is wrong. The provider is asked at the first token. */
+  constructor(options: OidcOptions) {
+    this.#options = options;
+    this.#algorithms = options.signingAlgorithms ?? ['RS256'];
+    const { issuer, clientId } = options;
+    if (!URL.canParse(issuer) || !issuer.startsWith('https://')) {
+      throw new Error(`--oidc-issuer-url "${issuer}" must be an https:// URL`);
+    }
+    if (clientId === '') throw new Error('--oidc-client-id is required with --oidc-issuer-url');
+    const unknown = this.#algorithms.find((name) => !SIGNING_ALGORITHMS.includes(name));
+    if (unknown !== undefined) {
+      const known = SIGNING_ALGORITHMS.join(', ');
+      throw new Error(`--oidc-signing-algs has "${unknown}"; use some of ${known}`);
+    }
+  }
+
+  get issuer(): string {
+    return this.#options.issuer;
+  }
+
+  /** Whom an ID token stands for; undefined: it is not good. */
+  async identify(token: DecodedToken): Promise<Identity | undefined> {
+    const { claims } = token;
+    if (claims['iss'] !== this.#options.issuer) return undefined;
+    if (!(await this.#isSigned(token))) return undefined;
+    const now = this.#options.now() / 1000;
+    const { exp, nbf, aud } = claims;
+    if (typeof exp !== 'number' || now >= exp) return undefined;
+    if (typeof nbf === 'number' && now < nbf) return undefined;
+    if (![aud].flat().includes(this.#options.clientId)) return undefined;
+    for (const [name, value] of Object.entries(this.#options.requiredClaims ?? {})) {
+      if (claims[name] !== value) return undefined;
+    }
+    return this.#identity(claims);
+  }
+
+  #identity(claims: Readonly<Record<string, unknown>>): Identity | undefined {
+    const { issuer, usernameClaim = 'sub', usernamePrefix, groupsClaim } = this.#options;
+    const username = claims[usernameClaim];
+    if (typeof username !== 'string' || username === '') return undefined;
+    // An address that nobody has verified could be anybody's.
+    const { email_verified: verified = true } = claims;
+    if (usernameClaim === 'email' && verified !== true) return undefined;
+    const fallback = usernameClaim === 'email' ? '' : `${issuer}#`;
+    const prefix = usernamePrefix === '-' ? '' : (usernamePrefix ?? fallback);
+    const given = groupsClaim === undefined ? undefined : claims[groupsClaim];
+    const groups = typeof given === 'string' ? [given] : (given ?? []);
+    if (!Array.isArray(groups) || !groups.every((group) => typeof group === 'string')) {
+      return undefined;
+    }
+    const { groupsPrefix = '' } = this.#options;
+    return { name: prefix + username, groups: groups.map((group) => groupsPrefix + group) };
+  }
+
+  async #isSigned(token: DecodedToken): Promise<boolean> {
+    const now = this.#options.now();
+    if (now - this.#answered > KEEP_MS) await this.#refresh();
+    // Keys that cannot be confirmed any more are not trusted.
+    if (this.#options.now() - this.#answered > 2 * KEEP_MS) return false;
+    if (isSignedBy(token, this.#keys, this.#algorithms)) return true;
+    const known = this.#keys.some(({ keyId }) => keyId === token.keyId);
+    if (known) return false;
+    await this.#refresh();
+    return isSignedBy(token, this.#keys, this.#algorithms);
+  }
+
+  /** Asks for the provider's keys, unless it was asked just now. Does not throw. */
+  async #refresh(): Promise<void> {
+    if (this.#asking) return this.#asking;
+    const now = this.#options.now();
+    if (now - this.#asked < REFRESH_MS) return;
+    this.#asked = now;
+    this.#asking = this.#fetchKeys()
+      .catch(this.#options.onError)
+      .finally(() => {
+        this.#asking = undefined;
+      });
+    await this.#asking;
+  }
+
+  async #fetchKeys(): Promise<void> {
+    const { issuer, ca } = this.#options;
+    const document = await fetchJson(issuer.replace(/\/$/, '') + DISCOVERY, ca);
+    if (!isObject(document) || document['issuer'] !== issuer) {
+      const named = isObject(document) ? JSON.stringify(document['issuer']) : 'nothing';
+      throw new Error(`the OpenID provider at "${issuer}" says that its issuer is ${named}`);
+    }
+    const { jwks_uri: uri } = document;
+    if (typeof uri !== 'string' || !uri.startsWith('https://')) {
+      throw new Error(`the OpenID provider at "${issuer}" names no https:// jwks_uri`);
+    }
+    const keys = verificationKeys(await fetchJson(uri, ca));
+    if (keys.length === 0) throw new Error(`"${uri}" has no key that can verify a signature`);
+    this.#keys = keys;
+    this.#answered = this.#options.now();
+  }
+}
+
+/** A JSON document over HTTPS, without redirects; rejects with an Error that names the URL. */
+async function fetchJson(url: string, ca: string | undefined): Promise<unknown> {
+  const text = await new Promise<string>((resolve, reject) => {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const options = { signal, agent: false, ...(ca === undefined ? {} : { ca }) };
+    const request = get(url, options, (response) => {
+      if (response.statusCode !== 200) {
+        response.destroy();
+        return reject(new Error(`answered with status ${response.statusCode}`));
+      }
+      const chunks: Buffer[] = [];
+      let length = 0;
+      response.on('data', (chunk: Buffer) => {
+        length += chunk.length;
+        if (length > MAX_ANSWER) response.destroy(new Error(`is over ${MAX_ANSWER} bytes`));
+        chunks.push(chunk);
+      });
+      response.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')));
+      response.on('error', reject);
+    });
+    request.on('error', reject);
+  }).catch((cause: unknown) => {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`cannot read "${url}": ${reason}`, { cause });
+  });
+  return JSON.parse(text) as unknown;
+}
