@@ -7,6 +7,7 @@ import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-tabl
 import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
 import { endpointChainName } from './rules/names.ts';
+import { PolicyCache } from './rules/policy-cache.ts';
 import { type ApplyError, type Ruleset, rulesetOf } from './rules/ruleset.ts';
 
 /** The one nftables table that is ours, of family inet. */
@@ -48,6 +49,7 @@ export class Dataplane {
   readonly #options: DataplaneOptions;
   readonly #table: NftTable;
   readonly #routes: RouteTable;
+  readonly #policies = new PolicyCache();
   #hits: ReadonlyMap<string, RuleHit> = new Map();
   readonly #retiredHits = new Map<string, RuleHit>();
   #desired: Desired | undefined;
@@ -127,7 +129,7 @@ export class Dataplane {
     }
     const problems = new Set<string>();
     const onProblem = (what: string, message: string) => problems.add(`${what}: ${message}`);
-    const ruleset = rulesetOf(state, addresses);
+    const ruleset = rulesetOf(state, addresses, this.#policies);
     for (const { what, message } of ruleset.problems) onProblem(what, message);
     this.#desired = { state, addresses, ruleset, routes: desiredRoutes(state, onProblem) };
     this.#tell(problems);

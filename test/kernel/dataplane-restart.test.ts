@@ -115,9 +115,12 @@ void test('nft reads the whole table back as it was meant', async (t) => {
     'ct state established,related accept',
     'ct state invalid counter',
     'fib saddr . iif oif missing counter',
-    'ip saddr { 10.0.0.0/8, 192.168.0.0/16 } log prefix',
+    'ip saddr { 10.0.0.0/8, 192.168.0.0/16 } goto d-',
+    'meta nfproto . meta l4proto vmap @m-pi-',
+    'ipv4 . tcp : goto pi-',
     'ip6 saddr @s6-',
-    'tcp dport { 80, 8000-8999 } tcp dport != 8888 log prefix "API1|NetworkPolicy/default/mixed" group 1 snaplen 128',
+    'tcp dport { 80, 8000-8887, 8889-8999 } ip saddr @s4-',
+    'log prefix "API1|NetworkPolicy/default/mixed" group 1 snaplen 128 counter',
     'meta mark set meta mark | ' + mark,
     'log prefix "calico-packet: "',
     'comment "NetworkPolicy/default/mixed ingress"',
@@ -307,7 +310,7 @@ void test('[DP6] what the kernel refuses does not stop the others, and fails clo
   const report = dataplane.apply(state);
   const first = report.errors[0];
   assert.match(first?.what ?? '', /^NetworkPolicy\/default\/bad ingress/);
-  assert.match(first?.message ?? '', /nftables refused add-rule inet tortie pi-.*ENOENT/);
+  assert.match(first?.message ?? '', /nftables refused add-rule inet tortie d-.*ENOENT/);
   assert.ok(report.errors.some(({ what }) => what.startsWith('default/pod-3 ingress')));
   assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open', 'the others are served');
   assert.equal(await one.probe('tcp', podAddress(3, 4), 80), 'silent', 'the refused is closed');

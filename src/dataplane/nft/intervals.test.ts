@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Interval, intervalElements, mergeIntervals, netIntervals } from './intervals.ts';
+import { type Interval, mergeIntervals, netIntervals } from '../rules/intervals.ts';
+import { intervalElements } from './intervals.ts';
 import { IpSetStates, entriesOf } from './set-state.ts';
 
 const LAST = 255;

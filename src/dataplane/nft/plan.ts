@@ -22,22 +22,35 @@ export function reachable(
   const chains = keepRefused(desired.chains, actual.chains, refused);
   const sets = keepRefused(desired.sets, actual.sets, refused);
   const isThere = (name: string) => chains.has(name) || sets.has(name);
-  // A chain without what it refers to falls back to what it was, and others may then miss it.
+  // What lacks something it refers to falls back to what it was, and others may then miss it.
   for (let moved = true; moved; ) {
-    moved = false;
-    for (const [name, chain] of chains) {
-      const before = actual.chains.get(name);
-      const references = [...(chain.content?.references ?? [])];
-      if (chain === before || references.every(isThere)) continue;
-      if (before) chains.set(name, before);
-      else chains.delete(name);
-      moved = true;
-    }
+    const chainsMoved = fallBack(chains, actual.chains, ({ content }) => content, isThere);
+    const mapsMoved = fallBack(sets, actual.sets, (set) => set, isThere);
+    moved = chainsMoved || mapsMoved;
   }
   for (const [name, set] of sets) {
-    if (set.type.verdicts) sets.set(name, reachableVerdicts(set, actual.sets.get(name), chains));
+    if (!set.type.verdicts || set.references) continue;
+    sets.set(name, reachableVerdicts(set, actual.sets.get(name), chains));
   }
   return { chains, sets };
+}
+
+function fallBack<T>(
+  target: Map<string, T>,
+  actual: ReadonlyMap<string, T>,
+  needs: (one: T) => { readonly references?: ReadonlySet<string> } | undefined,
+  isThere: (name: string) => boolean,
+): boolean {
+  let moved = false;
+  for (const [name, one] of target) {
+    const before = actual.get(name);
+    const references = [...(needs(one)?.references ?? [])];
+    if (one === before || references.every(isThere)) continue;
+    if (before) target.set(name, before);
+    else target.delete(name);
+    moved = true;
+  }
+  return moved;
 }
 
 function keepRefused<T>(
@@ -93,10 +106,10 @@ export function planSteps(table: string, target: TableState, actual: TableState)
     ...changed.flatMap(([name, chain]) => fillChain(table, name, chain, actual)),
     ...verdicts.flatMap(([name, set]) => changeEntries(table, name, set, actual.sets.get(name))),
     ...gone.map((chain) => step(chain, { kind: 'flush-chain', table, chain })),
-    ...gone.map((chain) => step(chain, { kind: 'delete-chain', table, chain })),
     ...[...actual.sets.keys()]
       .filter((name) => !target.sets.has(name))
       .map((set) => step(set, { kind: 'delete-set', table, set })),
+    ...gone.map((chain) => step(chain, { kind: 'delete-chain', table, chain })),
   ];
 }
 

@@ -6,8 +6,10 @@ import type { Action } from '../rules/action.ts';
 import type { Chain, Rule } from '../rules/chain.ts';
 import type { ConnectionState, InterfaceWay, Match, PacketEnd } from '../rules/match.ts';
 import { ipSetName } from '../rules/names.ts';
+import type { MapKey } from '../rules/verdict-map.ts';
 import { addressBytes, hostHex, interfaceHex, networkHex, prefixHex, textHex } from './bytes.ts';
-import { type Interval, intervalElements, netIntervals, portIntervals } from './intervals.ts';
+import { type Interval, netIntervals, portIntervals } from '../rules/intervals.ts';
+import { intervalElements } from './intervals.ts';
 
 /** Bytes of each packet that the flow log gets: IPv6 and TCP headers, with some room for extensions. */
 const SNAPLEN = 128;
@@ -19,7 +21,8 @@ const LOCAL_ADDRESS = 2;
 const REGISTER = 1;
 const FIELD_REGISTER = 8;
 
-const NFPROTO: Readonly<Record<Family, number>> = { 4: 2, 6: 10 };
+/** Numbers of the families as nftables tells them. */
+export const NFPROTO: Readonly<Record<Family, number>> = { 4: 2, 6: 10 };
 const ADDRESS_OFFSET: Readonly<Record<Family, Readonly<Record<PacketEnd, number>>>> = {
   4: { source: 12, destination: 16 },
   6: { source: 8, destination: 24 },
@@ -99,7 +102,13 @@ function renderAction(action: Action): Expression[] {
     case 'return':
       return [{ kind: 'verdict', verdict: { kind: action.action } }];
     case 'jump':
-      return [{ kind: 'verdict', verdict: { kind: 'jump', chain: action.chain } }];
+    case 'goto':
+      return [{ kind: 'verdict', verdict: { kind: action.action, chain: action.chain } }];
+    case 'look-up':
+      return [
+        ...loadKey(action.key),
+        { kind: 'lookup', set: action.map, register: FIELD_REGISTER, verdict: true },
+      ];
     case 'dispatch':
       return [
         loadInterface(action.way),
@@ -141,6 +150,23 @@ function lookup(set: string | SetContent, register: number, negated = false): Ex
 function loadAddress(end: PacketEnd, family: Family, register = REGISTER): Expression {
   const offset = ADDRESS_OFFSET[family][end];
   return { kind: 'payload', base: 'network', offset, length: addressBytes(family), register };
+}
+
+/** Fields side by side in registers of four bytes. */
+function loadKey(key: MapKey): Expression[] {
+  switch (key.by) {
+    case 'service':
+      return [
+        { kind: 'meta', key: 'nfproto', register: FIELD_REGISTER },
+        { kind: 'meta', key: 'l4proto', register: FIELD_REGISTER + 1 },
+      ];
+    case 'port':
+      return [loadPort('destination', FIELD_REGISTER)];
+    case 'address':
+      return [loadAddress(key.end, key.family, FIELD_REGISTER)];
+    default:
+      return key satisfies never;
+  }
 }
 
 function loadPort(end: PacketEnd, register = REGISTER): Expression {

@@ -2,13 +2,18 @@
 import type { Family } from '#lib';
 import type { SetElement, SetType } from '#linux';
 import type { IpSet } from '#calc/dataplane-update';
-import { addressBytes, interfaceHex, parseIpPort } from './bytes.ts';
-import { intervalElements, netIntervals } from './intervals.ts';
+import { type MapKey, type VerdictMap, isExact } from '../rules/verdict-map.ts';
+import { addressBytes, interfaceHex, networkHex, parseIpPort } from './bytes.ts';
+import { NFPROTO } from './render.ts';
+import { setIntervals } from '../rules/intervals.ts';
+import { intervalElements } from './intervals.ts';
 
 /** Entries by a text that says all of them; an entry is one element, or the two of a range. */
 export interface SetState {
   readonly type: SetType;
   readonly entries: ReadonlyMap<string, readonly SetElement[]>;
+  /** The chains that a verdict map leads to, where it must not lose a single entry. */
+  readonly references?: ReadonlySet<string>;
 }
 
 export function dispatchState(map: ReadonlyMap<string, string>): SetState {
@@ -16,6 +21,49 @@ export function dispatchState(map: ReadonlyMap<string, string>): SetState {
     { key: interfaceHex(interfaceName), verdict: { kind: 'jump', chain } },
   ]);
   return { type: { key: ['ifname'], verdicts: true }, entries: byText(jumps) };
+}
+
+/** Verdict maps are values, as IP sets. */
+const knownMaps = new WeakMap<VerdictMap, SetState>();
+
+export function verdictMapState(map: VerdictMap): SetState {
+  const known = knownMaps.get(map);
+  if (known) return known;
+  const { key, entries } = map;
+  const isInterval = !isExact(entries);
+  const groups = entries.map((entry): SetElement[] => {
+    const verdict = { kind: 'goto', chain: entry.chain } as const;
+    if ('protocol' in entry) {
+      const fields = [NFPROTO[entry.family], entry.protocol].map((one) => networkHex(one, 1));
+      return [{ key: fields.map((one) => one.padEnd(8, '0')).join(''), verdict }];
+    }
+    const bytes = key.by === 'address' ? addressBytes(key.family) : 2;
+    if (!isInterval) return [{ key: networkHex(entry.first, bytes), verdict }];
+    const [start, ...end] = intervalElements([entry.first, entry.last], bytes);
+    return [{ key: start?.key ?? '', verdict }, ...end];
+  });
+  const type: SetType = {
+    key: keyFields(key),
+    verdicts: true,
+    ...(isInterval && { interval: true }),
+  };
+  const references = new Set(entries.map(({ chain }) => chain));
+  const state = { type, entries: byText(groups), references };
+  knownMaps.set(map, state);
+  return state;
+}
+
+function keyFields(key: MapKey): SetType['key'] {
+  switch (key.by) {
+    case 'service':
+      return ['nf_proto', 'inet_proto'];
+    case 'port':
+      return ['inet_service'];
+    case 'address':
+      return [addressField(key.family)];
+    default:
+      return key satisfies never;
+  }
 }
 
 /** IP sets are values, the same object as long as they do not change; big ones take time to read. */
@@ -38,7 +86,7 @@ function addressField(family: Family): 'ipv4_addr' | 'ipv6_addr' {
 
 function netState(set: IpSet, family: Family): SetState {
   const bytes = addressBytes(family);
-  const ranges = netIntervals(set.members, family).map((item) => intervalElements(item, bytes));
+  const ranges = setIntervals(set, family).map((item) => intervalElements(item, bytes));
   return { type: { key: [addressField(family)], interval: true }, entries: byText(ranges) };
 }
 

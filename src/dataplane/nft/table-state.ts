@@ -11,7 +11,13 @@ import type { Chain } from '../rules/chain.ts';
 import { ipSetName, shortHash } from '../rules/names.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
 import { renderChain } from './render.ts';
-import { type IpSetStates, type SetState, dispatchState, entriesOf } from './set-state.ts';
+import {
+  type IpSetStates,
+  type SetState,
+  dispatchState,
+  entriesOf,
+  verdictMapState,
+} from './set-state.ts';
 
 /** What it takes to write a chain. */
 export interface ChainContent {
@@ -52,6 +58,7 @@ export function desiredTable(ruleset: Ruleset, ipSets: IpSetStates): TableState 
   }
   const sets = new Map<string, SetState>();
   for (const [name, map] of ruleset.dispatch) sets.set(name, dispatchState(map));
+  for (const [name, map] of ruleset.maps) sets.set(name, verdictMapState(map));
   for (const set of ruleset.ipSets.values()) {
     for (const family of FAMILIES) {
       const name = ipSetName(set.id, set.type, family);
@@ -61,7 +68,18 @@ export function desiredTable(ruleset: Ruleset, ipSets: IpSetStates): TableState 
   return { chains, sets };
 }
 
+/** Chains are values; those that stay are the same objects. */
+const knownChains = new WeakMap<Chain, ChainState>();
+
 function desiredChain(chain: Chain): ChainState {
+  const known = knownChains.get(chain);
+  if (known) return known;
+  const state = renderedState(chain);
+  knownChains.set(chain, state);
+  return state;
+}
+
+function renderedState(chain: Chain): ChainState {
   const { base, rules } = renderChain(chain);
   const hash = shortHash(JSON.stringify(rules));
   const ruleComments = rules.map((_, index) => `${COMMENT_PREFIX}:${hash}:${index}`);

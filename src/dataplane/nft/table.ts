@@ -77,7 +77,9 @@ export class NftTable {
     const seen = new Set([chain]);
     for (const name of seen) {
       if (refused.has(name)) return false;
-      if (desired.sets.has(name)) continue;
+      const set = desired.sets.get(name);
+      for (const reference of set?.references ?? []) seen.add(reference);
+      if (set) continue;
       const wanted = desired.chains.get(name);
       if (!wanted || held.get(name)?.signature !== wanted.signature) return false;
       for (const reference of wanted.content?.references ?? []) seen.add(reference);

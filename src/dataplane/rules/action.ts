@@ -2,10 +2,12 @@
 import type { Family } from '#lib';
 import type { PortRange } from '#calc/dataplane-update';
 import type { InterfaceWay, PacketEnd } from './match.ts';
+import type { MapKey } from './verdict-map.ts';
 
 /**
  * `accept` and `drop` end the hooked chain; an accepted packet still meets later hooks. `dispatch`
- * jumps to the chain that a map names for the packet's interface, and goes on when it names none.
+ * jumps to the chain that a map names for the packet's interface, and goes on when it names none;
+ * `look-up` goes to the chain that a verdict map names, and does not come back.
  * `log-packet` tells the flow log, `log-kernel` the kernel's log; both go on.
  */
 export type Action =
@@ -13,6 +15,8 @@ export type Action =
   | { readonly action: 'drop' }
   | { readonly action: 'return' }
   | { readonly action: 'jump'; readonly chain: string }
+  | { readonly action: 'goto'; readonly chain: string }
+  | { readonly action: 'look-up'; readonly map: string; readonly key: MapKey }
   | { readonly action: 'dispatch'; readonly map: string; readonly way: InterfaceWay }
   | { readonly action: 'log-packet'; readonly group: number; readonly prefix: string }
   | { readonly action: 'log-kernel'; readonly prefix: string }

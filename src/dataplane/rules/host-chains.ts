@@ -87,10 +87,8 @@ export function hostChains(
       const chain = hostChainName(stage, direction, interfaceName);
       // Untracked policy is for interfaces by name alone (spec 10: wildcard HEP).
       if (interfaceName === ALL_INTERFACES && stage === 'untracked') continue;
-      const rendered = endpointChain(endpoint, station, state, context);
-      for (const tier of rendered.tiers) add(tier);
       const comment = `HostEndpoint ${endpoint.id} ${stage} ${direction}`;
-      add({ name: chain, comment, rules: rendered.rules });
+      add({ name: chain, comment, rules: endpointRules(endpoint, station, state, context) });
       if (interfaceName === ALL_INTERFACES) rules.push(jumpTo(chain));
       else map.set(interfaceName, chain);
     }
@@ -189,28 +187,22 @@ function tunnelRules(tunnels: readonly VxlanTunnel[], direction: Direction): Rul
 /** ID of the set of the hosts that this one exchanges wrapped packets with. */
 export const TUNNEL_PEERS = 'host:tunnel-peers';
 
-function endpointChain(
+function endpointRules(
   endpoint: HostEndpoint,
   { stage, direction }: Station,
   { settings }: Pick<DataplaneState, 'settings'>,
   context: EndpointContext,
-): { readonly rules: readonly Rule[]; readonly tiers: readonly Chain[] } {
-  const { rules, chains: tiers } = tierJumps(
-    tiersOf(endpoint, stage, direction),
-    direction,
-    context,
-  );
+): Rule[] {
+  const tiers = tierJumps(tiersOf(endpoint, stage, direction), direction, context);
   const invalid = settings.dropInvalid ? [INVALID] : [];
   switch (stage) {
     case 'untracked':
     case 'pre-dnat':
-      return { rules: [REMEMBER, ...rules, FORGET, PASS], tiers };
+      return [REMEMBER, ...tiers, FORGET, PASS];
     case 'forward':
-      return { rules: [...invalid, ...rules, PASS], tiers };
-    case 'normal': {
-      const profiles = profileRules(endpoint, direction, context);
-      return { rules: [...invalid, ...rules, ...profiles], tiers };
-    }
+      return [...invalid, ...tiers, PASS];
+    case 'normal':
+      return [...invalid, ...tiers, ...profileRules(endpoint, direction, context)];
     default:
       return stage satisfies never;
   }

@@ -12,7 +12,12 @@ export interface RuleHit {
   readonly policy: PolicyId | null;
   /** Index of the rule in its policy; -1 where a default decided. */
   readonly rule: number;
+  /** The rule of a staged policy: it was met, and decided nothing. */
+  readonly staged?: true;
 }
+
+/** Who decided: Policy, pRofile, Staged policy, end of Tier, No profile, Unknown interface. */
+export type PrefixOwner = 'P' | 'R' | 'S' | 'T' | 'N' | 'U';
 
 /** Bytes of a prefix; the kernel allows 127. */
 const PREFIX_MAX = 120;
@@ -28,11 +33,16 @@ export class LogPrefixes {
     return this.#hits;
   }
 
+  /** Takes over what other prefixes mean. */
+  absorb(hits: ReadonlyMap<string, RuleHit>): void {
+    for (const [prefix, hit] of hits) this.#hits.set(prefix, hit);
+  }
+
   /**
-   * `API3|NetworkPolicy/default/web`: action, owner (Policy, pRofile, end of Tier, No profile, Unknown
-   * interface), direction, rule, and who decided; the last part is hashed when it is too long.
+   * `API3|NetworkPolicy/default/web`: action, owner, direction, rule, and who decided; the last part is
+   * hashed when it is too long.
    */
-  prefixOf(hit: RuleHit, owner: 'P' | 'R' | 'T' | 'N' | 'U'): string {
+  prefixOf(hit: RuleHit, owner: PrefixOwner): string {
     const direction = hit.direction === 'ingress' ? 'I' : 'E';
     const index = hit.rule < 0 ? '' : String(hit.rule);
     const head = `${hit.action.charAt(0)}${owner}${direction}${index}|`;

@@ -1,14 +1,21 @@
-// Rules as chains, evaluated in memory on random packets, against the plain meaning of a rule.
+// Policies as chains and maps, evaluated in memory on random packets, against the plain meaning of rules.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Family, parseAddress, parsePrefix, prefixContains } from '#lib';
-import type { DataplaneEntity, DataplaneRule, IpSet, PortRange } from '#calc/dataplane-update';
-import { policy, rule } from '../fixture.ts';
-import type { Rule } from './chain.ts';
-import { LogPrefixes } from './log-prefix.ts';
+import type {
+  DataplaneEntity,
+  DataplanePolicy,
+  DataplaneRule,
+  IpSet,
+  PortRange,
+} from '#calc/dataplane-update';
+import { entity, policy, rule } from '../fixture.ts';
+import type { Action } from './action.ts';
+import type { Chain } from './chain.ts';
 import type { Match, PacketEnd } from './match.ts';
-import { policyChain } from './policy-chains.ts';
+import { type RenderedPolicies, renderPolicies } from './policy-chains.ts';
+import type { MapKey, VerdictMap } from './verdict-map.ts';
 
 interface Packet {
   readonly family: Family;
@@ -191,23 +198,146 @@ function matchHolds(match: Match, packet: Packet): boolean {
   }
 }
 
-function rendered(one: DataplaneRule, ipSets = IP_SETS, problems: string[] = []): readonly Rule[] {
-  return policyChain(policy('p', { ingress: [one] }), 'ingress', {
-    ipSets,
-    prefixes: new LogPrefixes(),
-    onProblem: (what, message) => problems.push(`${what}: ${message}`),
-  }).rules;
+/** What happened to a packet: what was logged to the kernel's log, and the decision, if there was one. */
+interface Outcome {
+  readonly logged: number;
+  /** The prefix of the decision's log; undefined when the packet came back undecided. */
+  readonly decision: string | undefined;
+  readonly verdict: string | undefined;
 }
 
-function hitsOf(kernelRules: readonly Rule[], packet: Packet): number {
-  return kernelRules.filter(({ matches }) => matches.every((match) => matchHolds(match, packet)))
-    .length;
+/** Carries rendered chains out as the kernel does: jumps come back, gotos do not. */
+class Machine {
+  readonly #chains: ReadonlyMap<string, Chain>;
+  readonly #maps: ReadonlyMap<string, VerdictMap>;
+  readonly #packet: Packet;
+  #logged = 0;
+  #decision: string | undefined;
+  rules = 0;
+
+  constructor({ chains, maps }: Pick<RenderedPolicies, 'chains' | 'maps'>, packet: Packet) {
+    this.#chains = new Map(chains.map((chain) => [chain.name, chain]));
+    this.#maps = new Map(maps.map((map) => [map.name, map]));
+    this.#packet = packet;
+  }
+
+  run(steps: RenderedPolicies['steps']): Outcome {
+    for (const { chain, passes } of steps) {
+      const verdict = this.#walk(chain);
+      if (verdict === 'accept' || verdict === 'drop') return this.#outcome(verdict);
+      if (verdict === 'pass') {
+        assert.ok(passes, 'a step that passes says so');
+        return this.#outcome(verdict);
+      }
+    }
+    return this.#outcome(undefined);
+  }
+
+  #outcome(verdict: string | undefined): Outcome {
+    return { logged: this.#logged, decision: this.#decision, verdict };
+  }
+
+  #walk(name: string): 'accept' | 'drop' | 'pass' | 'return' {
+    const chain = this.#chains.get(name);
+    assert.ok(chain, `chain ${name} is there`);
+    let passed = false;
+    for (const { matches, actions } of chain.rules) {
+      this.rules++;
+      if (!matches.every((match) => matchHolds(match, this.#packet))) continue;
+      for (const action of actions) {
+        if (action.action === 'set-mark') passed = true;
+        const end = this.#act(action);
+        if (end === 'return') return passed ? 'pass' : 'return';
+        if (end) return end;
+      }
+    }
+    return 'return';
+  }
+
+  #act(action: Action): 'accept' | 'drop' | 'pass' | 'return' | undefined {
+    switch (action.action) {
+      case 'accept':
+      case 'drop':
+      case 'return':
+        return action.action;
+      case 'log-kernel':
+        this.#logged++;
+        return undefined;
+      case 'log-packet':
+        this.#decision = action.prefix;
+        return undefined;
+      case 'goto':
+        return this.#walk(action.chain);
+      case 'look-up': {
+        const chain = this.#lookUp(this.#maps.get(action.map), action.key);
+        return chain === undefined ? undefined : this.#walk(chain);
+      }
+      default:
+        return undefined;
+    }
+  }
+
+  #lookUp(map: VerdictMap | undefined, key: MapKey): string | undefined {
+    assert.ok(map, 'the map is there');
+    assert.deepEqual(map.key, key);
+    const { family, protocol, port, address } = this.#packet;
+    const found = map.entries.filter((entry) => {
+      if ('protocol' in entry) return entry.family === family && entry.protocol === protocol;
+      if (key.by === 'address') assert.equal(key.family, family, 'the family was asked for before');
+      if (key.by === 'port') assert.ok([6, 17, 132].includes(protocol), 'the protocol has ports');
+      const value =
+        key.by === 'address'
+          ? (parseAddress(address[key.end])?.bits ?? 0n)
+          : BigInt(port.destination);
+      return entry.first <= value && value <= entry.last;
+    });
+    assert.ok(found.length <= 1, 'entries do not overlap');
+    return found[0]?.chain;
+  }
 }
+
+function render(policies: readonly DataplanePolicy[], ipSets = IP_SETS): RenderedPolicies {
+  return renderPolicies(policies, 'ingress', {
+    ipSets,
+    denyAction: 'Drop',
+    logPrefix: 'calico-packet',
+  });
+}
+
+function outcomeOf(policies: readonly DataplanePolicy[], packet: Packet): Outcome {
+  const rendered = render(policies);
+  return new Machine(rendered, packet).run(rendered.steps);
+}
+
+/** What the rules say, one after the other. */
+function expectedOf(policies: readonly DataplanePolicy[], packet: Packet): Outcome {
+  let logged = 0;
+  for (const { id, ingress } of policies) {
+    for (const one of ingress) {
+      if (!ruleMatches(one, packet)) continue;
+      if (one.action === 'Log') {
+        logged++;
+        continue;
+      }
+      const decision = `${one.action.charAt(0)}PI${one.index}|NetworkPolicy/shop/${id.name}`;
+      const verdict = { Allow: 'accept', Deny: 'drop', Pass: 'pass' }[one.action];
+      return { logged, decision, verdict };
+    }
+  }
+  return { logged, decision: undefined, verdict: undefined };
+}
+
+const indexed = (list: readonly DataplaneRule[]) => list.map((one, index) => ({ ...one, index }));
+const policies = (rule: fc.Arbitrary<DataplaneRule>, most: number) =>
+  fc
+    .array(fc.array(rule, { maxLength: 3 }), { maxLength: most })
+    .map((lists) => lists.map((list, index) => policy(`p${index}`, { ingress: indexed(list) })));
 
 void test('[DP11] the kernel rules of a rule match the packets that the rule matches', () => {
   fc.assert(
     fc.property(rules, packets, (one, packet) => {
-      assert.equal(hitsOf(rendered(one), packet) > 0, ruleMatches(one, packet));
+      const list = [policy('p', { ingress: [one] })];
+      assert.deepEqual(outcomeOf(list, packet), expectedOf(list, packet));
     }),
     { numRuns: 5000 },
   );
@@ -218,21 +348,117 @@ void test('[DP11] a packet that fits several alternatives of a Log rule is logge
   const tcp = packets.map((packet) => ({ ...packet, protocol: 6 }));
   fc.assert(
     fc.property(both, both, tcp, (source, destination, packet) => {
-      const one = rule('Log', {
-        source: { ipSets: [], notIpSets: [], ...source },
-        destination: { ipSets: [], notIpSets: [], ...destination },
-      });
-      assert.equal(hitsOf(rendered(one), packet), ruleMatches(one, packet) ? 1 : 0);
+      const one = rule('Log', { source: entity(source), destination: entity(destination) });
+      const list = [policy('p', { ingress: [one] })];
+      assert.deepEqual(outcomeOf(list, packet), expectedOf(list, packet));
     }),
     { numRuns: 2000 },
   );
 });
 
-void test('rules carry their log, their count and their verdict', () => {
-  const actions = (action: DataplaneRule['action']) =>
-    rendered(rule(action, { index: 3 }))[0]?.actions.map((one) =>
+void test('[DP40] of many rules the first that a packet fits decides, however they are looked up', () => {
+  const many = policies(rules, 16);
+  fc.assert(
+    fc.property(many, fc.array(packets, { minLength: 1, maxLength: 8 }), (list, some) => {
+      const rendered = render(list);
+      for (const packet of some) {
+        const got = new Machine(rendered, packet).run(rendered.steps);
+        assert.deepEqual(got, expectedOf(list, packet));
+      }
+    }),
+    { numRuns: 1500 },
+  );
+});
+
+/** What most policies are made of: who may come, to which ports. */
+const usual = fc
+  .record({
+    action: fc.constantFrom<DataplaneRule['action']>(
+      'Allow',
+      'Allow',
+      'Allow',
+      'Deny',
+      'Pass',
+      'Log',
+    ),
+    protocol: fc.constantFrom(6, 17, undefined),
+    source: sparse<Pick<DataplaneEntity, 'ipSets' | 'notIpSets' | 'nets' | 'notNets'>>({
+      ipSets: some('net-a', 'net-b'),
+      notIpSets: some('net-a', 'net-b'),
+      nets: some(...NETS),
+      notNets: some(...NETS),
+    }),
+    ports: fc.option(ranges),
+  })
+  .map(({ action, protocol, source, ports }): DataplaneRule => {
+    const { ipSets = [], notIpSets = [], nets, notNets = [] } = source;
+    return rule(action, {
+      ...(protocol !== undefined && { protocol }),
+      source: { ipSets, notIpSets, notNets, ...(nets?.length && { nets }) },
+      ...(protocol !== undefined && ports?.length && { destination: entity({ ports }) }),
+    });
+  });
+
+void test('[DP40] the usual rules too, many of them', () => {
+  fc.assert(
+    fc.property(
+      policies(usual, 40),
+      fc.array(packets, { minLength: 1, maxLength: 8 }),
+      (list, some) => {
+        const rendered = render(list);
+        for (const packet of some) {
+          const got = new Machine(rendered, packet).run(rendered.steps);
+          assert.deepEqual(got, expectedOf(list, packet));
+        }
+      },
+    ),
+    { numRuns: 1500 },
+  );
+});
+
+void test('[DP40] a packet meets no more rules for a thousand policies than for ten', () => {
+  const from = (index: number) => entity({ nets: [`10.${index >> 8}.${index & 255}.0/24`] });
+  const shapes: readonly ((index: number) => Partial<DataplaneRule>)[] = [
+    (index) => ({ protocol: 6, destination: entity({ ports: [[index + 1, index + 1]] }) }),
+    (index) => ({ source: from(index) }),
+    (index) => ({ protocol: 6, source: from(index), destination: entity({ ports: [[80, 80]] }) }),
+    (index) => ({
+      protocol: 6,
+      source: from(index),
+      destination: entity({ ports: [[(index % 30) + 1, (index % 30) + 1]] }),
+    }),
+  ];
+  const packet: Packet = {
+    family: 4,
+    protocol: 6,
+    address: { source: '192.0.2.1', destination: '10.1.0.1' },
+    port: { source: 53, destination: 443 },
+    type: 0,
+    code: 0,
+  };
+  for (const shape of shapes) {
+    const rulesMet = [10, 1000].map((count) => {
+      const list = Array.from({ length: count }, (_, index) =>
+        policy(`p${index}`, { ingress: [rule('Allow', shape(index))] }),
+      );
+      const rendered = render(list);
+      const machine = new Machine(rendered, packet);
+      machine.run(rendered.steps);
+      return machine.rules;
+    });
+    assert.ok((rulesMet[1] ?? NaN) <= (rulesMet[0] ?? NaN) + 4, String(rulesMet));
+    assert.ok((rulesMet[1] ?? NaN) < 10, String(rulesMet));
+  }
+});
+
+void test('decisions carry their log, their count and their verdict', () => {
+  const actions = (action: DataplaneRule['action'], more: Partial<DataplanePolicy> = {}) => {
+    const list = [policy('p', { ingress: [rule(action, { index: 3 })], ...more })];
+    const [decision] = render(list).chains;
+    return decision?.rules[0]?.actions.map((one) =>
       'prefix' in one ? `${one.action} ${one.prefix}` : one.action,
     );
+  };
   assert.deepEqual(actions('Allow'), ['log-packet API3|NetworkPolicy/shop/p', 'count', 'accept']);
   assert.deepEqual(actions('Deny'), ['log-packet DPI3|NetworkPolicy/shop/p', 'count', 'drop']);
   assert.deepEqual(actions('Pass'), [
@@ -242,20 +468,29 @@ void test('rules carry their log, their count and their verdict', () => {
     'return',
   ]);
   assert.deepEqual(actions('Log'), ['log-kernel calico-packet: ']);
+  assert.deepEqual(actions('Deny', { staged: true }), [
+    'log-packet DSI3|NetworkPolicy/shop/p',
+    'count',
+    'return',
+  ]);
 });
 
 void test('[DP13] with an IP set missing Deny matches everything and other rules nothing', () => {
-  const source = { ipSets: ['none'], notIpSets: [] };
-  const problems: string[] = [];
+  const source = entity({ ipSets: ['none'] });
   const none = new Map<string, IpSet>();
-  assert.deepEqual(rendered(rule('Allow', { source }), none, problems), []);
-  assert.deepEqual(
-    rendered(rule('Pass', { source: { ipSets: [], notIpSets: ['none'] } }), none),
-    [],
-  );
-  const [denial] = rendered(rule('Deny', { source, protocol: 6 }), none);
-  assert.deepEqual(denial?.matches, []);
-  assert.deepEqual(problems, [
-    'NetworkPolicy/shop/p ingress rule 0: cannot find IP set none (net): the rule never matches',
-  ]);
+  const rulesOf = (one: DataplaneRule) => {
+    const { chains, steps, problems } = render([policy('p', { ingress: [one] })], none);
+    return { rules: chains.find(({ name }) => name === steps[0]?.chain)?.rules, problems };
+  };
+  assert.deepEqual(rulesOf(rule('Allow', { source })), {
+    rules: [],
+    problems: [
+      {
+        what: 'NetworkPolicy/shop/p ingress rule 0',
+        message: 'cannot find IP set none (net): the rule never matches',
+      },
+    ],
+  });
+  assert.deepEqual(rulesOf(rule('Pass', { source: entity({ notIpSets: ['none'] }) })).rules, []);
+  assert.deepEqual(rulesOf(rule('Deny', { source, protocol: 6 })).rules?.[0]?.matches, []);
 });

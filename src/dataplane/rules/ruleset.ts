@@ -1,13 +1,13 @@
 // The whole desired state of the packet filter, computed anew from the state of the host. Pure.
 import type {
-  DataplanePolicy,
   DataplaneState,
   Direction,
+  EndpointTier,
   IpSet,
   LocalEndpoint,
 } from '#calc/dataplane-update';
 import type { Chain } from './chain.ts';
-import { endpointChains } from './endpoint-chains.ts';
+import { endpointChain, type EndpointContext } from './endpoint-chains.ts';
 import { hostChains, TUNNEL_PEERS, tiersOf } from './host-chains.ts';
 import {
   type InterfaceAddress,
@@ -17,9 +17,11 @@ import {
 import { LogPrefixes, type RuleHit } from './log-prefix.ts';
 import { dispatchMapName, type HostStage } from './names.ts';
 import { NAT_EXCLUDED, NAT_SOURCES, natChains } from './nat-chains.ts';
-import { policyChain } from './policy-chains.ts';
+import { PolicyCache } from './policy-cache.ts';
 import { SERVICE_NETS, serviceLoopChains } from './service-loop-chains.ts';
 import { staticChains } from './static-chains.ts';
+import { TierPrograms } from './tier-programs.ts';
+import type { VerdictMap } from './verdict-map.ts';
 
 /** Something that is wrong with the state, or that the kernel refused. */
 export interface ApplyError {
@@ -32,6 +34,8 @@ export interface Ruleset {
   readonly chains: ReadonlyMap<string, Chain>;
   /** By name of the map: interface name to chain name. */
   readonly dispatch: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** By name. */
+  readonly maps: ReadonlyMap<string, VerdictMap>;
   /** By ID. */
   readonly ipSets: ReadonlyMap<string, IpSet>;
   /** Meaning of log prefixes. */
@@ -44,11 +48,12 @@ const HOST_STAGES: readonly HostStage[] = ['untracked', 'pre-dnat', 'forward', '
 
 /**
  * What is missing or ambiguous is reported and fails closed; the rest is not held up by it. `addresses` are
- * those of the host's interfaces, for host endpoints that name none.
+ * those of the host's interfaces, for host endpoints that name none. `cache` is of the former state.
  */
 export function rulesetOf(
   state: DataplaneState,
   addresses: readonly InterfaceAddress[] = [],
+  cache: PolicyCache = new PolicyCache(),
 ): Ruleset {
   const prefixes = new LogPrefixes();
   const problems: ApplyError[] = [];
@@ -60,23 +65,26 @@ export function rulesetOf(
   const endpoints = endpointsByInterface(state, onProblem);
   const hosts = placeHostEndpoints(state.hostEndpoints, addresses, onProblem);
   const ipSets = new Map([...state.ipSets, ...hostSets(state)]);
+  const { denyAction, logPrefix } = state.settings;
+  const programs = new TierPrograms(allTiers(endpoints, hosts), {
+    policies: state.policies,
+    settings: { ipSets, denyAction, logPrefix },
+    cache,
+    prefixes,
+    onProblem,
+  });
+  const context: EndpointContext = { programs, onProblem };
   const dispatch = new Map<string, Map<string, string>>();
   for (const direction of DIRECTIONS) {
-    const used = usedPolicies(endpoints, hosts, direction, state.policies);
-    for (const policy of used) {
-      add(policyChain(policy, direction, { ipSets, prefixes, onProblem }));
-    }
     const map = new Map<string, string>();
     for (const endpoint of endpoints) {
-      const context = { policies: state.policies, prefixes, onProblem };
-      const rendered = endpointChains(endpoint, direction, context);
-      for (const tier of rendered.tiers) add(tier);
-      add(rendered.endpoint);
-      map.set(endpoint.interfaceName, rendered.endpoint.name);
+      const chain = endpointChain(endpoint, direction, context);
+      add(chain);
+      map.set(endpoint.interfaceName, chain.name);
     }
     dispatch.set(dispatchMapName(direction), map);
   }
-  const host = hostChains(hosts, state, { policies: state.policies, prefixes, onProblem });
+  const host = hostChains(hosts, state, context);
   const rest = [
     ...host.chains,
     ...natChains(state, onProblem),
@@ -84,7 +92,9 @@ export function rulesetOf(
   ];
   for (const chain of rest) add(chain);
   for (const [name, map] of host.dispatch) dispatch.set(name, new Map(map));
-  return { chains, dispatch, ipSets, hits: prefixes.hits, problems };
+  for (const chain of programs.chains.values()) add(chain);
+  cache.forgetUnused();
+  return { chains, dispatch, maps: programs.maps, ipSets, hits: prefixes.hits, problems };
 }
 
 /** Sets that no policy has asked for. */
@@ -120,21 +130,15 @@ function endpointsByInterface(
   return [...byInterface.values()];
 }
 
-function usedPolicies(
+function allTiers(
   endpoints: readonly LocalEndpoint[],
   hosts: PlacedEndpoints,
-  direction: Direction,
-  policies: ReadonlyMap<string, DataplanePolicy>,
-): DataplanePolicy[] {
-  const keys = new Set<string>();
-  for (const endpoint of endpoints) {
-    for (const tier of endpoint[direction]) for (const key of tier.policies) keys.add(key);
-    for (const key of endpoint.profiles) keys.add(key);
-  }
-  for (const host of hosts.values()) {
-    const tiers = HOST_STAGES.flatMap((stage) => tiersOf(host, stage, direction));
-    for (const tier of tiers) for (const key of tier.policies) keys.add(key);
-    for (const key of host.profiles) keys.add(key);
-  }
-  return [...keys].toSorted().flatMap((key) => policies.get(key) ?? []);
+): Record<Direction, EndpointTier[]> {
+  const of = (direction: Direction) => [
+    ...endpoints.flatMap((endpoint) => endpoint[direction]),
+    ...[...hosts.values()].flatMap((host) =>
+      HOST_STAGES.flatMap((stage) => tiersOf(host, stage, direction)),
+    ),
+  ];
+  return { ingress: of('ingress'), egress: of('egress') };
 }

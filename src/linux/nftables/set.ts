@@ -5,6 +5,7 @@ import { type Hex, type Verdict, writeValue, writeVerdict } from './expressions/
 
 /** Type of one field of a set's key. */
 export type FieldType =
+  | 'nf_proto'
   | 'ipv4_addr'
   | 'ipv6_addr'
   | 'inet_proto'
@@ -15,6 +16,7 @@ export type FieldType =
 
 /** Numbers by which `nft` knows the type, and bytes of a value. */
 const FIELD: Readonly<Record<FieldType, { readonly type: number; readonly bytes: number }>> = {
+  nf_proto: { type: 2, bytes: 1 },
   ipv4_addr: { type: 7, bytes: 4 },
   ipv6_addr: { type: 8, bytes: 16 },
   inet_proto: { type: 12, bytes: 1 },

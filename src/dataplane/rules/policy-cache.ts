@@ -1,0 +1,67 @@
+// Rendered policies kept from one apply to the next: what did not change is the same object again.
+import type { DataplanePolicy, Direction } from '#calc/dataplane-update';
+import { policyKey } from '#calc/dataplane-update';
+import {
+  type PolicySettings,
+  type RenderedPolicies,
+  renderPolicies,
+  shapeOf,
+} from './policy-chains.ts';
+
+interface Entry {
+  readonly policies: readonly DataplanePolicy[];
+  readonly denyAction: string;
+  readonly logPrefix: string;
+  readonly rendered: RenderedPolicies;
+}
+
+/** By direction and first policy, as groups are named. Policies and IP sets are values. */
+export class PolicyCache {
+  #kept = new Map<string, Entry>();
+  #used = new Map<string, Entry>();
+
+  /** What was not asked for since the last call is forgotten. */
+  forgetUnused(): void {
+    this.#kept = this.#used;
+    this.#used = new Map();
+  }
+
+  rendered(
+    policies: readonly DataplanePolicy[],
+    direction: Direction,
+    settings: PolicySettings,
+  ): RenderedPolicies {
+    const [first] = policies;
+    const key = `${direction} ${first ? policyKey(first.id) : ''}`;
+    const before = this.#used.get(key) ?? this.#kept.get(key);
+    const { denyAction, logPrefix } = settings;
+    const entry =
+      before && isCurrent(before, policies, settings)
+        ? before
+        : {
+            policies,
+            denyAction,
+            logPrefix,
+            rendered: renderPolicies(policies, direction, settings),
+          };
+    this.#used.set(key, entry);
+    return entry.rendered;
+  }
+}
+
+function isCurrent(
+  { policies, denyAction, logPrefix, rendered }: Entry,
+  wanted: readonly DataplanePolicy[],
+  settings: PolicySettings,
+): boolean {
+  return (
+    denyAction === settings.denyAction &&
+    logPrefix === settings.logPrefix &&
+    policies.length === wanted.length &&
+    policies.every((policy, index) => policy === wanted[index]) &&
+    [...rendered.sets].every(([id, known]) => {
+      const set = settings.ipSets.get(id);
+      return typeof known === 'string' ? known === shapeOf(set) : known === set;
+    })
+  );
+}

@@ -1,0 +1,143 @@
+// All tiers of a host as chains: what endpoints share is rendered once, and groups of policies are one step.
+import type { DataplanePolicy, Direction, EndpointTier } from '#calc/dataplane-update';
+import { type Action, RETURN } from './action.ts';
+import type { Chain, Rule } from './chain.ts';
+import { defaultDecision } from './decision.ts';
+import type { LogPrefixes } from './log-prefix.ts';
+import { PASS_MARK } from './mark.ts';
+import { shortHash, tierChainName } from './names.ts';
+import type { PolicyCache } from './policy-cache.ts';
+import type { PolicySettings, PolicyStep } from './policy-chains.ts';
+import { groupPolicies } from './policy-groups.ts';
+import type { VerdictMap } from './verdict-map.ts';
+
+export interface TierProgramsOptions {
+  readonly policies: ReadonlyMap<string, DataplanePolicy>;
+  readonly settings: PolicySettings;
+  readonly cache: PolicyCache;
+  readonly prefixes: LogPrefixes;
+  /** Told of a policy that a tier names and that is not there, and of rules that cannot be kept. */
+  readonly onProblem: (what: string, message: string) => void;
+}
+
+/** A tier with what is known of its policies. */
+interface Program {
+  readonly tier: EndpointTier;
+  /** The first of its policies that is not there; it stands for one that denies everything. */
+  readonly missing: string | undefined;
+  readonly groups: readonly (readonly DataplanePolicy[])[];
+  chain?: Chain;
+}
+
+/** Tiers are values; the text of long ones takes time to read. */
+const known = new WeakMap<EndpointTier, string>();
+
+function contentOf(tier: EndpointTier): string {
+  const before = known.get(tier);
+  if (before !== undefined) return before;
+  const content = shortHash(JSON.stringify([tier.name, tier.defaultAction, tier.policies]));
+  known.set(tier, content);
+  return content;
+}
+
+/** Renders what is asked for, and keeps all chains and maps that this takes. */
+export class TierPrograms {
+  readonly chains = new Map<string, Chain>();
+  readonly maps = new Map<string, VerdictMap>();
+  readonly #options: TierProgramsOptions;
+  readonly #programs: Readonly<Record<Direction, Map<string, Program>>>;
+
+  /** `tiers` are all that will be asked for: they say which policies always stand together. */
+  constructor(
+    tiers: Readonly<Record<Direction, Iterable<EndpointTier>>>,
+    options: TierProgramsOptions,
+  ) {
+    this.#options = options;
+    this.#programs = {
+      ingress: this.#programsOf(tiers.ingress),
+      egress: this.#programsOf(tiers.egress),
+    };
+  }
+
+  /** A packet leaves the tier by a verdict, or by returning: Pass, or a tier that passes at its end. */
+  tier(tier: EndpointTier, direction: Direction): Chain {
+    const program = this.#programs[direction].get(contentOf(tier));
+    if (!program) throw new Error(`tier ${tier.name} was not given to be rendered`);
+    program.chain ??= this.#tierChain(program, direction);
+    return program.chain;
+  }
+
+  /** The chain of a profile; undefined when it is not there. */
+  profile(key: string, direction: Direction): string | undefined {
+    const profile = this.#options.policies.get(key);
+    return profile && this.#stepsOf([profile], direction)[0]?.chain;
+  }
+
+  /** The rule at the end of what decided nothing. */
+  end(
+    where: { readonly direction: Direction; readonly tier: string | null },
+    action: 'Deny' | 'Pass',
+  ): Rule {
+    const { prefixes, settings } = this.#options;
+    const context = { prefixes, denyAction: settings.denyAction };
+    const chain = defaultDecision(where, action, where.tier === null ? 'N' : 'T', context);
+    this.chains.set(chain.name, chain);
+    return { matches: [], actions: [{ action: 'goto', chain: chain.name }] };
+  }
+
+  #programsOf(tiers: Iterable<EndpointTier>): Map<string, Program> {
+    const { policies } = this.#options;
+    const distinct = new Map<string, EndpointTier>();
+    for (const tier of tiers) distinct.set(contentOf(tier), tier);
+    const missing = [...distinct.values()].map((tier) =>
+      tier.policies.find((key) => !policies.has(key)),
+    );
+    const lists = [...distinct.values()].map(({ policies: keys }, index) => {
+      const first = missing[index];
+      return first === undefined ? keys : keys.slice(0, keys.indexOf(first));
+    });
+    const grouped = groupPolicies(lists, (key) => policies.get(key)?.staged ?? false);
+    const programs = [...distinct].map(([content, tier], index): [string, Program] => {
+      const groups = (grouped[index] ?? []).map((keys) =>
+        keys.flatMap((key) => policies.get(key) ?? []),
+      );
+      return [content, { tier, missing: missing[index], groups }];
+    });
+    return new Map(programs);
+  }
+
+  #tierChain({ tier, missing, groups }: Program, direction: Direction): Chain {
+    const steps = groups.flatMap((policies) => this.#stepsOf(policies, direction));
+    const rules = steps.flatMap(({ chain, passes }): Rule[] => [
+      { matches: [], actions: [{ action: 'jump', chain }] },
+      ...(passes ? [LEAVE_PASSED] : []),
+    ]);
+    if (steps.some(({ passes }) => passes)) rules.unshift({ matches: [], actions: [CLEAR_PASS] });
+    if (missing !== undefined) {
+      const message = `cannot find policy ${missing}: it denies everything`;
+      this.#options.onProblem(`tier ${tier.name}`, message);
+    }
+    const action = missing === undefined ? tier.defaultAction : 'Deny';
+    rules.push(this.end({ direction, tier: tier.name }, action));
+    const name = tierChainName(direction, JSON.stringify(rules));
+    const chain = { name, comment: `tier ${tier.name} ${direction}`, rules };
+    this.chains.set(name, chain);
+    return chain;
+  }
+
+  #stepsOf(policies: readonly DataplanePolicy[], direction: Direction): readonly PolicyStep[] {
+    const { cache, settings, prefixes, onProblem } = this.#options;
+    const rendered = cache.rendered(policies, direction, settings);
+    for (const chain of rendered.chains) this.chains.set(chain.name, chain);
+    for (const map of rendered.maps) this.maps.set(map.name, map);
+    prefixes.absorb(rendered.hits);
+    for (const { what, message } of rendered.problems) onProblem(what, message);
+    return rendered.steps;
+  }
+}
+
+const CLEAR_PASS: Action = { action: 'clear-mark', bit: PASS_MARK };
+const LEAVE_PASSED: Rule = {
+  matches: [{ match: 'mark', bit: PASS_MARK }],
+  actions: [CLEAR_PASS, RETURN],
+};
