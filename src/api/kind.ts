@@ -73,6 +73,14 @@ export interface KindDefinition {
   readonly defaults?: (resource: Resource) => Resource;
   /** Paths such as `spec.cidr` of fields that no update may change; see `checkUpdate`. */
   readonly immutableFields?: readonly string[];
+  /** This is another version of a kind: its objects are stored as that one, with other names of fields. */
+  readonly storedAs?: {
+    readonly kind: KindDefinition;
+    /** Top-level fields of this version, and what the stored one calls them. */
+    readonly fields: Readonly<Record<string, string>>;
+  };
+  /** Groups of kinds such as `all` that `kubectl get` knows by one word. */
+  readonly categories?: readonly string[];
   /** Rules that a schema cannot say. Runs on what the schema accepted, after defaults. */
   readonly check?: (resource: Resource) => readonly Problem[];
 }

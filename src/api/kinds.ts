@@ -22,6 +22,8 @@ import {
   serviceAccountKind,
   serviceKind,
 } from './kubernetes.ts';
+import { eventKind, eventsEventKind } from './kubernetes-event.ts';
+import { configMapKind, leaseKind, secretKind } from './kubernetes-objects.ts';
 import { kubernetesNetworkPolicyKind } from './kubernetes-network-policy.ts';
 import { globalNetworkSetKind, networkSetKind } from './network-set.ts';
 import { globalNetworkPolicyKind, networkPolicyKind, tierKind } from './policy.ts';
@@ -75,8 +77,21 @@ export const KINDS: readonly KindDefinition[] = [
 /** Kinds whose objects follow from pods and nodes in Kubernetes, where they are no custom resources. */
 export const DERIVED_KINDS: readonly KindDefinition[] = [workloadEndpointKind, calicoNodeKind];
 
+/** Kinds that no verdict depends on, served because clients and workloads use them. */
+const AUXILIARY_KINDS: readonly KindDefinition[] = [
+  eventKind,
+  eventsEventKind,
+  leaseKind,
+  configMapKind,
+  secretKind,
+];
+
 /** What Tortie's own server stores: without Kubernetes, endpoints and nodes are objects of their own. */
-export const SERVED_KINDS: readonly KindDefinition[] = [...KINDS, ...DERIVED_KINDS];
+export const SERVED_KINDS: readonly KindDefinition[] = [
+  ...KINDS,
+  ...DERIVED_KINDS,
+  ...AUXILIARY_KINDS,
+];
 
 const byKind = new Map(SERVED_KINDS.map((kind) => [`${apiVersionOf(kind)} ${kind.kind}`, kind]));
 

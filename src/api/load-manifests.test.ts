@@ -122,7 +122,7 @@ kind: Deployment
 metadata: {name: a}
 ---
 apiVersion: v1
-kind: ConfigMap
+kind: LimitRange
 metadata: {name: a}
 ---
 apiVersion: projectcalico.org/v3

@@ -8,7 +8,7 @@ export type Discovered = Pick<
   KindDefinition,
   'group' | 'version' | 'kind' | 'plural' | 'singular' | 'namespaced'
 > &
-  Partial<Pick<KindDefinition, 'shortNames' | 'hasStatus'>> & {
+  Partial<Pick<KindDefinition, 'shortNames' | 'hasStatus' | 'categories'>> & {
     readonly verbs?: readonly string[];
   };
 
@@ -89,8 +89,9 @@ export function resourceList(
 
 function resourceEntries(definition: Discovered): Json[] {
   const { kind, namespaced, plural, singular, shortNames = [], hasStatus } = definition;
-  const { verbs = VERBS } = definition;
-  const resource = { name: plural, singularName: singular, namespaced, kind, verbs };
+  const { verbs = VERBS, categories } = definition;
+  const grouped = categories ? { categories } : {};
+  const resource = { name: plural, singularName: singular, namespaced, kind, verbs, ...grouped };
   const status = {
     name: `${plural}/status`,
     singularName: '',

@@ -1,6 +1,7 @@
 // Which form of a resource the client asks for: the object, a table, or the metadata alone.
 import { apiVersionOf, type KindDefinition, type Resource } from '#api';
 import type { StoredValue } from '#datastore';
+import { inVersion } from './kind-version.ts';
 import type { ListMetadata } from './list-page.ts';
 import { notAcceptable } from './request-error.ts';
 import { resourceText, toResource } from './stored-resource.ts';
@@ -45,7 +46,9 @@ export function resourceBody(
   if (form === 'table') {
     return JSON.stringify(tableOf(kind, [resource], { resourceVersion, includeObject, now }));
   }
-  return JSON.stringify(form === 'metadata' ? partialMetadata(resource) : resource);
+  return JSON.stringify(
+    form === 'metadata' ? partialMetadata(resource) : inVersion(kind, resource),
+  );
 }
 
 /** A list as JSON text. */
@@ -56,7 +59,11 @@ export function listBody(
 ): string {
   if (form === 'object') {
     const head = { kind: `${kind.kind}List`, apiVersion: apiVersionOf(kind) };
-    const texts = items.map((item) => resourceText(item.value, item.revision));
+    const texts = items.map(({ value, revision }) =>
+      kind.storedAs
+        ? JSON.stringify(inVersion(kind, toResource(value, revision)))
+        : resourceText(value, revision),
+    );
     const start = JSON.stringify({ ...head, metadata }).slice(0, -1);
     return `${start},"items":[${texts.join(',')}]}`;
   }

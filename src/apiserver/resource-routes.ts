@@ -7,6 +7,7 @@ import type { Access, Authorizer } from './auth/authorization.ts';
 import type { Identity } from './auth/identity.ts';
 import { selectedTier } from './auth/tier-authorization.ts';
 import { deleteOptions, isDryRun } from './deletion-options.ts';
+import { inStoredVersion, inVersion, storedKind } from './kind-version.ts';
 import { expiredList, knownRevision, pageOf, pageRequest } from './list-page.ts';
 import { jsonPatch, mergePatch } from './merge-patch.ts';
 import { type ObjectSelector, objectSelector } from './object-selector.ts';
@@ -110,11 +111,8 @@ export class ResourceRequest {
   async #create(reply: FastifyReply): Promise<unknown> {
     const { check } = this.#authorize('create');
     const options = { dryRun: this.#dryRun(), authorize: check, manager: this.#fieldManager() };
-    const accepted = await this.#resources.create(
-      this.#writeTarget(),
-      objectBody(this.#request),
-      options,
-    );
+    const body = inStoredVersion(this.#path.kind, objectBody(this.#request));
+    const accepted = await this.#resources.create(this.#writeTarget(), body, options);
     return this.#written(reply.code(201), accepted);
   }
 
@@ -124,17 +122,18 @@ export class ResourceRequest {
     knownRevision(this.#query['resourceVersion'], await this.#newest());
     const resource = await this.#resources.get(target);
     access.checkFound?.({ ...resource });
-    return json(reply, resourceBody(target.kind, resource, this.#representation()));
+    return json(reply, resourceBody(this.#path.kind, resource, this.#representation()));
   }
 
   async #replace(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
-    const body = objectBody(this.#request);
+    const body = inStoredVersion(this.#path.kind, objectBody(this.#request));
     return this.#update(target, reply, { verb: 'update', change: () => body });
   }
 
   async #apply(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
     const { check } = this.#authorize('patch');
-    const applied = await this.#resources.apply(target, yamlBody(this.#request), {
+    const body = inStoredVersion(this.#path.kind, yamlBody(this.#request));
+    const applied = await this.#resources.apply(target, body, {
       dryRun: this.#dryRun(),
       authorize: (next, current) => {
         // What is applied and not there is created, which is a permission of its own.
@@ -157,10 +156,12 @@ export class ResourceRequest {
       this.#request,
       PATCHES.map(({ type }) => type),
     );
-    const apply = patchOf(target.kind, mediaType(this.#request));
+    const { kind } = this.#path;
+    const apply = patchOf(kind, mediaType(this.#request));
     const change = (current: Resource): unknown => {
-      const patched = apply(target.kind, current, patch);
-      return isObject(patched) ? withPrecondition(patched, current, patch) : patched;
+      const patched = apply(target.kind, inVersion(kind, current), patch);
+      if (!isObject(patched)) return patched;
+      return inStoredVersion(kind, withPrecondition(patched, current, patch));
     };
     return this.#update(target, reply, { verb: 'patch', change });
   }
@@ -183,15 +184,15 @@ export class ResourceRequest {
     const { checkFound: authorize } = this.#authorize('delete');
     const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
     const { resource, gone } = await this.#resources.delete(target, { ...options, authorize });
-    if (!gone) return json(reply, resourceBody(target.kind, resource, this.#representation()));
+    if (!gone) return json(reply, resourceBody(this.#path.kind, resource, this.#representation()));
     return json(reply, JSON.stringify(deletionStatus(target, resource)));
   }
 
   /** Deletes what a list with the same parameters would give, and answers with that list. */
   async #deleteCollection(reply: FastifyReply): Promise<unknown> {
     const access = this.#authorize('deletecollection');
-    const { namespace } = this.#path;
-    const { kind } = this.#writeTarget();
+    const { kind, namespace } = this.#path;
+    const target = this.#writeTarget();
     const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
     const selector = bothOf(objectSelector(kind, this.#query), access.visible);
     const page = pageRequest(this.#query, await this.#newest());
@@ -200,10 +201,10 @@ export class ResourceRequest {
       !selector,
     );
     for (const { key } of chosen.items) {
-      const target = { kind, namespace: key.namespace, name: key.name };
+      const named = { ...target, namespace: key.namespace, name: key.name };
       // Gone by another hand is as good as deleted.
       const authorize = access.checkFound;
-      await this.#resources.delete(target, { ...options, authorize }).catch((error: unknown) => {
+      await this.#resources.delete(named, { ...options, authorize }).catch((error: unknown) => {
         if (!(error instanceof RequestError && error.code === 404)) throw error;
       });
     }
@@ -217,7 +218,7 @@ export class ResourceRequest {
   }
 
   #target(): Target {
-    return { kind: this.#path.kind, namespace: this.#path.namespace ?? '' };
+    return { kind: storedKind(this.#path.kind), namespace: this.#path.namespace ?? '' };
   }
 
   #writeTarget(): Target {

@@ -12,6 +12,7 @@ import { applyFields, type FieldManager, trackUpdate } from './field-managers.ts
 import type { ObjectSelector } from './object-selector.ts';
 import type { DeleteOptions } from './deletion-options.ts';
 import { isFinished, markedForDeletion } from './deletion-plan.ts';
+import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { Protection } from './protection.ts';
 import { alreadyExists, conflict, notFound } from './request-error.ts';
@@ -120,15 +121,18 @@ export class Resources {
   readonly watchLimits: WatchLimits;
   readonly #protection: Protection;
   readonly #collector: GarbageCollector;
+  readonly #expiry: EventExpiry;
 
   constructor(options: ResourcesOptions) {
-    const { store, kinds, onError, graceMs = GRACE_MS, now = Date.now } = options;
+    const { store, onError, graceMs = GRACE_MS, now = Date.now } = options;
+    const kinds = options.kinds.filter(({ storedAs }) => storedAs === undefined);
     this.watchLimits = options.watchLimits ?? WATCH_LIMITS;
     this.#suffix = options.suffix ?? nameSuffix;
     this.#store = store;
     this.#now = now;
     this.#protection = new Protection(this, { kinds, graceMs, onError });
     this.#collector = new GarbageCollector(this, { kinds, onError });
+    this.#expiry = new EventExpiry(this, onError);
   }
 
   get store(): Store {
@@ -323,11 +327,13 @@ export class Resources {
   /** Goes on with what was marked for deletion when the server last stopped, and collects garbage. */
   async resume(): Promise<void> {
     await this.#collector.start();
+    this.#expiry.start();
     await this.#protection.resume();
   }
 
   /** Ends the work that goes on after requests; the store stays open. */
   async close(): Promise<void> {
+    await this.#expiry.close();
     await this.#collector.close();
     await this.#protection.close();
   }

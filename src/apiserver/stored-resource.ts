@@ -6,7 +6,8 @@ import { resourceName } from './request-error.ts';
 
 /** `namespace` counts for namespaced kinds only. */
 export function storeKey(kind: KindDefinition, namespace: string, name: string): StoreKey {
-  return { kind: resourceName(kind), namespace: kind.namespaced ? namespace : '', name };
+  const stored = kind.storedAs?.kind ?? kind;
+  return { kind: resourceName(stored), namespace: kind.namespaced ? namespace : '', name };
 }
 
 /** The resource with its resourceVersion. */

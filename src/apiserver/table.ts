@@ -1,7 +1,10 @@
 // metav1.Table: what `kubectl get` prints, made from the columns of a kind.
 import type { Column, KindDefinition, Resource } from '#api';
 import { isObject } from '#lib';
+import { ageText } from './age-text.ts';
 import { jsonPath } from './json-path.ts';
+import { inVersion } from './kind-version.ts';
+import { printedCells, printerColumns } from './printer-columns.ts';
 
 export type IncludeObject = 'None' | 'Metadata' | 'Object';
 
@@ -27,22 +30,48 @@ export function tableOf(
   resources: readonly Resource[],
   options: TableOptions,
 ): Record<string, unknown> {
-  const columns = columnsOf(kind);
+  const { columnDefinitions, cells } = printerOf(kind);
   return {
     kind: 'Table',
     apiVersion: 'meta.k8s.io/v1',
     metadata: { resourceVersion: options.resourceVersion },
+    columnDefinitions,
+    rows: resources.map((resource) => ({
+      cells: cells(resource, options.now),
+      ...rowObject(kind, resource, options.includeObject),
+    })),
+  };
+}
+
+interface Printer {
+  readonly columnDefinitions: readonly Record<string, unknown>[];
+  readonly cells: (resource: Resource, now: number) => unknown[];
+}
+
+function printerOf(kind: KindDefinition): Printer {
+  const computed = printerColumns(kind);
+  if (computed) {
+    return {
+      columnDefinitions: computed.map(({ name, type, priority, description }) => ({
+        name,
+        type,
+        format: name === 'Name' ? 'name' : '',
+        priority,
+        description,
+      })),
+      cells: (resource, now) => printedCells(computed, resource, now),
+    };
+  }
+  const columns = columnsOf(kind);
+  return {
     columnDefinitions: [
       definition({ name: 'Name', type: 'string', path: '', priority: 0 }, 'name'),
       ...columns.map(({ column }) => definition(column, '')),
     ],
-    rows: resources.map((resource) => ({
-      cells: [
-        resource.metadata.name,
-        ...columns.map(({ column, read }) => cell(column, read(resource), options.now)),
-      ],
-      ...rowObject(resource, options.includeObject),
-    })),
+    cells: (resource, now) => [
+      resource.metadata.name,
+      ...columns.map(({ column, read }) => cell(column, read(resource), now)),
+    ],
   };
 }
 
@@ -77,7 +106,7 @@ function definition(column: Column, format: string): Record<string, unknown> {
 function cell(column: Column, values: readonly unknown[], now: number): unknown {
   const [value] = values;
   if (value === undefined || value === null) return column.type === 'date' ? '<unknown>' : null;
-  if (column.type === 'date') return age(value, now);
+  if (column.type === 'date') return ageText(value, now);
   if (column.type === 'string') return text(values.length > 1 ? values : value);
   return value;
 }
@@ -109,29 +138,11 @@ function expressionText({ key, operator, values }: Record<string, unknown>): str
   return `${name} ${operator === 'In' ? 'in' : 'notin'} (${text(values ?? [])})`;
 }
 
-function rowObject(resource: Resource, include: IncludeObject): Record<string, unknown> {
+function rowObject(
+  kind: KindDefinition,
+  resource: Resource,
+  include: IncludeObject,
+): Record<string, unknown> {
   if (include === 'None') return {};
-  return { object: include === 'Object' ? resource : partialMetadata(resource) };
-}
-
-/** As kubectl prints ages: two units at most, such as `45s`, `5m10s`, `3h20m`, `2d4h`, `400d`. */
-function age(timestamp: unknown, now: number): string {
-  const start = typeof timestamp === 'string' ? Date.parse(timestamp) : Number.NaN;
-  if (Number.isNaN(start)) return '<invalid>';
-  const seconds = Math.max(0, Math.floor((now - start) / 1000));
-  const minutes = Math.floor(seconds / 60);
-  const hours = Math.floor(minutes / 60);
-  const days = Math.floor(hours / 24);
-  if (seconds < 120) return `${seconds}s`;
-  if (minutes < 10) return joined([minutes, 'm'], [seconds % 60, 's']);
-  if (hours < 3) return `${minutes}m`;
-  if (hours < 8) return joined([hours, 'h'], [minutes % 60, 'm']);
-  if (hours < 48) return `${hours}h`;
-  if (days < 8) return joined([days, 'd'], [hours % 24, 'h']);
-  if (days < 730) return `${days}d`;
-  return joined([Math.floor(days / 365), 'y'], [days % 365, 'd']);
-}
-
-function joined(large: [number, string], small: [number, string]): string {
-  return `${large.join('')}${small[0] === 0 ? '' : small.join('')}`;
+  return { object: include === 'Object' ? inVersion(kind, resource) : partialMetadata(resource) };
 }

@@ -201,7 +201,7 @@ class WatchStream {
   #send(type: EventType, value: StoredObject, revision: number): void {
     const { kind, representation } = this.#request;
     this.#write(
-      representation.form === 'object'
+      representation.form === 'object' && !kind.storedAs
         ? objectLine({ type, value, revision })
         : `{"type":"${type}","object":${resourceBody(kind, toResource(value, revision), {
             ...representation,

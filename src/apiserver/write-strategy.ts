@@ -89,7 +89,10 @@ export function acceptUpdate(target: Target, current: Resource, body: unknown): 
     metadata: withIdentityOf(current, metadata),
   };
   const accepted = accept(kind, wanted, current);
-  const changes = checkUpdate(current, accepted.resource);
+  const changes = [
+    ...checkUpdate(current, accepted.resource),
+    ...immutableProblems(current, accepted.resource),
+  ];
   if (changes.length > 0) throw invalid(kind, current.metadata.name, changes);
   return withGeneration(current, accepted);
 }
@@ -219,6 +222,18 @@ const IDENTITY: readonly string[] = [
   'deletionTimestamp',
   'deletionGracePeriodSeconds',
 ];
+
+/** ConfigMaps and Secrets that say so keep what they hold, and that they say so. */
+function immutableProblems(current: Resource, next: Resource): Problem[] {
+  const [before, after] = [fieldsOf(current), fieldsOf(next)];
+  if (before['immutable'] !== true) return [];
+  const message = 'cannot change: the object is immutable; delete it and make another';
+  return ['data', 'binaryData', 'immutable'].flatMap((path) =>
+    jsonEqual(before[path] ?? null, after[path] ?? null)
+      ? []
+      : [{ path, message, severity: 'error' as const }],
+  );
+}
 
 /** The generation counts changes of what is wanted: all but metadata and status. */
 function withGeneration(current: Resource, accepted: Accepted): Accepted {
