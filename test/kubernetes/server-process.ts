@@ -30,13 +30,18 @@ export async function temporaryFolder(context: TestContext): Promise<string> {
 export async function startServerProcess(
   context: TestContext,
   data: string,
-  { flags = [], descriptor }: { flags?: readonly string[]; descriptor?: number } = {},
+  options: {
+    flags?: readonly string[];
+    descriptor?: number;
+    environment?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<ServerProcess> {
+  const { flags = [], descriptor, environment } = options;
   const words = ['server', '--data', data, '--listen', '127.0.0.1:0', ...flags];
   const handedDown = descriptor === undefined ? [] : [descriptor];
   const child = spawn(TORTIE, words, {
     stdio: ['ignore', 'pipe', 'pipe', ...handedDown],
-    env: { ...process.env, LISTEN_FDS: String(handedDown.length) },
+    env: { ...process.env, ...environment, LISTEN_FDS: String(handedDown.length) },
   });
   const end = async (signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> => {
     if (child.exitCode === null && child.signalCode === null) {

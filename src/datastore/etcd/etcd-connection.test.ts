@@ -1,18 +1,21 @@
 // How etcd is reached: several endpoints, TLS with client certificates, users, and what is said when it is not.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, suite, test } from 'node:test';
-import { promisify } from 'node:util';
 import type { Store, StoreKey } from '../store.ts';
-import { EtcdProcess, type EtcdProcessOptions, EtcdProxy, freePort } from './etcd-fixture.ts';
+import {
+  EtcdProcess,
+  type EtcdProcessOptions,
+  EtcdProxy,
+  freePort,
+  makeCertificates,
+  tlsArgs,
+} from './etcd-fixture.ts';
 import { type EtcdStoreOptions, openEtcdStore } from './etcd-store.ts';
 
 const key: StoreKey = { kind: 'pods', namespace: 'shop', name: 'a' };
-const openssl = async (...parts: readonly string[][]): Promise<unknown> =>
-  promisify(execFile)('openssl', parts.flat());
 
 async function startEtcd(context: TestContext, options?: EtcdProcessOptions): Promise<EtcdProcess> {
   const etcd = await EtcdProcess.start(options);
@@ -34,37 +37,6 @@ async function openStore(context: TestContext, options: EtcdStoreOptions): Promi
   const store = await openEtcdStore(options);
   context.after(() => store.close());
   return store;
-}
-
-/** A certificate authority, and certificates of it for a server and for clients; paths of PEM files. */
-async function makeCertificates(context: TestContext): Promise<{ folder: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'tortie-etcd-tls-'));
-  context.after(() => rm(folder, { recursive: true, force: true }));
-  const path = (name: string): string => join(folder, name);
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  for (const ca of ['ca', 'other-ca']) {
-    await openssl(
-      ['req', '-x509', ...curve, '-days', '2', '-subj', `/CN=${ca}`],
-      ['-keyout', path(`${ca}.key`), '-out', path(`${ca}.pem`)],
-    );
-  }
-  await writeFile(path('extensions'), 'subjectAltName=IP:127.0.0.1\n');
-  for (const [name, ca] of [
-    ['server', 'ca'],
-    ['client', 'ca'],
-    ['stranger', 'other-ca'],
-  ]) {
-    await openssl(
-      ['req', ...curve, '-subj', `/CN=${name}`],
-      ['-keyout', path(`${name}.key`), '-out', path(`${name}.csr`)],
-    );
-    await openssl(
-      ['x509', '-req', '-days', '2', '-in', path(`${name}.csr`), '-out', path(`${name}.pem`)],
-      ['-CA', path(`${ca}.pem`), '-CAkey', path(`${ca}.key`), '-CAcreateserial'],
-      ['-extfile', path('extensions')],
-    );
-  }
-  return { folder };
 }
 
 suite('etcd connection', () => {
@@ -91,16 +63,13 @@ suite('etcd connection', () => {
   });
 
   test('[ET7] TLS: both sides show certificates, and strangers are refused', async (context) => {
-    const { folder } = await makeCertificates(context);
+    const folder = await mkdtemp(join(tmpdir(), 'tortie-etcd-tls-'));
+    context.after(() => rm(folder, { recursive: true, force: true }));
+    await makeCertificates(folder);
     const path = (name: string): string => join(folder, name);
     const etcd = await startEtcd(context, {
       scheme: 'https',
-      args: [
-        `--cert-file=${path('server.pem')}`,
-        `--key-file=${path('server.key')}`,
-        `--trusted-ca-file=${path('ca.pem')}`,
-        '--client-cert-auth',
-      ],
+      args: tlsArgs(folder),
     });
     const read = async (ca: string, name: string) => ({
       ca: await readFile(path(`${ca}.pem`)),

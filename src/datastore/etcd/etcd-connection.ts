@@ -235,7 +235,11 @@ export class EtcdConnection {
   }
 
   #unreachable(error: ServiceError): StoreUnavailable {
-    const reason = error.details || error.message;
+    // grpc-js wraps the reason in its own words.
+    const wrapped = /Last error: (?:Error: )?(?<reason>.*?)\.? Resolution note:/.exec(
+      error.details,
+    );
+    const reason = wrapped?.groups?.['reason'] ?? error.details;
     return new StoreUnavailable(
       `cannot reach etcd at ${this.endpoints}: ${reason}; check that it runs and that ` +
         'the endpoints and certificates are right',

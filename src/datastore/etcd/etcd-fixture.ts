@@ -1,7 +1,7 @@
 // For tests: an etcd of one's own on free loopback ports, which can be killed and started again, and its etcdctl.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -161,4 +161,47 @@ export class EtcdProxy {
     }
     client.pipe(etcd).pipe(client);
   }
+}
+
+/**
+ * Makes `<name>.pem` and `<name>.key` of the authorities `ca` and `other-ca`, and by them of `server`
+ * (for 127.0.0.1), `client` and `stranger` (by the other one).
+ */
+export async function makeCertificates(folder: string): Promise<void> {
+  const openssl = async (...parts: readonly string[][]): Promise<unknown> =>
+    promisify(execFile)('openssl', parts.flat());
+  const path = (name: string): string => join(folder, name);
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  for (const ca of ['ca', 'other-ca']) {
+    await openssl(
+      ['req', '-x509', ...curve, '-days', '2', '-subj', `/CN=${ca}`],
+      ['-keyout', path(`${ca}.key`), '-out', path(`${ca}.pem`)],
+    );
+  }
+  await writeFile(path('extensions'), 'subjectAltName=IP:127.0.0.1\n');
+  for (const [name, ca] of [
+    ['server', 'ca'],
+    ['client', 'ca'],
+    ['stranger', 'other-ca'],
+  ]) {
+    await openssl(
+      ['req', ...curve, '-subj', `/CN=${name}`],
+      ['-keyout', path(`${name}.key`), '-out', path(`${name}.csr`)],
+    );
+    await openssl(
+      ['x509', '-req', '-days', '2', '-in', path(`${name}.csr`), '-out', path(`${name}.pem`)],
+      ['-CA', path(`${ca}.pem`), '-CAkey', path(`${ca}.key`), '-CAcreateserial'],
+      ['-extfile', path('extensions')],
+    );
+  }
+}
+
+/** The flags of an etcd that has these certificates and asks clients for theirs. */
+export function tlsArgs(folder: string): string[] {
+  return [
+    `--cert-file=${join(folder, 'server.pem')}`,
+    `--key-file=${join(folder, 'server.key')}`,
+    `--trusted-ca-file=${join(folder, 'ca.pem')}`,
+    '--client-cert-auth',
+  ];
 }
