@@ -1,0 +1,3 @@
+// The door of flowstore: where flow records are kept and asked.
+export { DuckdbStorage, type DuckdbOptions } from './duckdb-storage.ts';
+export type { FlowStorage, Retention, StorageState } from './flow-storage.ts';
