@@ -12,7 +12,7 @@ import {
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { checkStore, newestRevision, reading, type StoreReport } from './sqlite-check.ts';
-import { failureReason } from './sqlite-failure.ts';
+import { explained } from './sqlite-failure.ts';
 import { formatOf, lockStore, openStoreFile, setMeta, transaction } from './sqlite-file.ts';
 
 export interface Restored extends StoreReport {
@@ -29,13 +29,13 @@ export function backupStore(path: string, target: string): StoreReport {
   refuseExisting(target);
   const partial = `${target}.partial`;
   try {
-    copyStore(path, partial, 'back up');
+    copyStore(path, partial);
     const report = checked(partial, `the copy of "${path}"`);
     renameSync(partial, target);
     syncFolder(target);
     return report;
   } finally {
-    rmSync(partial, { force: true });
+    removeCopy(partial);
   }
 }
 
@@ -51,7 +51,7 @@ export function restoreStore(
 ): Restored {
   checked(backup, `the backup "${backup}"`);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const unlock = acting('restore', path, () => lockStore(path));
+  const unlock = explained('restore the store', path, () => lockStore(path));
   const partial = `${path}.restoring`;
   try {
     if (existsSync(path) && !replace) {
@@ -60,9 +60,8 @@ export function restoreStore(
       );
     }
     const earlier = existsSync(path) ? earlierRevision(path) : 0;
-    rmSync(partial, { force: true });
-    copyStore(backup, partial, 'restore');
-    acting('restore', path, () => startAnew(partial, { earlier, now }));
+    copyStore(backup, partial);
+    explained('restore the store', path, () => startAnew(partial, { earlier, now }));
     const report = checked(partial, `the copy of "${backup}"`);
     const replaced = existsSync(path) ? `${path}.replaced-${earlier || now}` : undefined;
     if (replaced !== undefined) putAside(path, replaced);
@@ -71,22 +70,24 @@ export function restoreStore(
     syncFolder(path);
     return { ...report, replaced };
   } finally {
-    for (const end of ['', '-wal', '-shm']) rmSync(`${partial}${end}`, { force: true });
+    removeCopy(partial);
     unlock();
   }
 }
 
-/** A compact copy at one revision. */
-function copyStore(path: string, target: string, action: string): void {
-  reading(action, path, (database) => {
-    rmSync(target, { force: true });
-    // Nobody else may read what is in it, whatever the umask.
-    closeSync(openSync(target, 'wx', 0o600));
-    database.prepare('VACUUM INTO ?').run(target);
+/** A compact and durable copy at one revision. */
+function copyStore(path: string, target: string): void {
+  reading('copy', path, (database) => {
+    explained('write', target, () => {
+      removeCopy(target);
+      // Nobody else may read what is in it, whatever the umask.
+      closeSync(openSync(target, 'wx', 0o600));
+      database.prepare('VACUUM INTO ?').run(target);
+      const file = openSync(target, 'r');
+      fsyncSync(file);
+      closeSync(file);
+    });
   });
-  const file = openSync(target, 'r');
-  fsyncSync(file);
-  closeSync(file);
 }
 
 function checked(path: string, what: string): StoreReport {
@@ -135,6 +136,11 @@ function putAside(path: string, replaced: string): void {
   linkSync(path, replaced);
 }
 
+/** With what SQLite leaves beside it where it fails. */
+function removeCopy(path: string): void {
+  for (const end of ['', '-journal', '-wal', '-shm']) rmSync(`${path}${end}`, { force: true });
+}
+
 function refuseExisting(path: string): void {
   if (!existsSync(path)) return;
   throw new Error(`cannot back up to "${path}": it exists; choose another name or remove it`);
@@ -144,14 +150,4 @@ function syncFolder(path: string): void {
   const folder = openSync(dirname(path), 'r');
   fsyncSync(folder);
   closeSync(folder);
-}
-
-function acting<T>(action: string, path: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    throw new Error(`cannot ${action} the store "${path}": ${failureReason(error, path)}`, {
-      cause: error,
-    });
-  }
 }

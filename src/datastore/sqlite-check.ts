@@ -1,7 +1,7 @@
 // Looks through a store's file, also while a server uses it: what it holds, and what is wrong with it.
 import { statSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
-import { failureReason } from './sqlite-failure.ts';
+import { explained } from './sqlite-failure.ts';
 import { formatOf, metaValue, readStoreFile } from './sqlite-file.ts';
 
 export interface StoreReport {
@@ -31,21 +31,18 @@ export function checkStore(path: string): StoreReport {
   });
 }
 
-/** Opens the file for reading; errors say what was tried, with which file, and what to do. */
+/** Opens the file for what is done with it; errors say what was tried, and what to do. */
 export function reading<T>(action: string, path: string, act: (database: DatabaseSync) => T): T {
-  let database: DatabaseSync | undefined;
-  try {
-    // SQLite's own words for it say nothing.
+  return explained(`${action} the store`, path, () => {
+    // SQLite's own words for its absence say nothing.
     statSync(path);
-    database = readStoreFile(path);
-    return act(database);
-  } catch (error) {
-    throw new Error(`cannot ${action} the store "${path}": ${failureReason(error, path)}`, {
-      cause: error,
-    });
-  } finally {
-    database?.close();
-  }
+    const database = readStoreFile(path);
+    try {
+      return act(database);
+    } finally {
+      database.close();
+    }
+  });
 }
 
 /** The newest revision of the file. */

@@ -4,6 +4,8 @@ import { dirname } from 'node:path';
 /** Result codes of SQLite (sqlite3.h): the low byte is the kind of error, the rest says more. */
 const [BUSY, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB] = [5, 8, 10, 11, 13, 14, 26];
 const IOERR_SHMSIZE = 4874;
+/** Of the operating system. */
+const REFUSED = new Set(['EROFS', 'EACCES', 'EPERM']);
 
 const RESTORE = 'restore a backup with `tortie datastore restore`';
 
@@ -18,26 +20,45 @@ export function failureReason(error: unknown, path: string): string {
       'what is acknowledged is safe, and writes succeed again without a restart'
     );
   }
+  const refused = error instanceof Error && 'code' in error && REFUSED.has(String(error.code));
+  if (refused || (code & 0xff) === READONLY) {
+    return (
+      `"${path}" cannot be written: see that the file system of "${folder}" is mounted ` +
+      'read-write and that this user owns the file'
+    );
+  }
   switch (code & 0xff) {
     case BUSY:
       return 'another program is writing to it; stop that one first';
-    case READONLY:
-      return (
-        `"${path}" cannot be written: see that the file system of "${folder}" is mounted ` +
-        'read-write and that this user owns the file'
-      );
     case IOERR:
       return (
         `the disk failed (${message}): see the kernel's log (dmesg); where the file system of ` +
         `"${folder}" has become read-only, stop the server, repair it, mount it again and start`
       );
     case CANTOPEN:
-      return `see that the folder "${folder}" is there, writable for this user, and not full`;
+      return (
+        `see that the folder "${folder}" is there, writable for this user, mounted read-write ` +
+        'and not full'
+      );
     case CORRUPT:
     case NOTADB:
       return `it is damaged or no store (${message}); ${RESTORE}`;
     default:
       return message;
+  }
+}
+
+/** Says what was tried, with which file, and what to do. */
+export class StoreFileError extends Error {}
+
+/** The act's outcome; what it throws becomes a `StoreFileError`, unless it is one. */
+export function explained<T>(action: string, path: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof StoreFileError) throw error;
+    const reason = failureReason(error, path);
+    throw new StoreFileError(`cannot ${action} "${path}": ${reason}`, { cause: error });
   }
 }
 

@@ -1,4 +1,5 @@
 // The store's file: its layout and format version, the upgrade of older ones, and who may use it.
+import { accessSync, constants } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 
 /** The store's file in a server's data folder. */
@@ -60,6 +61,8 @@ export function lockStore(path: string): () => void {
 export function openStoreFile(path: string, firstRevision: number): DatabaseSync {
   const database = new DatabaseSync(path, { timeout: BUSY_MS });
   try {
+    // SQLite would open what cannot be written for reading, and say so at the first write.
+    accessSync(path, constants.W_OK);
     const format = formatOf(database);
     database.exec('PRAGMA journal_mode = WAL');
     // FULL syncs the log at each commit: acknowledged means it survives the loss of power.

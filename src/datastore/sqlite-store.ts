@@ -48,7 +48,13 @@ const AGE_CHECK_MS = 10_000;
 /** Opens or creates the store; rejects with an Error that names the file and what is wrong. */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<Store> {
   const store = new SqliteStore(options);
-  await store.opened;
+  try {
+    await store.opened;
+  } catch (error) {
+    // Until then it may hold the file.
+    await store.exited;
+    throw error;
+  }
   return store;
 }
 
@@ -60,7 +66,7 @@ class SqliteStore implements Store {
   readonly opened: Promise<void>;
   readonly #path: string;
   readonly #worker: Worker;
-  readonly #exited: Promise<unknown>;
+  readonly exited: Promise<unknown>;
   readonly #onFatal: ((error: Error) => void) | undefined;
   #cache: WatchCache;
   /** The last write accepted for a key and not yet durable. */
@@ -84,7 +90,7 @@ class SqliteStore implements Store {
     this.#worker = new Worker(new URL('./sqlite-worker.ts', import.meta.url), { workerData });
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.opened = promise;
-    this.#exited = new Promise((resolve) => this.#worker.once('exit', resolve));
+    this.exited = new Promise((resolve) => this.#worker.once('exit', resolve));
     const places: Place[] = [];
     const onLoad = (message: FromWorker): void => {
       if (message.type === 'opened') {
@@ -166,7 +172,7 @@ class SqliteStore implements Store {
       await promise;
     }
     this.#send({ type: 'close' });
-    await this.#exited;
+    await this.exited;
   }
 
   /** With what is queued counted as done; 0: there is no such key. */

@@ -126,6 +126,36 @@ test('[ST5] [ST6] [ST10] [ST12] reads, pages and watches of every revision are w
   fc.assert(cases, { seed, numRuns: 400 });
 });
 
+test('[ST17] a write looks at no watch that it does not concern', () => {
+  const cache = new WatchCache({ events: 1000, bytes: 1e6 }, 0);
+  const looked = new Map<string, number>();
+  const scopes = [{}, { namespace: 'shop' }, { namespace: 'shop', name: 'a' }, { namespace: 'a' }];
+  for (let n = 0; n < 100; n++) scopes.push({ namespace: 'shop', name: `p${n}` });
+  for (const kind of ['pods', 'services', 'a']) {
+    for (const scope of scopes) {
+      const watch = `${kind} ${Object.values(scope).join('/')}`;
+      cache.watch({
+        kind,
+        ...scope,
+        from: 0,
+        get onEvent() {
+          looked.set(watch, (looked.get(watch) ?? 0) + 1);
+          return () => undefined;
+        },
+      });
+    }
+  }
+  looked.clear();
+  cache.apply({ key: { kind: 'pods', namespace: 'shop', name: 'a' }, value: {} }, 1);
+  cache.apply({ key: { kind: 'pods', namespace: 'a', name: 'shop' }, value: {} }, 2);
+  assert.deepEqual([...looked].sort(), [
+    ['pods ', 2],
+    ['pods a', 1],
+    ['pods shop', 1],
+    ['pods shop/a', 1],
+  ]);
+});
+
 test('[ST12] the log keeps what its limits say: number, bytes and age', () => {
   let now = 0;
   const limits = { events: 10, bytes: 1000, ageMs: 60_000 };
