@@ -1,7 +1,7 @@
 // The driver: makes one host's kernel enforce a desired state, in an order that is safe at each step.
 import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
 import { jsonEqual } from '#lib';
-import type { Route } from '#linux';
+import type { CountedRule, Route } from '#linux';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-table.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
@@ -20,8 +20,19 @@ export interface AddressKernel {
   addresses(): InterfaceAddress[];
 }
 
+/** What the driver needs to read what rules have counted. */
+export interface CounterKernel {
+  readCounters(table: string): CountedRule[];
+}
+
+/** A decision, and what it has been made about: for Allow the first packet of each connection. */
+export interface RuleCounter extends RuleHit {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
 export interface DataplaneOptions {
-  readonly nftables: NftablesKernel & { close(): void };
+  readonly nftables: NftablesKernel & CounterKernel & { close(): void };
   readonly routes: RouteKernel & AddressKernel & { close(): void };
   /** Told once of each thing that is wrong with the state; the rest of the state is enforced. */
   readonly log?: (message: string) => void;
@@ -112,6 +123,36 @@ export class Dataplane {
 
   /** Which rule a logged packet met, by the prefix of its log, also of rules that have just gone. */
   hitOf(logPrefix: string): RuleHit | undefined {
+    const hit = this.#anyHitOf(logPrefix);
+    return hit?.staged ? undefined : hit;
+  }
+
+  /** The same for rules of staged policies: what they would decide, did they count. */
+  stagedHitOf(logPrefix: string): RuleHit | undefined {
+    const hit = this.#anyHitOf(logPrefix);
+    return hit?.staged ? hit : undefined;
+  }
+
+  /**
+   * What each rule in force, staged ones too, and each default has decided about, read from the kernel now.
+   * A rule counts from when the kernel got it; it begins anew when its action or its index changes.
+   */
+  readRuleCounters(): RuleCounter[] {
+    const sums = new Map<string, RuleCounter>();
+    for (const { prefix, packets, bytes } of this.#options.nftables.readCounters(TABLE_NAME)) {
+      const hit = prefix === undefined ? undefined : this.#hits.get(prefix);
+      if (prefix === undefined || !hit) continue;
+      const before = sums.get(prefix);
+      sums.set(prefix, {
+        ...hit,
+        packets: packets + (before?.packets ?? 0),
+        bytes: bytes + (before?.bytes ?? 0),
+      });
+    }
+    return [...sums.values()];
+  }
+
+  #anyHitOf(logPrefix: string): RuleHit | undefined {
     return this.#hits.get(logPrefix) ?? this.#retiredHits.get(logPrefix);
   }
 

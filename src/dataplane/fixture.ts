@@ -70,6 +70,7 @@ export function recordingKernels(log: string[]) {
       this.writes += operations.length;
       if (operations.length > 0) log.push('nft transaction');
     },
+    readCounters: () => [],
     close: () => undefined,
   };
   const held = new Map<string, Route>();

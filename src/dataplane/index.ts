@@ -1,5 +1,11 @@
 // The door of dataplane: one host's desired state made real in its kernel.
-export { type ApplyReport, Dataplane, type DataplaneOptions, TABLE_NAME } from './dataplane.ts';
+export {
+  type ApplyReport,
+  Dataplane,
+  type DataplaneOptions,
+  type RuleCounter,
+  TABLE_NAME,
+} from './dataplane.ts';
 export type { RuleHit } from './rules/log-prefix.ts';
 export { PASS_MARK } from './rules/mark.ts';
 export type { ApplyError } from './rules/ruleset.ts';

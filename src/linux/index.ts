@@ -63,6 +63,7 @@ export {
   type Hex,
   type HookName,
   NftError,
+  type CountedRule,
   type NftOperation,
   NftablesSocket,
   type RuleSnapshot,

@@ -295,6 +295,7 @@ void test('[DP6] what the kernel refuses does not stop the others, and fails clo
     },
     readTable: (name: string) => nftables.readTable(name),
     commit: (operations: readonly NftOperation[]) => nftables.commit(operations.map(spoil)),
+    readCounters: (name: string) => nftables.readCounters(name),
     close: () => nftables.close(),
   };
   const dataplane = new Dataplane({ nftables: spoiled, routes });

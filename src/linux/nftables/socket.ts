@@ -2,6 +2,7 @@
 import { ERRNO } from '../libc.ts';
 import { NetlinkError } from '../netlink/message.ts';
 import { NETLINK_PROTOCOL, NetlinkSocket } from '../netlink/socket.ts';
+import { type CountedRule, readCounters } from './counters.ts';
 import { type NftOperation, describeOperation, encodeTransaction } from './operation.ts';
 import { type TableSnapshot, readGeneration, readTable } from './snapshot.ts';
 
@@ -67,6 +68,11 @@ export class NftablesSocket {
       undefined,
       undefined,
     );
+  }
+
+  /** What the rules of a table have counted. */
+  readCounters(name: string): CountedRule[] {
+    return readCounters(this.#socket, name);
   }
 
   /** Grows with each transaction of anybody in this namespace. */
