@@ -139,8 +139,11 @@ test('[ST13] a backup never overwrites, and leaves nothing where it fails', asyn
   await (await open(context, path)).close();
   backupStore(path, join(data, 'copy'));
   assert.throws(() => backupStore(path, join(data, 'copy')), /it exists; choose another name/);
-  assert.throws(() => backupStore(join(data, 'nothing'), join(data, 'copy-2')), /cannot back up/);
-  assert.throws(() => backupStore(path, join(data, 'no', 'folder')), /cannot back up|ENOENT/);
+  assert.throws(
+    () => backupStore(join(data, 'nothing'), join(data, 'copy-2')),
+    /cannot copy .*nothing/,
+  );
+  assert.throws(() => backupStore(path, join(data, 'no', 'folder')), /cannot write .*ENOENT/);
   assert.deepEqual(
     (await readdir(data)).filter((name) => /copy-2|partial/.test(name)),
     [],
