@@ -11,7 +11,7 @@ import { anyCondition, anyRecord, anySummary, asSet, HOURS } from './record-fixt
 
 const HOUR_MS = 3_600_000;
 const SEED = Number(process.env['SEED'] ?? 20_261_125);
-const RUNS = Number(process.env['RUNS'] ?? 60);
+const RUNS = Number(process.env['RUNS'] ?? 40);
 const FOREVER = { ageMs: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER };
 
 function temporaryFolder(context: TestContext): string {

@@ -88,12 +88,11 @@ export function columnName(field: ScalarField | ListField | string): string {
   return field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-/** Hexadecimal of the address as IPv6 (IPv4 mapped), so that a prefix is a range of texts; '' for none. */
+/** The family's digit and the address in hexadecimal, so that a prefix is a range of texts; '' for none. */
 export function addressKey(address: string | null): string {
   const parsed = parseAddress(address ?? '');
   if (!parsed) return '';
-  const hex = Buffer.from(addressBytes(parsed)).toString('hex');
-  return parsed.family === 4 ? `00000000000000000000ffff${hex}` : hex;
+  return `${parsed.family}${Buffer.from(addressBytes(parsed)).toString('hex')}`;
 }
 
 /** A record from a row of values by column name. Throws where a column is missing or of another type. */

@@ -1,5 +1,5 @@
 // Prints the query tree as SQL: every value is quoted here, no text of a user's is ever part of a statement.
-import { addressBytes, type Prefix } from '#lib';
+import { familyBits, formatAddress, type Prefix } from '#lib';
 import {
   type FlowCondition,
   type FlowQueryWindow,
@@ -8,7 +8,7 @@ import {
   MEASURES,
 } from '#flows';
 import type { SelectorNode } from '#selector';
-import { columnName, FLOW_COLUMNS } from './flow-columns.ts';
+import { addressKey, columnName, FLOW_COLUMNS } from './flow-columns.ts';
 import type { SqlDialect } from './sql-dialect.ts';
 
 /** `from` is what stands after FROM: a table, or a union in parentheses. */
@@ -123,22 +123,13 @@ function likePattern(pattern: string): string {
   return pattern.replaceAll(/[\\%_]/g, (letter) => `\\${letter}`).replaceAll('*', '%');
 }
 
-/** The first and the last address of a prefix as texts of 32 hexadecimal digits. */
-function prefixSql(column: string, prefix: Prefix): string {
-  const { family, length } = prefix;
-  const bytes = addressBytes({ family, bits: prefix.bits });
-  const own = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  const bits = own
-    .split('')
-    .map((digit) => Number.parseInt(digit, 16).toString(2).padStart(4, '0'))
-    .join('');
-  const bound = (fill: '0' | '1') => {
-    const all = bits.slice(0, length).padEnd(bits.length, fill);
-    const digits = all.match(/.{4}/g) ?? [];
-    const hex = digits.map((digit) => Number.parseInt(digit, 2).toString(16)).join('');
-    return family === 4 ? `00000000000000000000ffff${hex}` : hex;
-  };
-  return `${column} >= '${bound('0')}' AND ${column} <= '${bound('1')}'`;
+/** A range of `addressKey`: from the prefix's first address to its last. */
+function prefixSql(column: string, { family, bits, length }: Prefix): string {
+  const hostBits = BigInt(familyBits(family) - length);
+  const first = (bits >> hostBits) << hostBits;
+  const last = first | ((1n << hostBits) - 1n);
+  const key = (address: bigint) => addressKey(formatAddress({ family, bits: address }));
+  return `${column} >= '${key(first)}' AND ${column} <= '${key(last)}'`;
 }
 
 /** Labels are texts `key=value`. */
