@@ -60,6 +60,7 @@ interface UpFlags {
   readonly filename?: readonly string[];
   readonly name: string;
   readonly nodes?: string;
+  readonly etcdEndpoints?: string;
 }
 
 function addUp(lab: Command, terminal: Terminal, place: ProgramPlace): void {
@@ -74,6 +75,10 @@ function addUp(lab: Command, terminal: Terminal, place: ProgramPlace): void {
     .option(
       '--nodes <count>',
       `how many nodes (default: what a Lab manifest says, else ${NODES_DEFAULT})`,
+    )
+    .option(
+      '--etcd-endpoints <urls>',
+      'keep the objects in this etcd (http://HOST:PORT, by commas)',
     )
     .addHelpText(
       'after',
@@ -90,7 +95,9 @@ Examples:
 
 async function up(flags: UpFlags, terminal: Terminal, place: ProgramPlace): Promise<void> {
   requireLabHost('start a lab');
-  const plan = await readLabPlan(flags, terminal);
+  const { etcdEndpoints } = flags;
+  const kept = etcdEndpoints === undefined ? {} : { etcdEndpoints };
+  const plan = { ...(await readLabPlan(flags, terminal)), ...kept };
   const interrupted = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => interrupted.abort(new CommandFailure(`Stopped by ${signal}`)));
@@ -112,6 +119,8 @@ export interface LabPlan {
   readonly nodes: number;
   readonly outside: LabSpec['outside'];
   readonly resources: readonly Resource[];
+  /** Where the objects are kept; in a file of the lab when absent. */
+  readonly etcdEndpoints?: string;
 }
 
 export async function readLabPlan(
@@ -158,6 +167,7 @@ export async function startOrClean(
       name,
       nodes: plan.nodes,
       outside: plan.outside,
+      ...(plan.etcdEndpoints === undefined ? {} : { etcdEndpoints: plan.etcdEndpoints }),
       executable: place.executable,
       workingFolder: place.root,
       report,

@@ -99,10 +99,12 @@ class Keeper {
     const advertise = `https://${UNDERLAY_ADDRESS}:${SERVER_PORT}`;
     const nodes = this.#state.nodes.flatMap(({ name }) => ['--node', name]);
     const where = ['--data', this.#folder.data, '--listen', `127.0.0.1:${this.#state.port}`];
-    const server = [this.#state.executable, 'server', ...where, '--advertise', advertise, ...nodes];
+    const { executable, etcdEndpoints } = this.#state;
+    const etcd = ['--datastore-type', 'etcd', '--etcd-endpoints', etcdEndpoints ?? ''];
+    const store = etcdEndpoints === undefined ? [] : etcd;
     return {
       label: 'server',
-      argv: server,
+      argv: [executable, 'server', ...where, ...store, '--advertise', advertise, ...nodes],
       // As systemd hands sockets down, but for LISTEN_PID: that is not known before the process is there.
       environment: { LISTEN_FDS: '1' },
       descriptors: [socket],

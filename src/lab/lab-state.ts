@@ -26,6 +26,8 @@ export interface LabState {
   readonly executable: string;
   /** Where the programs of pods start, unless a container says otherwise. */
   readonly workingFolder: string;
+  /** Where the server keeps its objects; in its data folder when absent. */
+  readonly etcdEndpoints?: string;
 }
 
 export function writeLabState(folder: LabFolder, state: LabState): void {

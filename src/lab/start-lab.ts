@@ -28,6 +28,8 @@ export interface StartLabOptions {
   readonly name: string;
   readonly nodes: number;
   readonly outside: readonly OutsideMachine[];
+  /** Where the server keeps its objects, by commas; in a file of the lab when absent. */
+  readonly etcdEndpoints?: string;
   readonly executable: string;
   readonly workingFolder: string;
   /** Makes the resources of the lab; gets a client with all rights. */
@@ -93,7 +95,7 @@ export async function startLab(options: StartLabOptions): Promise<LabState> {
 }
 
 async function planLab(options: StartLabOptions): Promise<LabState> {
-  const { name, executable, workingFolder } = options;
+  const { name, executable, workingFolder, etcdEndpoints } = options;
   const nodes = nodeNames(options.nodes);
   return {
     name,
@@ -111,6 +113,7 @@ async function planLab(options: StartLabOptions): Promise<LabState> {
     port: await freePort(),
     executable,
     workingFolder,
+    ...(etcdEndpoints === undefined ? {} : { etcdEndpoints }),
   };
 }
 
