@@ -1,11 +1,13 @@
 // Which store `tortie server` keeps objects in, by flags and by the environment that Calico's tools read.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { Logger } from 'pino';
+import { parseDuration } from '#api';
 import {
   type EtcdStoreOptions,
   type EtcdTls,
+  type LogLimits,
   openEtcdStore,
   openSqliteStore,
   STORE_FILE,
@@ -20,7 +22,13 @@ export interface StoreFlags {
   readonly etcdCertFile?: string;
   readonly etcdKeyFile?: string;
   readonly etcdUsername?: string;
+  readonly keepChanges: number;
+  readonly keepChangesFor?: number;
 }
+
+const KEEP_CHANGES = 10_000;
+/** Of their JSON text, whatever their number. */
+const KEEP_BYTES = 64 * 1024 * 1024;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -36,7 +44,25 @@ export function addStoreOptions(command: Command): Command {
     .option('--etcd-ca-cert-file <file>', "authority of etcd's certificate; ETCD_CA_CERT_FILE")
     .option('--etcd-cert-file <file>', 'certificate to show to etcd; ETCD_CERT_FILE')
     .option('--etcd-key-file <file>', 'its key; ETCD_KEY_FILE')
-    .option('--etcd-username <name>', 'user of etcd; ETCD_USERNAME, and ETCD_PASSWORD');
+    .option('--etcd-username <name>', 'user of etcd; ETCD_USERNAME, and ETCD_PASSWORD')
+    .option(
+      '--keep-changes <number>',
+      'changes that are kept for watches and lists that go on from one (10000)',
+      readNumber,
+      KEEP_CHANGES,
+    )
+    .option('--keep-changes-for <duration>', 'forget older ones too, such as 30m', readDuration);
+}
+
+function readNumber(text: string): number {
+  if (/^[1-9]\d{0,6}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Write a number from 1 to 9999999.');
+}
+
+function readDuration(text: string): number {
+  const milliseconds = parseDuration(text);
+  if (milliseconds !== undefined && milliseconds >= 1000) return milliseconds;
+  throw new InvalidArgumentError('Write a duration of a second or more, such as 90s, 30m or 2h.');
 }
 
 /** Rejects with an Error that says what to do. The process ends when the store fails later. */
@@ -49,12 +75,18 @@ export async function openStore(
     log.fatal({ err: error }, 'the store failed');
     process.exit(1);
   };
+  const { keepChanges: events, keepChangesFor: ageMs } = flags;
+  const limits: LogLimits = {
+    events,
+    bytes: KEEP_BYTES,
+    ...(ageMs === undefined ? {} : { ageMs }),
+  };
   if (!usesEtcd(flags, environment)) {
-    return openSqliteStore({ path: join(flags.data, STORE_FILE), onFatal });
+    return openSqliteStore({ path: join(flags.data, STORE_FILE), log: limits, onFatal });
   }
   const options = await etcdOptions(flags, environment);
   const onTrouble = (error: Error): void => log.warn({ err: error }, 'trouble with etcd');
-  return openEtcdStore({ ...options, onFatal, onTrouble });
+  return openEtcdStore({ ...options, log: limits, onFatal, onTrouble });
 }
 
 function usesEtcd(flags: StoreFlags, environment: Environment): boolean {

@@ -13,7 +13,7 @@ export interface StoreReport {
   readonly objects: number;
   /** Revisions that are kept for watches and earlier lists, besides the objects. */
   readonly changes: number;
-  /** Of the file, without its write-ahead log. */
+  /** Of the file and its write-ahead log. */
   readonly bytes: number;
   /** What is wrong, a sentence each; none: all is well. */
   readonly problems: readonly string[];
@@ -27,7 +27,8 @@ export function checkStore(path: string): StoreReport {
   return reading('check', path, (database) => {
     // One view of it, whatever a server writes meanwhile.
     database.exec('BEGIN');
-    return inspect(database, statSync(path).size);
+    const log = statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+    return inspect(database, statSync(path).size + log);
   });
 }
 
