@@ -2,7 +2,7 @@
 import type { DataplaneRule, DataplaneState, IpSet, LocalEndpoint } from '#calc/dataplane-update';
 import { policyKey } from '#calc/dataplane-update';
 import { Dataplane } from '#dataplane';
-import { NftablesSocket, RouteSocket } from '#linux';
+import { NftablesSocket, RouteSocket, sysctlsOfNamespace } from '#linux';
 import { ALLOW_ALL, policy, rule, stateOf, tierOf } from '../test/kernel/dataplane-router.ts';
 import { median, printFigure, printMachine, timed } from './measurement.ts';
 import { type Host, type Scratch, withScratch } from './scratch.ts';
@@ -103,6 +103,7 @@ function start(scratch: Scratch, host: Host): Dataplane {
   const dataplane = new Dataplane({
     nftables: NftablesSocket.open({ namespace: host.fd }),
     routes: RouteSocket.open({ namespace: host.fd }),
+    sysctls: sysctlsOfNamespace(host.fd),
   });
   scratch.later(() => dataplane.close());
   return dataplane;

@@ -2,7 +2,14 @@
 import type { LocalEndpoint } from '#calc/dataplane-update';
 import { policyKey } from '#calc/dataplane-update';
 import { Dataplane } from '#dataplane';
-import { LogReader, NftablesSocket, Poller, RouteSocket, writeSysctlInNamespace } from '#linux';
+import {
+  LogReader,
+  NftablesSocket,
+  Poller,
+  RouteSocket,
+  sysctlsOfNamespace,
+  writeSysctlInNamespace,
+} from '#linux';
 import { ALLOW_ALL, policy, rule, stateOf, tierOf } from '../test/kernel/dataplane-router.ts';
 import { median, printFigure, printMachine } from './measurement.ts';
 import { type Host, type Scratch, type Traffic, withScratch } from './scratch.ts';
@@ -75,6 +82,7 @@ function enforce(scratch: Scratch, router: Host, count: number): void {
   const dataplane = new Dataplane({
     nftables: NftablesSocket.open({ namespace: router.fd }),
     routes: RouteSocket.open({ namespace: router.fd }),
+    sysctls: sysctlsOfNamespace(router.fd),
   });
   scratch.later(() => dataplane.close());
   const { errors, pending } = dataplane.apply(stateOf(endpoints, policies));

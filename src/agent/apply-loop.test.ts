@@ -28,7 +28,7 @@ function world(reports: ApplyReport[] = []) {
     enforcer: {
       apply: () => {
         calls.push('apply');
-        return reports.shift() ?? { writes: 0, errors: [] };
+        return reports.shift() ?? { writes: 0, errors: [], repaired: [] };
       },
       isEnforced: () => it.enforced,
       resync: () => calls.push('resync'),
@@ -67,7 +67,9 @@ test('a burst of updates is one apply', async (t) => {
 });
 
 test('a failed apply is tried again, from what the kernel holds', async (t) => {
-  const { loop, calls } = world([{ writes: 0, errors: [{ what: 'chain', message: 'no' }] }]);
+  const { loop, calls } = world([
+    { writes: 0, errors: [{ what: 'chain', message: 'no' }], repaired: [] },
+  ]);
   t.after(() => loop.stop());
   loop.onStatus('in-sync');
   await sleep(20);
@@ -96,7 +98,11 @@ test('a waiter is told only when an apply holds its endpoint', async (t) => {
 });
 
 test('a waiter is held up by what its own endpoint lacks, not by what others lack', async (t) => {
-  const refusal = { writes: 0, errors: [{ what: 'chain of another', message: 'refused' }] };
+  const refusal = {
+    writes: 0,
+    errors: [{ what: 'chain of another', message: 'refused' }],
+    repaired: [],
+  };
   const { loop, set, enforce } = world([refusal, refusal, refusal]);
   t.after(() => loop.stop());
   set(stateWith([endpoint]));

@@ -11,6 +11,8 @@ export interface Calculation {
 export interface ApplyReport {
   readonly writes: number;
   readonly errors: readonly { readonly what: string; readonly message: string }[];
+  /** What somebody else had changed, and is as desired again. */
+  readonly repaired: readonly string[];
 }
 
 /** What the loop needs of the dataplane. */

@@ -205,6 +205,8 @@ export interface HostSettings {
   readonly allowVxlanFromWorkloads: boolean;
   readonly allowIpipFromWorkloads: boolean;
   readonly vxlanPort: number;
+  /** Masked prefixes: hosts of no Node that may send wrapped packets too (`externalNodesList`). */
+  readonly externalNodes: readonly string[];
   /** Of Log rules; without the colon that ends it. */
   readonly logPrefix: string;
   /** False: whether the host forwards is left to others. */
@@ -263,6 +265,7 @@ export const BARE_STATE: DataplaneState = {
     allowVxlanFromWorkloads: false,
     allowIpipFromWorkloads: false,
     vxlanPort: 4789,
+    externalNodes: [],
     logPrefix: 'calico-packet',
     ipForwarding: true,
     mtuInterfacePattern: '^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)',

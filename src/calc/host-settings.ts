@@ -24,6 +24,10 @@ export function hostSettings(parameters: Parameters): HostSettings {
     allowVxlanFromWorkloads: parameters.flag('AllowVXLANPacketsFromWorkloads'),
     allowIpipFromWorkloads: parameters.flag('AllowIPIPPacketsFromWorkloads'),
     vxlanPort: parameters.number('VXLANPort'),
+    externalNodes: parameters
+      .list('ExternalNodesCIDRList')
+      .flatMap((net) => (typeof net === 'string' ? (parsePrefix(net) ?? []) : []))
+      .map((prefix) => formatPrefix(maskPrefix(prefix))),
     logPrefix: parameters.text('LogPrefix'),
     ipForwarding: parameters.is('IPForwarding', 'Enabled'),
     mtuInterfacePattern: parameters.text('MTUIfacePattern'),

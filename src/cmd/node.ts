@@ -14,8 +14,8 @@ import {
 } from '#agent';
 import { apiVersionOf, KINDS, kindOf, type KindDefinition, type Resource } from '#api';
 import { CalcGraph, isInputKind } from '#calc';
-import { CniServer, PodNetwork } from '#cni';
-import { Dataplane } from '#dataplane';
+import { CniServer, PodNetwork, VethDriver } from '#cni';
+import { type ApplyReport, Dataplane, workloadMtu } from '#dataplane';
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
 import { Syncer } from '#datastore/syncer';
 import { ConnectionTracker, Directory, type Flow } from '#flows';
@@ -28,6 +28,7 @@ import {
   NftablesSocket,
   Poller,
   RouteSocket,
+  sysctlsOfNamespace,
   writeSysctlInNamespace,
 } from '#linux';
 import { VERSION } from './version.ts';
@@ -41,10 +42,8 @@ interface NodeOptions {
 
 /** NFLOG groups of policy decisions: towards the workload, and from it (spec 03, 3.1). */
 const LOG_GROUPS = [1, 2] as const;
-/** What the node's kernel must be told before it can route pods and count their connections. */
+/** What the node's kernel must be told before it can count connections. */
 const SYSCTLS: readonly (readonly [path: string, value: string])[] = [
-  ['net/ipv4/ip_forward', '1'],
-  ['net/ipv6/conf/all/forwarding', '1'],
   ['net/netfilter/nf_conntrack_acct', '1'],
 ];
 export function addNodeCommand(program: Command): void {
@@ -71,9 +70,11 @@ async function runNode(options: NodeOptions): Promise<void> {
   const directory = new Directory();
   const pools = new PoolSelection(options.name);
   const inventory = new Inventory(client);
+  const routes = RouteSocket.open();
   const dataplane = new Dataplane({
     nftables: NftablesSocket.open(),
-    routes: RouteSocket.open(),
+    routes,
+    sysctls: sysctlsOfNamespace(currentNamespace()),
     log: (message) => log.warn(message),
   });
   const reporter = new StatusReporter({
@@ -126,6 +127,7 @@ async function runNode(options: NodeOptions): Promise<void> {
         inventory,
       }),
       namespaceAnnotations: (namespace) => pools.annotationsOf(namespace),
+      interfaces: new VethDriver({ mtu: () => workloadMtu(calc.state(), routes.links()) }),
       waitEnforced: (endpoint, signal) => loop.waitEnforced(endpoint, signal),
       isReady: () => loop.ready,
     }),
@@ -171,7 +173,9 @@ function agentStatusKind(): KindDefinition {
   return kind;
 }
 
-function logApply(log: Logger, report: { writes: number; errors: readonly object[] }): void {
+function logApply(log: Logger, report: Pick<ApplyReport, 'writes' | 'errors' | 'repaired'>): void {
+  const { repaired } = report;
+  if (repaired.length > 0) log.warn({ repaired }, 'somebody else had changed this; it is undone');
   if (report.errors.length > 0) log.error({ errors: report.errors }, 'apply left something undone');
   else if (report.writes > 0) log.info({ writes: report.writes }, 'applied');
 }

@@ -87,8 +87,8 @@ const POD_SYSCTLS: Readonly<Record<Family, readonly (readonly [string, string])[
 };
 
 export interface VethDriverOptions {
-  /** Of the pods' interfaces; absent: the smallest of the node's own interfaces. */
-  readonly mtu?: number | undefined;
+  /** Of the interface of a pod that comes now; absent: the smallest of the node's own interfaces. */
+  readonly mtu?: (() => number) | undefined;
   /** Descriptor of the node's namespace; absent: the one this thread is in. */
   readonly namespace?: number | undefined;
 }
@@ -97,7 +97,7 @@ export interface VethDriverOptions {
 export class VethDriver implements InterfaceDriver {
   readonly #namespace: number;
   readonly #host: RouteSocket;
-  #mtu: number | undefined;
+  readonly #mtu: (() => number) | undefined;
 
   constructor(options: VethDriverOptions = {}) {
     this.#namespace = options.namespace ?? currentNamespace();
@@ -195,10 +195,9 @@ export class VethDriver implements InterfaceDriver {
   }
 
   #podMtu(): number {
-    if (this.#mtu !== undefined) return this.#mtu;
+    if (this.#mtu) return this.#mtu();
     const own = this.#host.links().filter(({ name, up }) => up && name !== 'lo' && !isPodEnd(name));
-    this.#mtu = own.reduce((least, { mtu }) => Math.min(least, mtu), FALLBACK_MTU);
-    return this.#mtu;
+    return own.reduce((least, { mtu }) => Math.min(least, mtu), FALLBACK_MTU);
   }
 
   *#hostDifferences(desired: PodInterface): Generator<string> {

@@ -2,8 +2,10 @@
 import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
 import { jsonEqual } from '#lib';
 import type { CountedRule, Route } from '#linux';
+import { HostSysctls, type SysctlKernel } from './host-sysctls.ts';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-table.ts';
+import { TunnelDevices, type TunnelKernel } from './routes/tunnel-devices.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
 import { endpointChainName } from './rules/names.ts';
@@ -14,11 +16,6 @@ import { type ApplyError, type Ruleset, rulesetOf } from './rules/ruleset.ts';
 export const TABLE_NAME = 'tortie';
 
 const RETIRED_HITS_MAX = 10_000;
-
-/** What the driver needs to find a host endpoint's interface by its addresses. */
-export interface AddressKernel {
-  addresses(): InterfaceAddress[];
-}
 
 /** What the driver needs to read what rules have counted. */
 export interface CounterKernel {
@@ -33,7 +30,8 @@ export interface RuleCounter extends RuleHit {
 
 export interface DataplaneOptions {
   readonly nftables: NftablesKernel & CounterKernel & { close(): void };
-  readonly routes: RouteKernel & AddressKernel & { close(): void };
+  readonly routes: RouteKernel & TunnelKernel & { close(): void };
+  readonly sysctls: SysctlKernel;
   /** Told once of each thing that is wrong with the state; the rest of the state is enforced. */
   readonly log?: (message: string) => void;
 }
@@ -45,6 +43,8 @@ export interface ApplyReport {
   readonly errors: readonly ApplyError[];
   /** Routes that wait for their interface: not an error, made at a later apply. */
   readonly pending: readonly string[];
+  /** Routes, tunnels and settings that somebody else had changed, and that are now as desired again. */
+  readonly repaired: readonly string[];
 }
 
 interface Desired {
@@ -61,6 +61,8 @@ export class Dataplane {
   readonly #table: NftTable;
   readonly #routes: RouteTable;
   readonly #policies = new PolicyCache();
+  readonly #tunnels: TunnelDevices;
+  readonly #sysctls: HostSysctls;
   #hits: ReadonlyMap<string, RuleHit> = new Map();
   readonly #retiredHits = new Map<string, RuleHit>();
   #desired: Desired | undefined;
@@ -70,28 +72,34 @@ export class Dataplane {
     this.#options = options;
     this.#table = new NftTable(options.nftables, TABLE_NAME);
     this.#routes = new RouteTable(options.routes);
+    this.#tunnels = new TunnelDevices(options.routes);
+    this.#sysctls = new HostSysctls(options.sysctls);
   }
 
   /** Changes made in the kernel since the start. */
   get writes(): number {
-    return this.#options.nftables.writes + this.#options.routes.writes;
+    const { nftables, routes } = this.#options;
+    return nftables.writes + routes.writes + this.#sysctls.writes;
   }
 
   /**
-   * Makes the kernel enforce the state, writing only what differs. Routes that must go, go first;
-   * then the packet filter changes in one transaction; new routes come last.
+   * Makes the kernel enforce the state, writing only what differs. Tunnels, which nothing leads to yet, come
+   * first; routes that must go, go then; the packet filter changes in one transaction; new routes come last.
    */
   apply(state: DataplaneState): ApplyReport {
     const before = this.writes;
     const { ruleset, routes } = this.#desiredOf(state);
+    const sysctls = this.#sysctls.apply(state);
+    const tunnels = this.#tunnels.apply(state.tunnels, state.settings);
     this.#routes.update(routes);
     const removed = this.#routes.removeUnwanted();
     const filtered = this.#table.apply(ruleset);
     const added = this.#routes.addWanted();
     return {
       writes: this.writes - before,
-      errors: [...removed, ...filtered, ...added.errors],
+      errors: [...sysctls.errors, ...tunnels.errors, ...removed, ...filtered, ...added.errors],
       pending: added.pending,
+      repaired: [...sysctls.repaired, ...tunnels.repaired, ...added.repaired],
     };
   }
 
@@ -119,6 +127,8 @@ export class Dataplane {
   /** Forgets what the kernel is believed to hold: the next apply reads it back and repairs it. */
   resync(): void {
     this.#table.resync();
+    this.#tunnels.resync();
+    this.#sysctls.resync();
   }
 
   /** Which rule a logged packet met, by the prefix of its log, also of rules that have just gone. */

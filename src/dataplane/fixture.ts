@@ -61,6 +61,28 @@ export function stateOf(
   };
 }
 
+/** A host without interfaces; making some is no part of what these tests look at. */
+function noTunnels() {
+  const nothing = () => undefined;
+  return {
+    link: nothing,
+    links: () => [],
+    createVxlan: nothing,
+    deleteLink: () => false,
+    setMac: nothing,
+    setMtu: nothing,
+    setUp: nothing,
+    addAddress: nothing,
+    deleteAddress: () => false,
+    neighbours: () => [],
+    replaceNeighbour: nothing,
+    deleteNeighbour: () => false,
+    forwardingEntries: () => [],
+    replaceForwardingEntry: nothing,
+    deleteForwardingEntry: () => false,
+  };
+}
+
 /** Kernels that take everything and write down what they were told, in one list. */
 export function recordingKernels(log: string[]) {
   const nftables = {
@@ -78,6 +100,7 @@ export function recordingKernels(log: string[]) {
     writes: 0,
     routes: () => [...held.values()],
     addresses: () => [],
+    ...noTunnels(),
     replaceRoute(route: Route): void {
       this.writes++;
       held.set(route.destination, route);
@@ -90,5 +113,6 @@ export function recordingKernels(log: string[]) {
     },
     close: () => undefined,
   };
-  return { nftables, routes };
+  const sysctls = { read: () => '1\n', write: () => undefined };
+  return { nftables, routes, sysctls };
 }

@@ -6,6 +6,8 @@ export {
   type RuleCounter,
   TABLE_NAME,
 } from './dataplane.ts';
+export type { SysctlKernel } from './host-sysctls.ts';
+export { workloadMtu } from './routes/mtu.ts';
 export type { RuleHit } from './rules/log-prefix.ts';
 export { PASS_MARK } from './rules/mark.ts';
 export type { ApplyError } from './rules/ruleset.ts';

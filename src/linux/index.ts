@@ -20,6 +20,8 @@ export {
   deleteNamespace,
   listenInNamespace,
   openNamespace,
+  readSysctlInNamespace,
+  sysctlsOfNamespace,
   withNamespace,
   writeSysctlInNamespace,
 } from './namespace.ts';

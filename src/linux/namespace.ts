@@ -1,6 +1,7 @@
 // Network namespaces: opening, creating and deleting them, and running code inside one.
 
 import {
+  readFileSync,
   closeSync,
   mkdirSync,
   openSync,
@@ -151,11 +152,32 @@ function comeHome(home: number): void {
  * `net/ipv6/conf/<interface>/accept_dad`.
  */
 export function writeSysctlInNamespace(fd: number, path: string, value: string | number): void {
+  checkSysctl(path);
+  withNamespace(fd, () => writeFileSync(`/proc/sys/${path}`, String(value)));
+}
+
+/** The text of a network sysctl of a namespace, with the newline that ends it. */
+export function readSysctlInNamespace(fd: number, path: string): string {
+  checkSysctl(path);
+  return withNamespace(fd, () => readFileSync(`/proc/sys/${path}`, 'utf8'));
+}
+
+/** The network sysctls of a namespace (a descriptor, which stays the caller's), by path below `/proc/sys`. */
+export function sysctlsOfNamespace(fd: number): {
+  read(path: string): string;
+  write(path: string, value: string): void;
+} {
+  return {
+    read: (path) => readSysctlInNamespace(fd, path),
+    write: (path, value) => writeSysctlInNamespace(fd, path, value),
+  };
+}
+
+function checkSysctl(path: string): void {
   const parts = path.split('/');
   if (parts[0] !== 'net' || parts.some((part) => part === '' || part === '.' || part === '..')) {
     throw new RangeError(`${JSON.stringify(path)} is not the path of a network sysctl`);
   }
-  withNamespace(fd, () => writeFileSync(`/proc/sys/${path}`, String(value)));
 }
 
 /**

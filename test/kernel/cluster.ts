@@ -14,6 +14,7 @@ import {
   NftablesSocket,
   openNamespace,
   RouteSocket,
+  sysctlsOfNamespace,
   writeSysctlInNamespace,
 } from '#linux';
 import { type ClusterLayout, type LayoutNode, WORLDS_LAYOUT } from './cluster-layout.ts';
@@ -190,7 +191,7 @@ export class KernelCluster {
         ...node,
         machine,
         routes,
-        dataplane: new Dataplane({ nftables, routes }),
+        dataplane: new Dataplane({ nftables, routes, sysctls: sysctlsOfNamespace(machine.fd) }),
       });
     }
     this.#wire(underlay, this.#outside);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DataplaneState, IpSet } from '#calc/dataplane-update';
 import { Dataplane, PASS_MARK } from '#dataplane';
-import { type NftOperation, NftablesSocket, RouteSocket } from '#linux';
+import { type NftOperation, NftablesSocket, RouteSocket, sysctlsOfNamespace } from '#linux';
 import {
   type Machine,
   type Router,
@@ -88,9 +88,9 @@ void test('[DP7] a restart with nothing changed writes nothing, nor does a secon
   const ruleset = nft(router.machine, '-a', 'list', 'ruleset');
   const before = generation(router);
   const second = router.start();
-  assert.deepEqual(second.apply(richState()), { writes: 0, errors: [], pending: [] });
+  assert.deepEqual(second.apply(richState()), { writes: 0, errors: [], pending: [], repaired: [] });
   second.resync();
-  assert.deepEqual(second.apply(richState()), { writes: 0, errors: [], pending: [] });
+  assert.deepEqual(second.apply(richState()), { writes: 0, errors: [], pending: [], repaired: [] });
   assert.equal(second.writes, 0);
   assert.equal(generation(router), before);
   assert.equal(nft(router.machine, '-a', 'list', 'ruleset'), ruleset);
@@ -298,7 +298,8 @@ void test('[DP6] what the kernel refuses does not stop the others, and fails clo
     readCounters: (name: string) => nftables.readCounters(name),
     close: () => nftables.close(),
   };
-  const dataplane = new Dataplane({ nftables: spoiled, routes });
+  const sysctls = sysctlsOfNamespace(router.machine.fd);
+  const dataplane = new Dataplane({ nftables: spoiled, routes, sysctls });
   t.after(() => dataplane.close());
   const state = stateOf(
     [

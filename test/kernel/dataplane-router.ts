@@ -19,6 +19,7 @@ import {
   createNamespace,
   deleteNamespace,
   openNamespace,
+  sysctlsOfNamespace,
   writeSysctlInNamespace,
 } from '#linux';
 import type { ProbeAnswer, ProbeRequest } from './probe.ts';
@@ -154,6 +155,7 @@ export async function makeRouter(t: TestContext, podCount: number): Promise<Rout
     const dataplane = new Dataplane({
       nftables: NftablesSocket.open({ namespace: machine.fd }),
       routes: RouteSocket.open({ namespace: machine.fd }),
+      sysctls: sysctlsOfNamespace(machine.fd),
       ...(log && { log }),
     });
     t.after(() => dataplane.close());

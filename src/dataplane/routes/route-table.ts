@@ -9,6 +9,7 @@ import {
 } from '#lib';
 import { NetlinkError, ROUTE_PROTOCOL, ROUTE_TABLE, type Route } from '#linux';
 import type { DataplaneState } from '#calc/dataplane-update';
+import { TUNNEL_DEVICE } from '../rules/names.ts';
 import type { ApplyError } from '../rules/ruleset.ts';
 
 /** What the driver needs of rtnetlink. */
@@ -29,6 +30,8 @@ const NOT_YET: readonly string[] = ['ENODEV', 'ENETDOWN'];
 export class RouteTable {
   readonly #kernel: RouteKernel;
   readonly #tracker = new DeltaTracker<string, Route>(sameRoute);
+  /** What the last apply had left in the kernel and this one does not find there. */
+  #lost = new Set<string>();
 
   constructor(kernel: RouteKernel) {
     this.#kernel = kernel;
@@ -41,9 +44,15 @@ export class RouteTable {
   update(routes: ReadonlyMap<string, Route>): void {
     this.#tracker.replaceDesired(routes);
     const own = { table: ROUTE_TABLE.MAIN, protocol: ROUTE_PROTOCOL.TORTIE };
-    this.#tracker.replaceActual(
+    const found = new Map(
       this.#kernel.routes(own).map((route): [string, Route] => [routeKey(route), route]),
     );
+    const left = [...this.#tracker.actual].filter(([key, route]) => {
+      const now = found.get(key);
+      return !now || !sameRoute(route, now);
+    });
+    this.#lost = new Set(left.map(([key]) => key));
+    this.#tracker.replaceActual(found);
   }
 
   /** Whether the kernel has the route to an endpoint's address as desired. */
@@ -65,10 +74,18 @@ export class RouteTable {
     return errors;
   }
 
-  /** Makes and changes routes; `pending` are those that wait for their interface. */
-  addWanted(): { readonly errors: ApplyError[]; readonly pending: string[] } {
+  /**
+   * Makes and changes routes; `pending` are those that wait for their interface, `repaired` those that somebody
+   * else had taken away or changed.
+   */
+  addWanted(): {
+    readonly errors: ApplyError[];
+    readonly pending: string[];
+    readonly repaired: string[];
+  } {
     const errors: ApplyError[] = [];
     const pending: string[] = [];
+    const repaired: string[] = [];
     for (const [key, route] of this.#tracker.pendingUpdates()) {
       const before = this.#tracker.actual.get(key);
       attempt(key, errors, () => {
@@ -77,13 +94,14 @@ export class RouteTable {
           if (before && route.family === 6) this.#kernel.deleteRoute(before);
           this.#kernel.replaceRoute(route);
           this.#tracker.setActual(key, route);
+          if (this.#lost.has(key)) repaired.push(`route ${key}`);
         } catch (error) {
           if (!(error instanceof NetlinkError && NOT_YET.includes(error.code))) throw error;
           pending.push(`${route.destination} on ${route.interface ?? route.gateway ?? '?'}`);
         }
       });
     }
-    return { errors, pending };
+    return { errors, pending, repaired };
   }
 }
 
@@ -126,7 +144,11 @@ export function desiredRoutes(
       add(id, address, { interface: endpoint?.interfaceName ?? '', ...(source && { source }) });
     }
   }
-  for (const { destination, gateway } of state.routes) add('host route', destination, { gateway });
+  for (const { destination, gateway, by } of state.routes) {
+    const family = parsePrefix(destination)?.family ?? 4;
+    const device = by && { interface: TUNNEL_DEVICE[family], onLink: true };
+    add('host route', destination, { gateway, ...device });
+  }
   for (const block of state.blackholes) {
     add('block', block, { type: 'blackhole', metric: BLACKHOLE_METRIC });
   }
@@ -156,13 +178,16 @@ function routeKey(route: Route): string {
     : `${route.destination} metric ${route.metric}`;
 }
 
-/** A route through a gateway comes back with the interface that the kernel found; we do not ask for it. */
+/**
+ * A route through a gateway comes back with the interface that the kernel found; where only one of the two
+ * says which, that is no difference.
+ */
 function sameRoute(a: Route, b: Route): boolean {
-  return signature(a) === signature(b);
+  const found = a.gateway !== undefined && (a.interface === undefined || b.interface === undefined);
+  return signature(a) === signature(b) && (found || a.interface === b.interface);
 }
 
 function signature(route: Route): string {
   const { type, destination, gateway, metric, scope, source, onLink, nextHops } = route;
-  const way = gateway === undefined ? route.interface : gateway;
-  return JSON.stringify([type, destination, way, metric, scope, source, onLink, nextHops]);
+  return JSON.stringify([type, destination, gateway, metric, scope, source, onLink, nextHops]);
 }

@@ -14,6 +14,7 @@ import type { PlacedEndpoints } from './host-interfaces.ts';
 import { HOST_MARK } from './mark.ts';
 import type { Match } from './match.ts';
 import { ALL_INTERFACES, hostChainName, hostMapName, type HostStage } from './names.ts';
+import { peerRules } from './tunnel-chains.ts';
 import { INVALID, PRIORITY, WORKLOAD_PREFIX } from './static-chains.ts';
 
 export interface HostChains {
@@ -31,7 +32,6 @@ interface Station {
   readonly before: readonly Rule[];
 }
 
-const UDP = 17;
 const ESTABLISHED: Rule = {
   matches: [{ match: 'connection', states: ['established', 'related'] }],
   actions: [ACCEPT],
@@ -150,7 +150,7 @@ function stations(tunnels: readonly VxlanTunnel[]): Station[] {
         loopback('ingress'),
         workloads('ingress'),
         ESTABLISHED,
-        ...tunnelRules(tunnels, 'ingress'),
+        ...peerRules(tunnels, 'ingress'),
         failsafe('ingress'),
       ],
     },
@@ -163,29 +163,12 @@ function stations(tunnels: readonly VxlanTunnel[]): Station[] {
         loopback('egress'),
         workloads('egress'),
         ESTABLISHED,
-        ...tunnelRules(tunnels, 'egress'),
+        ...peerRules(tunnels, 'egress'),
         failsafe('egress'),
       ],
     },
   ];
 }
-
-/** Wrapped packets to and from the other hosts; what is in them meets policy when it is unwrapped. */
-function tunnelRules(tunnels: readonly VxlanTunnel[], direction: Direction): Rule[] {
-  const end = direction === 'ingress' ? 'source' : 'destination';
-  return tunnels.map(({ family, port }) => ({
-    matches: [
-      { match: 'family', family },
-      { match: 'protocol', protocols: [UDP] },
-      { match: 'ports', end: 'destination', ports: [[port, port]] },
-      { match: 'ip-set', end, family, set: TUNNEL_PEERS },
-    ],
-    actions: [ACCEPT],
-  }));
-}
-
-/** ID of the set of the hosts that this one exchanges wrapped packets with. */
-export const TUNNEL_PEERS = 'host:tunnel-peers';
 
 function endpointRules(
   endpoint: HostEndpoint,

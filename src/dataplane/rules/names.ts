@@ -62,3 +62,9 @@ export function hostMapName(stage: HostStage, direction: Direction): string {
 export function ipSetName(id: string, type: IpSet['type'], family: Family): string {
   return `${type === 'net' ? 's' : 'p'}${family}-${shortHash(id)}`;
 }
+
+/** Names of the VXLAN devices (spec 08). */
+export const TUNNEL_DEVICE: Readonly<Record<Family, string>> = {
+  4: 'vxlan.calico',
+  6: 'vxlan-v6.calico',
+};

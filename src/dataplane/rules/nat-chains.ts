@@ -10,6 +10,7 @@ import type {
 import type { Action } from './action.ts';
 import type { Chain, Hook, Rule } from './chain.ts';
 import type { Match } from './match.ts';
+import { TUNNEL_DEVICE } from './names.ts';
 import { PRIORITY } from './static-chains.ts';
 
 /** IDs of the sets of pool addresses: those that are translated, and where to they are not. */
@@ -109,12 +110,6 @@ function tunnelRules(tunnels: DataplaneState['tunnels']): Rule[] {
     actions: [{ action: 'masquerade' }],
   }));
 }
-
-/** Names of the VXLAN devices (spec 08). */
-export const TUNNEL_DEVICE: Readonly<Record<Family, string>> = {
-  4: 'vxlan.calico',
-  6: 'vxlan-v6.calico',
-};
 
 function outgoingRules(nat: NatOutgoing, onProblem: Problem): Rule[] {
   if (nat.sources.length === 0) return [];

@@ -8,7 +8,7 @@ import type {
 } from '#calc/dataplane-update';
 import type { Chain } from './chain.ts';
 import { endpointChain, type EndpointContext } from './endpoint-chains.ts';
-import { hostChains, TUNNEL_PEERS, tiersOf } from './host-chains.ts';
+import { hostChains, tiersOf } from './host-chains.ts';
 import {
   type InterfaceAddress,
   type PlacedEndpoints,
@@ -18,6 +18,7 @@ import { LogPrefixes, type RuleHit } from './log-prefix.ts';
 import { dispatchMapName, type HostStage } from './names.ts';
 import { NAT_EXCLUDED, NAT_SOURCES, natChains } from './nat-chains.ts';
 import { PolicyCache } from './policy-cache.ts';
+import { TUNNEL_PEERS, tunnelChains } from './tunnel-chains.ts';
 import { SERVICE_NETS, serviceLoopChains } from './service-loop-chains.ts';
 import { staticChains } from './static-chains.ts';
 import { TierPrograms } from './tier-programs.ts';
@@ -87,6 +88,7 @@ export function rulesetOf(
   const host = hostChains(hosts, state, context);
   const rest = [
     ...host.chains,
+    ...tunnelChains(state.tunnels),
     ...natChains(state, onProblem),
     ...serviceLoopChains(state.serviceLoopPrevention),
   ];
@@ -99,10 +101,10 @@ export function rulesetOf(
 
 /** Sets that no policy has asked for. */
 function hostSets(state: DataplaneState): Map<string, IpSet> {
-  const { tunnels, natOutgoing, serviceLoopPrevention } = state;
+  const { tunnels, natOutgoing, serviceLoopPrevention, settings } = state;
   const addresses = tunnels.flatMap(({ peers }) => peers.map(({ underlay }) => underlay));
   const sets: readonly (readonly [id: string, members: readonly string[]])[] = [
-    [TUNNEL_PEERS, addresses],
+    [TUNNEL_PEERS, [...addresses, ...settings.externalNodes]],
     [NAT_SOURCES, natOutgoing.sources],
     [NAT_EXCLUDED, natOutgoing.excluded],
     [SERVICE_NETS, serviceLoopPrevention.nets],

@@ -1,0 +1,71 @@
+// The kernel's settings without which a host forwards nothing for its workloads (spec 04: ipForwarding).
+import { SystemError } from '#linux';
+import type { DataplaneState } from '#calc/dataplane-update';
+import type { ApplyError } from './rules/ruleset.ts';
+
+/** What the driver needs of the kernel's settings; paths are below `/proc/sys`. */
+export interface SysctlKernel {
+  read(path: string): string;
+  write(path: string, value: string): void;
+}
+
+const FORWARDING: readonly (readonly [path: string, value: string])[] = [
+  ['net/ipv4/ip_forward', '1'],
+  ['net/ipv6/conf/all/forwarding', '1'],
+];
+
+/** Sets what is to be set, and looks after it. What others need is never switched off. */
+export class HostSysctls {
+  readonly #kernel: SysctlKernel;
+  #set = new Set<string>();
+  #resync = true;
+  #writes = 0;
+
+  constructor(kernel: SysctlKernel) {
+    this.#kernel = kernel;
+  }
+
+  /** Settings written since the start. */
+  get writes(): number {
+    return this.#writes;
+  }
+
+  /** The next apply looks whether the settings still hold. */
+  resync(): void {
+    this.#resync = true;
+  }
+
+  /** `repaired`: what somebody else had changed. */
+  apply({ settings }: DataplaneState): { errors: ApplyError[]; repaired: string[] } {
+    const errors: ApplyError[] = [];
+    const repaired: string[] = [];
+    const wanted = settings.ipForwarding ? FORWARDING : [];
+    const before = this.#set;
+    this.#set = new Set();
+    for (const [path, value] of wanted) {
+      try {
+        if (this.#resync || !before.has(path)) {
+          if (this.#kernel.read(path).trim() !== value) {
+            this.#kernel.write(path, value);
+            this.#writes++;
+            if (before.has(path)) repaired.push(`sysctl ${path}`);
+          }
+        }
+        this.#set.add(path);
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        errors.push({
+          what: `sysctl ${path}`,
+          message: `cannot set it to ${value}: ${error.message}`,
+        });
+      }
+    }
+    this.#resync = errors.length > 0;
+    return { errors, repaired };
+  }
+}
+
+/** A kernel without IPv6 has no such file; a container may not write it. */
+function isRefusal(error: unknown): error is Error {
+  return error instanceof SystemError || (error instanceof Error && 'code' in error);
+}
