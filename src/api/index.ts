@@ -10,6 +10,7 @@ export {
   kubernetesPolicyTypes,
 } from './conversion/kubernetes-policy.ts';
 export { namespaceProfileName, namespaceToProfile } from './conversion/namespace-profile.ts';
+export { ownLabels } from './conversion/own-labels.ts';
 export {
   isFinishedPod,
   podInterfaceName,
@@ -31,6 +32,7 @@ export * from './kinds.ts';
 export * from './kubernetes.ts';
 export * from './kubernetes-event.ts';
 export * from './kubernetes-objects.ts';
+export { parseKubernetesYaml } from './kubernetes-yaml.ts';
 export * from './kubernetes-network-policy.ts';
 export * from './network-set.ts';
 export * from './policy.ts';

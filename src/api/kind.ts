@@ -33,6 +33,8 @@ export interface Problem {
   readonly path: string;
   readonly message: string;
   readonly severity: 'error' | 'warning';
+  /** There is no such field. */
+  readonly unknownField?: true;
 }
 
 /** A column of `kubectl get`; `path` is a JSONPath as in a CRD's additionalPrinterColumns. */

@@ -1,9 +1,10 @@
 // Reads manifests: YAML or JSON, several documents, lists; what is wrong comes with source, document and line.
 import { isObject } from '#lib';
-import { type Document, isMap, isNode, LineCounter, parseAllDocuments, type Tags } from 'yaml';
+import { type Document, isMap, isNode, LineCounter, parseAllDocuments } from 'yaml';
 import { type SpelledFields, spellFields } from './field-case.ts';
 import type { Problem, Resource } from './kind.ts';
 import { kindOf } from './kinds.ts';
+import { KUBERNETES_YAML } from './kubernetes-yaml.ts';
 import { isForeignKind, validateResource } from './validate-resource.ts';
 import { caution, fault, quoted } from './problem.ts';
 
@@ -55,28 +56,12 @@ export function loadManifests(text: string, source: string): Manifests {
 
 function parseDocuments(text: string, lineCounter: LineCounter): Document.Parsed[] {
   const documents = parseAllDocuments(text, {
-    version: '1.1',
-    customTags: kubernetesTags,
+    ...KUBERNETES_YAML,
     lineCounter,
     prettyErrors: false,
     logLevel: 'error',
   });
   return Array.isArray(documents) ? documents : [];
-}
-
-/** A number has a digit before its exponent: `e1` and `.` are names, as for Kubernetes' own reader. */
-const DIGIT_AHEAD = '(?=[-+]?[0-9_.]*[0-9])';
-
-/** As in Kubernetes' own reader, times stay texts and `80:90` is no number to the base 60. */
-function kubernetesTags(tags: Tags): Tags {
-  return tags.flatMap((tag): Tags => {
-    if (typeof tag === 'string') return tag !== 'timestamp' && !tag.endsWith('Time') ? [tag] : [];
-    if (tag.tag === 'tag:yaml.org,2002:timestamp') return [];
-    if ('format' in tag && tag.format === 'TIME') return [];
-    const isNumber = tag.tag === 'tag:yaml.org,2002:float' && 'test' in tag;
-    if (!isNumber || !tag.test || tag.test.test('.inf')) return [tag];
-    return [{ ...tag, test: new RegExp(`${DIGIT_AHEAD}${tag.test.source}`) }];
-  });
 }
 
 type Path = readonly (string | number)[];

@@ -45,10 +45,22 @@ export interface Conformed {
 }
 
 const PROBLEMS_MAX = 100;
+const DROPPED = Symbol('a field that the schema does not have');
 
-/** Checks `value`; `path` is the field path of the value itself. At most 100 problems are told. */
-export function conform(schema: JsonSchema, value: unknown, path = ''): Conformed {
-  const check = new SchemaCheck();
+export interface ConformOptions {
+  /** The field path of the value itself. */
+  readonly path?: string;
+  /** Leaves fields out that the schema does not have, with a warning; they are errors otherwise. */
+  readonly dropUnknown?: boolean;
+}
+
+/** Checks `value`. At most 100 problems are told. */
+export function conform(
+  schema: JsonSchema,
+  value: unknown,
+  { path = '', dropUnknown = false }: ConformOptions = {},
+): Conformed {
+  const check = new SchemaCheck(dropUnknown);
   const conformed = check.value(schema, value, path);
   return { value: conformed, problems: check.problems, shaped: check.shaped };
 }
@@ -56,6 +68,11 @@ export function conform(schema: JsonSchema, value: unknown, path = ''): Conforme
 class SchemaCheck {
   readonly problems: Problem[] = [];
   shaped = true;
+  readonly #dropUnknown: boolean;
+
+  constructor(dropUnknown: boolean) {
+    this.#dropUnknown = dropUnknown;
+  }
 
   value(schema: JsonSchema, value: unknown, path: string): unknown {
     if (schema.anyOf) return this.#alternatives(schema, value, path);
@@ -79,7 +96,11 @@ class SchemaCheck {
   }
 
   #report(path: string, message: string): void {
-    if (this.problems.length < PROBLEMS_MAX) this.problems.push(fault(path, message));
+    this.#tell(fault(path, message));
+  }
+
+  #tell(problem: Problem): void {
+    if (this.problems.length < PROBLEMS_MAX) this.problems.push(problem);
   }
 
   #misshapen(path: string, message: string): void {
@@ -91,12 +112,14 @@ class SchemaCheck {
   #alternatives(schema: JsonSchema, given: unknown, path: string): unknown {
     const { anyOf: schemas = [], numberOrText = false } = schema;
     const value = numberOrText && isDigits(given) ? Number(given) : given;
-    const results = schemas.map((alternative) => conform(alternative, value, path));
+    const results = schemas.map((alternative) =>
+      conform(alternative, value, { path, dropUnknown: this.#dropUnknown }),
+    );
     const valid = results.find(({ problems }) => problems.length === 0);
     if (valid) return valid.value;
     const nearest = results.find(({ shaped }) => shaped);
     if (nearest) {
-      for (const { path: at, message } of nearest.problems) this.#report(at, message);
+      for (const problem of nearest.problems) this.#tell(problem);
       return nearest.value;
     }
     const inside = results.find(({ problems }) =>
@@ -151,10 +174,8 @@ class SchemaCheck {
       if (value === null && (member || !schema.patternProperties) && !acceptsNull(member)) continue;
       if (value === '' && member?.anyCase) continue;
       const at = memberPath(path, name);
-      members.push([
-        name,
-        member ? this.value(member, value, at) : this.#extra(schema, name, value, at),
-      ]);
+      const own = member ? this.value(member, value, at) : this.#extra(schema, name, value, at);
+      if (own !== DROPPED) members.push([name, own]);
     }
     const { minProperties = 0, maxProperties = Infinity } = schema;
     if (members.length < minProperties || members.length > maxProperties) {
@@ -173,8 +194,9 @@ class SchemaCheck {
     const meant = closestName(name, Object.keys(schema.properties));
     const known = Object.keys(schema.properties).join(', ');
     const hint = meant === undefined ? `allowed are ${known}` : `did you mean ${quoted(meant)}?`;
-    this.#report(path, `unknown field; ${hint}`);
-    return value;
+    const problem = { path, message: `unknown field; ${hint}`, unknownField: true } as const;
+    this.#tell({ ...problem, severity: this.#dropUnknown ? 'warning' : 'error' });
+    return this.#dropUnknown ? DROPPED : value;
   }
 
   #text(schema: JsonSchema, text: string, path: string): void {

@@ -14,9 +14,13 @@ export interface ValidatedResource {
 
 /**
  * Kind, schema, defaults, then the rules that no schema can say. Optional fields that are null count as absent. The
- * name must be there: whoever accepts `generateName` fills it in before.
+ * name must be there: whoever accepts `generateName` fills it in before. With `dropUnknown` fields that the kind
+ * does not have are left out with a warning; they are errors otherwise.
  */
-export function validateResource(value: unknown): ValidatedResource {
+export function validateResource(
+  value: unknown,
+  options: { readonly dropUnknown?: boolean } = {},
+): ValidatedResource {
   if (!isObject(value)) return refused(fault('', `must be an object, is ${quoted(value)}`));
   const { apiVersion, kind, ...body } = value;
   if (typeof apiVersion !== 'string' || apiVersion === '') {
@@ -27,7 +31,7 @@ export function validateResource(value: unknown): ValidatedResource {
   }
   const definition = kindOf(apiVersion, kind);
   if (!definition) return refused(unknownKind(apiVersion, kind));
-  const { value: conformed, problems, shaped } = conform(definition.schema, body);
+  const { value: conformed, problems, shaped } = conform(definition.schema, body, options);
   if (!shaped) return { resource: undefined, problems };
   // The schema vouches for the shape: it holds ObjectMeta, and the kind's type is made from it.
   const written = { apiVersion, kind, ...(conformed as object) } as Resource;

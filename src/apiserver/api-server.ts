@@ -11,6 +11,7 @@ import type { Identity } from './auth/identity.ts';
 import { impersonated } from './auth/impersonation.ts';
 import { REVIEWS } from './auth/reviews.ts';
 import type { ServerCertificate } from './certificate-authority.ts';
+import { aggregatedDiscovery } from './aggregated-discovery.ts';
 import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
 import { appendFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
 import type { FlowStore } from './flow-store.ts';
@@ -163,6 +164,11 @@ export class ApiServer {
     authorizer.require(identity, { verb: request.method.toLowerCase(), path });
     if (path === '/openapi/v2' && request.headers.accept?.includes(OPENAPI_V2_PROTOBUF)) {
       return reply.type(OPENAPI_V2_PROTOBUF).send(Buffer.from(openApiV2Protobuf()));
+    }
+    const { accept } = request.headers;
+    const aggregated = aggregatedDiscovery(DISCOVERED, path.replace(/\/$/, ''), accept);
+    if (aggregated && request.method === 'GET') {
+      return reply.type(aggregated.type).send(JSON.stringify(aggregated.body));
     }
     const document = this.#document(path, request);
     if (document === undefined) throw noSuchPath(path);

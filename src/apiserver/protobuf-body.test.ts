@@ -81,6 +81,42 @@ test('rules, subjects and reviews are read, with what is empty in lists', () => 
   });
 });
 
+test('configuration, secrets, events and options of deletions are read', () => {
+  const read = (apiVersion: string, kind: string, object: Buffer): unknown => {
+    const type = field(1, message(field(1, apiVersion), field(2, kind)));
+    return protobufObject(
+      message(Buffer.from('k8s\0'), type, field(2, object), field(3, ''), field(4, '')),
+    );
+  };
+  const entry = message(field(1, 'p'), field(2, Buffer.from([0xff, 0])));
+  const secret = message(field(1, field(1, 's')), field(2, entry), field(3, 'Opaque'));
+  assert.deepEqual(read('v1', 'Secret', secret), {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: { name: 's' },
+    data: { p: '/wA=' },
+    type: 'Opaque',
+  });
+  const time = Buffer.from([8, 0x90, 0x1c, 16, 0xe8, 7]);
+  const event = message(field(1, ''), field(6, time), field(10, time), field(7, ''));
+  assert.deepEqual(read('v1', 'Event', event), {
+    apiVersion: 'v1',
+    kind: 'Event',
+    metadata: {},
+    firstTimestamp: '1970-01-01T01:00:00Z',
+    eventTime: '1970-01-01T01:00:00.000001Z',
+  });
+  const deletion = message(Buffer.from([8, 0]), field(2, field(1, 'u')), field(4, 'Orphan'));
+  assert.deepEqual(read('apps/v1', 'DeleteOptions', deletion), {
+    apiVersion: 'apps/v1',
+    kind: 'DeleteOptions',
+    metadata: {},
+    gracePeriodSeconds: 0,
+    preconditions: { uid: 'u' },
+    propagationPolicy: 'Orphan',
+  });
+});
+
 test('no bytes do more than to be refused', () => {
   const good = body('Namespace', message(field(1, field(1, 'shop')), ...unset));
   const change = fc.tuple(fc.nat(good.length - 1), fc.nat(255));

@@ -1,6 +1,6 @@
 // Request bodies in Kubernetes' protobuf, as far as kubectl sends nothing else: metadata alone, roles, reviews, tokens.
 import { isObject } from '#lib';
-import { type FieldForm, type Message, MESSAGES } from './protobuf-messages.ts';
+import { DELETE_OPTIONS, type FieldForm, type Message, MESSAGES } from './protobuf-messages.ts';
 import { badRequest, RequestError } from './request-error.ts';
 
 export const PROTOBUF = 'application/vnd.kubernetes.protobuf';
@@ -24,6 +24,8 @@ const TEXTS: Readonly<Record<number, string>> = {
 };
 const MAPS: Readonly<Record<number, string>> = { 11: 'labels', 12: 'annotations' };
 const FINALIZERS = 14;
+/** The end of the year 9999, in milliseconds since 1970. */
+const MAX_TIME = 253_402_300_799_000;
 
 /** The object of a body. Throws 400 where it is broken, 415 where it holds what `MESSAGES` does not have. */
 export function protobufObject(body: Buffer): Record<string, unknown> {
@@ -35,7 +37,7 @@ export function protobufObject(body: Buffer): Record<string, unknown> {
   const type = fieldsOf(lastBytes(envelope, 1));
   const apiVersion = text(lastBytes(type, 1));
   const kind = text(lastBytes(type, 2));
-  const message = MESSAGES.get(`${apiVersion} ${kind}`);
+  const message = kind === 'DeleteOptions' ? DELETE_OPTIONS : MESSAGES.get(`${apiVersion} ${kind}`);
   if (!message || lastBytes(envelope, 3).length > 0) {
     throw unsupported(`${apiVersion} ${kind}`.slice(0, 100));
   }
@@ -63,9 +65,11 @@ function addField(
   field: Field,
   [name, form]: readonly [string, FieldForm],
 ): void {
-  if (form === 'number') {
+  if (form === 'number' || form === 'integer' || form === 'boolean') {
     if ('bytes' in field) throw broken();
-    if (field.varint !== 0n) object.set(name, Number(BigInt.asIntN(64, field.varint)));
+    const number = Number(BigInt.asIntN(64, field.varint));
+    if (form === 'boolean') object.set(name, number !== 0);
+    else if (number !== 0 || form === 'integer') object.set(name, number);
     return;
   }
   if (!('bytes' in field)) throw broken();
@@ -75,8 +79,12 @@ function addField(
     object.set(name, [...(Array.isArray(known) ? (known as unknown[]) : []), item]);
   };
   if (form === 'texts') list(text(bytes));
-  else if (form === 'map') addEntry(object, name, bytes);
-  else if (form === 'metadata') object.set(name, metadataOf(fieldsOf(bytes)));
+  else if (form === 'map') addEntry(object, name, bytes, text);
+  else if (form === 'bytes-map') addEntry(object, name, bytes, base64);
+  else if (form === 'time' || form === 'micro-time') {
+    const time = timeText(fieldsOf(bytes), form === 'time' ? 0 : 6);
+    if (time !== undefined) object.set(name, time);
+  } else if (form === 'metadata') object.set(name, metadataOf(fieldsOf(bytes)));
   else if (form === 'text') {
     if (bytes.length > 0) object.set(name, text(bytes));
   } else if (isRepeated(form)) list(messageOf(fieldsOf(bytes), form[0], name));
@@ -87,11 +95,34 @@ function isRepeated(form: Message | readonly [Message]): form is readonly [Messa
   return Array.isArray(form);
 }
 
-/** One entry of a map of texts. */
-function addEntry(object: Map<string, unknown>, name: string, bytes: Buffer): void {
+function base64(bytes: Buffer): string {
+  return bytes.toString('base64');
+}
+
+/** metav1.Time: 1 is seconds since 1970, 2 nanoseconds; undefined where it is not set. */
+function timeText(fields: readonly Field[], digits: number): string | undefined {
+  const [seconds = 0n, nanos = 0n] = [1, 2].map((number) => {
+    const field = fields.findLast((candidate) => candidate.number === number);
+    return field && 'varint' in field ? BigInt.asIntN(64, field.varint) : undefined;
+  });
+  if (seconds === 0n && nanos === 0n) return undefined;
+  const milliseconds = Number(seconds) * 1000;
+  if (Math.abs(milliseconds) > MAX_TIME || nanos < 0n || nanos >= 1_000_000_000n) throw broken();
+  const whole = new Date(milliseconds).toISOString().slice(0, -5);
+  const fraction = digits === 0 ? '' : `.${String(nanos).padStart(9, '0').slice(0, digits)}`;
+  return `${whole}${fraction}Z`;
+}
+
+/** One entry of a map. */
+function addEntry(
+  object: Map<string, unknown>,
+  name: string,
+  bytes: Buffer,
+  read: (value: Buffer) => string,
+): void {
   const entry = fieldsOf(bytes);
   const known = object.get(name);
-  const added = [text(lastBytes(entry, 1)), text(lastBytes(entry, 2))];
+  const added = [text(lastBytes(entry, 1)), read(lastBytes(entry, 2))];
   object.set(name, Object.fromEntries([...Object.entries(isObject(known) ? known : {}), added]));
 }
 
@@ -104,7 +135,7 @@ function metadataOf(fields: readonly Field[]): Record<string, unknown> {
     if (isEmpty(field)) continue;
     if (!('bytes' in field)) throw unsupported(`field ${field.number} of metadata`);
     if (name !== undefined) metadata.set(name, text(field.bytes));
-    else if (map !== undefined) addEntry(metadata, map, field.bytes);
+    else if (map !== undefined) addEntry(metadata, map, field.bytes, text);
     else if (field.number === FINALIZERS) finalizers.push(text(field.bytes));
     else throw unsupported(`field ${field.number} of metadata`);
   }

@@ -1,7 +1,20 @@
 // Which field of a protobuf message is which of an object: what kubectl sends (generated.proto of k8s.io/api).
 
-/** `text` and `number` are left out where empty or 0, `texts` is a list, `map` of texts by text. */
-export type ScalarForm = 'text' | 'texts' | 'number' | 'map' | 'metadata';
+/**
+ * `text` and `number` are left out where empty or 0, `integer` is not; `texts` is a list, `map` of texts by
+ * text, `bytes-map` of base64 by text; `time` and `micro-time` are RFC 3339 in seconds and microseconds.
+ */
+export type ScalarForm =
+  | 'text'
+  | 'texts'
+  | 'number'
+  | 'integer'
+  | 'boolean'
+  | 'map'
+  | 'bytes-map'
+  | 'time'
+  | 'micro-time'
+  | 'metadata';
 /** A message in brackets is a list of such. */
 export type FieldForm = ScalarForm | Message | readonly [Message];
 
@@ -81,6 +94,91 @@ const metadata = ['metadata', 'metadata'] as const;
 const Role: Message = { 1: metadata, 2: ['rules', [PolicyRule]] };
 const Binding: Message = { 1: metadata, 2: ['subjects', [Subject]], 3: ['roleRef', RoleRef] };
 
+const ObjectReference: Message = {
+  1: ['kind', 'text'],
+  2: ['namespace', 'text'],
+  3: ['name', 'text'],
+  4: ['uid', 'text'],
+  5: ['apiVersion', 'text'],
+  6: ['resourceVersion', 'text'],
+  7: ['fieldPath', 'text'],
+};
+
+const EventSource: Message = { 1: ['component', 'text'], 2: ['host', 'text'] };
+const EventSeries: Message = { 1: ['count', 'number'], 2: ['lastObservedTime', 'micro-time'] };
+
+const Event: Message = {
+  1: ['metadata', 'metadata'],
+  2: ['involvedObject', ObjectReference],
+  3: ['reason', 'text'],
+  4: ['message', 'text'],
+  5: ['source', EventSource],
+  6: ['firstTimestamp', 'time'],
+  7: ['lastTimestamp', 'time'],
+  8: ['count', 'number'],
+  9: ['type', 'text'],
+  10: ['eventTime', 'micro-time'],
+  11: ['series', EventSeries],
+  12: ['action', 'text'],
+  13: ['related', ObjectReference],
+  14: ['reportingComponent', 'text'],
+  15: ['reportingInstance', 'text'],
+};
+
+const EventsEvent: Message = {
+  1: ['metadata', 'metadata'],
+  2: ['eventTime', 'micro-time'],
+  3: ['series', EventSeries],
+  4: ['reportingController', 'text'],
+  5: ['reportingInstance', 'text'],
+  6: ['action', 'text'],
+  7: ['reason', 'text'],
+  8: ['regarding', ObjectReference],
+  9: ['related', ObjectReference],
+  10: ['note', 'text'],
+  11: ['type', 'text'],
+  12: ['deprecatedSource', EventSource],
+  13: ['deprecatedFirstTimestamp', 'time'],
+  14: ['deprecatedLastTimestamp', 'time'],
+  15: ['deprecatedCount', 'number'],
+};
+
+const ConfigMap: Message = {
+  1: ['metadata', 'metadata'],
+  2: ['data', 'map'],
+  3: ['binaryData', 'bytes-map'],
+  4: ['immutable', 'boolean'],
+};
+
+const Secret: Message = {
+  1: ['metadata', 'metadata'],
+  2: ['data', 'bytes-map'],
+  3: ['type', 'text'],
+  4: ['stringData', 'map'],
+  5: ['immutable', 'boolean'],
+};
+
+const LeaseSpec: Message = {
+  1: ['holderIdentity', 'text'],
+  2: ['leaseDurationSeconds', 'number'],
+  3: ['acquireTime', 'micro-time'],
+  4: ['renewTime', 'micro-time'],
+  5: ['leaseTransitions', 'integer'],
+  6: ['strategy', 'text'],
+  7: ['preferredHolder', 'text'],
+};
+
+const Preconditions: Message = { 1: ['uid', 'text'], 2: ['resourceVersion', 'text'] };
+
+/** Of any version. */
+export const DELETE_OPTIONS: Message = {
+  1: ['gracePeriodSeconds', 'integer'],
+  2: ['preconditions', Preconditions],
+  3: ['orphanDependents', 'boolean'],
+  4: ['propagationPolicy', 'text'],
+  5: ['dryRun', 'texts'],
+};
+
 /** By `apiVersion kind`. */
 export const MESSAGES: ReadonlyMap<string, Message> = new Map([
   ['v1 Namespace', { 1: metadata }],
@@ -104,6 +202,11 @@ export const MESSAGES: ReadonlyMap<string, Message> = new Map([
     'authorization.k8s.io/v1 SelfSubjectRulesReview',
     { 1: metadata, 2: ['spec', { 1: ['namespace', 'text'] }] },
   ],
+  ['v1 ConfigMap', ConfigMap],
+  ['v1 Secret', Secret],
+  ['v1 Event', Event],
+  ['events.k8s.io/v1 Event', EventsEvent],
+  ['coordination.k8s.io/v1 Lease', { 1: metadata, 2: ['spec', LeaseSpec] }],
   ['rbac.authorization.k8s.io/v1 Role', Role],
   [
     'rbac.authorization.k8s.io/v1 ClusterRole',

@@ -1,6 +1,6 @@
 // Reads the JSON body of a request, of the content types that the request may have.
 import type { FastifyRequest } from 'fastify';
-import { parse } from 'yaml';
+import { parseKubernetesYaml } from '#api';
 import { PROTOBUF, protobufObject } from './protobuf-body.ts';
 import { badRequest, unsupportedMediaType } from './request-error.ts';
 
@@ -29,6 +29,13 @@ export function optionalJsonBody({ body }: FastifyRequest): unknown {
   return read('JSON', () => JSON.parse(body.toString('utf8')) as unknown);
 }
 
+/** The options of a deletion; undefined where there is no body. Throws 400, and 415 as `objectBody`. */
+export function deletionBody(request: FastifyRequest): unknown {
+  const { body } = request;
+  const isProtobuf = mediaType(request) === PROTOBUF && Buffer.isBuffer(body) && body.length > 0;
+  return isProtobuf ? protobufObject(body) : optionalJsonBody(request);
+}
+
 /** YAML, of which JSON is a part; throws 400 for a body that is missing or neither. */
 export function yamlBody({ body }: FastifyRequest): unknown {
   if (!Buffer.isBuffer(body) || body.length === 0) throw badRequest('the request needs a body');
@@ -36,16 +43,15 @@ export function yamlBody({ body }: FastifyRequest): unknown {
   // Nearly all clients send JSON, which its own parser reads much faster.
   const isJson = text.trimStart().startsWith('{');
   return read('YAML', () => {
-    if (!isJson) return parse(text, YAML) as unknown;
+    if (!isJson) return parseKubernetesYaml(text);
     try {
       return JSON.parse(text) as unknown;
     } catch {
-      return parse(text, YAML) as unknown;
+      return parseKubernetesYaml(text);
     }
   });
 }
 
-const YAML = { maxAliasCount: 100, prettyErrors: false, logLevel: 'error' } as const;
 /** Levels of objects and lists; what reads them later may call itself for each. */
 const MAX_DEPTH = 100;
 

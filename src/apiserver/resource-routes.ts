@@ -18,7 +18,7 @@ import {
   type Representation,
   resourceBody,
 } from './representation.ts';
-import { jsonBody, mediaType, objectBody, optionalJsonBody, yamlBody } from './request-body.ts';
+import { deletionBody, jsonBody, mediaType, objectBody, yamlBody } from './request-body.ts';
 import {
   badRequest,
   invalidOption,
@@ -31,7 +31,7 @@ import type { NamedTarget, Resources } from './resources.ts';
 import { strategicMerge, takesStrategicPatch } from './strategic-merge.ts';
 import { watchRequest } from './watch-request.ts';
 import { streamWatch } from './watch-response.ts';
-import type { Accepted, Target } from './write-strategy.ts';
+import type { Accepted, FieldValidation, Target } from './write-strategy.ts';
 
 type Query = Readonly<Record<string, string | undefined>>;
 
@@ -133,7 +133,8 @@ export class ResourceRequest {
   async #apply(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
     const { check } = this.#authorize('patch');
     const body = inStoredVersion(this.#path.kind, yamlBody(this.#request));
-    const applied = await this.#resources.apply(target, body, {
+    const strict = { ...target, fieldValidation: 'Strict' } as const;
+    const applied = await this.#resources.apply(strict, body, {
       dryRun: this.#dryRun(),
       authorize: (next, current) => {
         // What is applied and not there is created, which is a permission of its own.
@@ -182,7 +183,7 @@ export class ResourceRequest {
 
   async #delete(target: NamedTarget, reply: FastifyReply): Promise<unknown> {
     const { checkFound: authorize } = this.#authorize('delete');
-    const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
+    const options = deleteOptions(this.#query, deletionBody(this.#request));
     const { resource, gone } = await this.#resources.delete(target, { ...options, authorize });
     if (!gone) return json(reply, resourceBody(this.#path.kind, resource, this.#representation()));
     return json(reply, JSON.stringify(deletionStatus(target, resource)));
@@ -193,7 +194,7 @@ export class ResourceRequest {
     const access = this.#authorize('deletecollection');
     const { kind, namespace } = this.#path;
     const target = this.#writeTarget();
-    const options = deleteOptions(this.#query, optionalJsonBody(this.#request));
+    const options = deleteOptions(this.#query, deletionBody(this.#request));
     const selector = bothOf(objectSelector(kind, this.#query), access.visible);
     const page = pageRequest(this.#query, await this.#newest());
     const chosen = pageOf(
@@ -218,13 +219,21 @@ export class ResourceRequest {
   }
 
   #target(): Target {
-    return { kind: storedKind(this.#path.kind), namespace: this.#path.namespace ?? '' };
+    const { kind, namespace = '' } = this.#path;
+    return { kind: storedKind(kind), namespace, fieldValidation: this.#fieldValidation() };
   }
 
   #writeTarget(): Target {
     const target = this.#target();
     if (!target.kind.namespaced || target.namespace !== '') return target;
     throw badRequest(`this needs a namespace: /namespaces/NAME/${target.kind.plural}`);
+  }
+
+  #fieldValidation(): FieldValidation {
+    const wanted = this.#query['fieldValidation'] || 'Strict';
+    const known = FIELD_VALIDATIONS.find((candidate) => candidate === wanted);
+    if (known) return known;
+    throw invalidOption('fieldValidation', `must be one of ${FIELD_VALIDATIONS.join(', ')}`);
   }
 
   #dryRun(): boolean {
@@ -262,6 +271,7 @@ export class ResourceRequest {
 
 const APPLY_PATCH = 'application/apply-patch+yaml';
 const MAX_MANAGER = 128;
+const FIELD_VALIDATIONS = ['Strict', 'Warn', 'Ignore'] as const;
 
 const PATCHES = [
   { type: 'application/merge-patch+json', apply: mergeInto },

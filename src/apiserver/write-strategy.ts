@@ -25,7 +25,12 @@ export interface Target {
   readonly namespace: string;
   /** Undefined on a create. */
   readonly name?: string;
+  /** `Strict` where it is not given: a policy with a misspelt field is another policy. */
+  readonly fieldValidation?: FieldValidation;
 }
+
+/** What becomes of fields that a kind does not have: refused, left out with a warning, left out. */
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
 
 type Fields = Record<string, unknown>;
 
@@ -63,7 +68,7 @@ export function acceptCreate(target: Target, body: unknown, { now, suffix }: Bir
     ...given
   } = metadata;
   const status = FIRST_STATUS[kind.kind];
-  return accept(kind, {
+  return accept(target, {
     ...withNamespaceFinalizers(kind, withoutStatus(kind, object), [NAMESPACE_FINALIZER]),
     ...(kind.hasStatus && status ? { status } : {}),
     metadata: {
@@ -88,7 +93,7 @@ export function acceptUpdate(target: Target, current: Resource, body: unknown): 
     ...(kind.hasStatus && status !== undefined ? { status } : {}),
     metadata: withIdentityOf(current, metadata),
   };
-  const accepted = accept(kind, wanted, current);
+  const accepted = accept(target, wanted, current);
   const changes = [
     ...checkUpdate(current, accepted.resource),
     ...immutableProblems(current, accepted.resource),
@@ -103,7 +108,7 @@ export function acceptStatus(target: Target, current: Resource, body: unknown): 
   checkPreconditions(target.kind, current, metadataOf(object));
   const { status } = object;
   const { status: _, ...rest } = fieldsOf(current);
-  return accept(target.kind, { ...rest, ...(status === undefined ? {} : { status }) }, current);
+  return accept(target, { ...rest, ...(status === undefined ? {} : { status }) }, current);
 }
 
 /** The current namespace with the `spec.finalizers` of `body`: its `finalize` subresource. */
@@ -115,7 +120,7 @@ export function acceptFinalize(target: Target, current: Resource, body: unknown)
     ? spec['finalizers']
     : [];
   const wanted = withNamespaceFinalizers(target.kind, fieldsOf(current), finalizers);
-  return accept(target.kind, wanted, current);
+  return accept(target, wanted, current);
 }
 
 /** What holds a namespace until it is empty, in its `spec.finalizers`. */
@@ -145,8 +150,12 @@ export function isUnchanged(current: Resource, next: Resource): boolean {
   return jsonEqual({ ...current, metadata: before }, { ...next, metadata: after });
 }
 
-function accept(kind: KindDefinition, object: Fields, current?: Resource): Accepted {
-  const validated = validateResource(object);
+function accept(
+  { kind, fieldValidation = 'Strict' }: Target,
+  object: Fields,
+  current?: Resource,
+): Accepted {
+  const validated = validateResource(object, { dropUnknown: fieldValidation !== 'Strict' });
   const { resource } = validated;
   const rules = resource ? metadataRuleProblems(resource, current) : [];
   const problems = [...validated.problems, ...rules];
@@ -155,7 +164,8 @@ function accept(kind: KindDefinition, object: Fields, current?: Resource): Accep
     const { name } = metadataOf(object);
     throw invalid(kind, typeof name === 'string' ? name : '', errors);
   }
-  return { resource, warnings: problems.map(warningText) };
+  const told = fieldValidation === 'Ignore' ? problems.filter((it) => !it.unknownField) : problems;
+  return { resource, warnings: told.map(warningText) };
 }
 
 function warningText({ path, message }: Problem): string {
