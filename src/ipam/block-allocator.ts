@@ -217,7 +217,7 @@ function conclude(pending: Pending, outcome: Outcome, faults: Faults): boolean {
       pending.done.add(address);
     }
   }
-  const failed = outcome.changes.filter(({ block, isKept }) => !isKept && faults.has(block));
+  const failed = outcome.changes.filter(({ block }) => faults.has(block));
   const fatal = failed.find(({ block }) => !isRaceLost(faults.get(block)));
   if (fatal) pending.reject(pending.failure ?? faults.get(fatal.block));
   else if (failed.length > 0) return false;

@@ -14,6 +14,7 @@ import {
   entriesOf,
   freeEntries,
   isEmpty,
+  nextSequence,
   type Owner,
   releaseHandle,
 } from './block.ts';
@@ -126,10 +127,7 @@ class Planner {
     const mark = this.working.mark();
     const changes: Change[] = [];
     for (const family of families) {
-      const held = this.working.held(request.handle, family);
-      const found = held
-        ? { address: held.address, block: held.name, isKept: true }
-        : this.#takeFor(request, family, wanted);
+      const found = this.#keepHeld(request, family) ?? this.#takeFor(request, family, wanted);
       if ('address' in found) {
         changes.push(found);
         continue;
@@ -138,6 +136,18 @@ class Planner {
       return refusal(`assign an IPv${family} address to "${request.handle}": ${found.problem}`);
     }
     return { changes };
+  }
+
+  /** Writes the block though nothing changes in it: what is held was read, and may be so no longer. */
+  #keepHeld({ handle }: AssignRequest, family: Family): Change | undefined {
+    const held = this.working.held(handle, family);
+    if (!held) return undefined;
+    const { name, block, address } = held;
+    const sequenceNumber = nextSequence(block.spec.sequenceNumber);
+    if (this.working.stored.get(name) === block) {
+      this.working.put(name, { ...block, spec: { ...block.spec, sequenceNumber } });
+    }
+    return { address, block: name, isKept: true };
   }
 
   #families(request: AssignRequest, wanted: readonly Address[]): readonly Family[] {

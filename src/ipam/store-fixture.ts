@@ -10,19 +10,12 @@ interface Key {
   readonly name: string;
 }
 
-/** Resources are values: nobody may change one, so none is copied. */
-export class MemoryStore {
+/** What is stored. Resources are values: nobody may change one, so none is copied. */
+export class StoreContents {
   readonly resources = new Map<string, Resource>();
   writes = 0;
   conflicts = 0;
   readonly #writesByKind = new Map<string, number>();
-  /** Turns of the event loop before each request takes effect and before its answer. */
-  turns: () => number = () => 1;
-  /** Waits in place of `turns`. */
-  wait: (() => Promise<void>) | undefined;
-  fault: () => Fault = () => 'none';
-  /** How many revisions a list is behind. */
-  lag: () => number = () => 0;
   /** Sees each change once it has happened. */
   onChange: (next: Resource | undefined, previous: Resource | undefined) => void = () => undefined;
   #revision = 0;
@@ -65,47 +58,35 @@ export class MemoryStore {
     return this.#writesByKind.get(kind) ?? 0;
   }
 
-  async list(kind: KindDefinition): Promise<{ items: Resource[]; resourceVersion: string }> {
-    await this.#wait();
-    this.#lose(this.fault(), 'before');
-    const behind = Math.min(this.lag(), this.#past.length);
-    const resourceVersion = String(this.#revision - behind);
+  listNow(kind: KindDefinition, lag = 0): { items: Resource[]; resourceVersion: string } {
+    const behind = Math.min(lag, this.#past.length);
     const view = behind === 0 ? this.resources : this.#viewBehind(behind);
     const items = [...view.values()].filter((item) => item.kind === kind.kind);
-    await this.#wait();
-    return { items, resourceVersion };
+    return { items, resourceVersion: String(this.#revision - behind) };
   }
 
-  async get(kind: KindDefinition, key: Key): Promise<Resource | undefined> {
-    await this.#wait();
-    this.#lose(this.fault(), 'before');
-    return this.find(kind.kind, key);
+  createNow(resource: Resource): Resource {
+    if (this.find(resource.kind, resource.metadata)) throw this.#refuse('AlreadyExists');
+    this.#count(resource.kind);
+    return this.put(resource);
   }
 
-  create(_kind: KindDefinition, resource: Resource): Promise<Resource> {
-    return this.#write(resource.kind, () => {
-      if (this.find(resource.kind, resource.metadata)) throw this.#refuse('AlreadyExists');
-      return this.put(resource);
-    });
+  replaceNow(resource: Resource): Resource {
+    this.#require(resource.kind, resource.metadata, resource.metadata.resourceVersion);
+    this.#count(resource.kind);
+    return this.put(resource);
   }
 
-  replace(_kind: KindDefinition, resource: Resource): Promise<Resource> {
-    return this.#write(resource.kind, () => {
-      this.#require(resource.kind, resource.metadata, resource.metadata.resourceVersion);
-      return this.put(resource);
-    });
+  deleteNow(kind: string, key: Key, version: string | undefined): Resource {
+    const current = this.#require(kind, key, version);
+    this.#count(kind);
+    this.remove(kind, key);
+    return current;
   }
 
-  async delete(
-    kind: KindDefinition,
-    key: Key,
-    options: { resourceVersion?: string } = {},
-  ): Promise<void> {
-    await this.#write(kind.kind, () => {
-      const current = this.#require(kind.kind, key, options.resourceVersion);
-      this.remove(kind.kind, key);
-      return current;
-    });
+  #count(kind: string): void {
+    this.writes++;
+    this.#writesByKind.set(kind, this.writesOf(kind) + 1);
   }
 
   #require(kind: string, key: Key, version: string | undefined): Resource {
@@ -115,23 +96,6 @@ export class MemoryStore {
       throw this.#refuse('Conflict');
     }
     return current;
-  }
-
-  async #write(kind: string, apply: () => Resource): Promise<Resource> {
-    await this.#wait();
-    const fault = this.fault();
-    this.#lose(fault, 'before');
-    const written = apply();
-    this.writes++;
-    this.#writesByKind.set(kind, this.writesOf(kind) + 1);
-    await this.#wait();
-    this.#lose(fault, 'after');
-    return written;
-  }
-
-  #lose(fault: Fault, moment: Fault): void {
-    if (fault !== moment) return;
-    throw new ConnectionError('https://api.test', new Error('reset'));
   }
 
   #refuse(reason: string): ApiError {
@@ -156,12 +120,112 @@ export class MemoryStore {
     }
     return view;
   }
+}
 
-  async #wait(): Promise<void> {
+/** One client's way to the store. */
+export class StoreLink {
+  readonly contents: StoreContents;
+  /** Turns of the event loop before each request takes effect and before its answer. */
+  turns: () => number = () => 1;
+  /** Waits in place of `turns`. */
+  wait: (() => Promise<void>) | undefined;
+  fault: () => Fault = () => 'none';
+  /** How many revisions a list is behind. */
+  lag: () => number = () => 0;
+
+  constructor(contents: StoreContents) {
+    this.contents = contents;
+  }
+
+  async list(kind: KindDefinition): Promise<{ items: Resource[]; resourceVersion: string }> {
+    await this.#pause();
+    lose(this.fault(), 'before');
+    const list = this.contents.listNow(kind, this.lag());
+    await this.#pause();
+    return list;
+  }
+
+  async get(kind: KindDefinition, key: Key): Promise<Resource | undefined> {
+    await this.#pause();
+    lose(this.fault(), 'before');
+    return this.contents.find(kind.kind, key);
+  }
+
+  create(_kind: KindDefinition, resource: Resource): Promise<Resource> {
+    return this.#write(() => this.contents.createNow(resource));
+  }
+
+  replace(_kind: KindDefinition, resource: Resource): Promise<Resource> {
+    return this.#write(() => this.contents.replaceNow(resource));
+  }
+
+  async delete(
+    kind: KindDefinition,
+    key: Key,
+    options: { resourceVersion?: string } = {},
+  ): Promise<void> {
+    await this.#write(() => this.contents.deleteNow(kind.kind, key, options.resourceVersion));
+  }
+
+  async #write(apply: () => Resource): Promise<Resource> {
+    await this.#pause();
+    const fault = this.fault();
+    lose(fault, 'before');
+    const written = apply();
+    await this.#pause();
+    lose(fault, 'after');
+    return written;
+  }
+
+  async #pause(): Promise<void> {
     if (this.wait) return this.wait();
     for (let turn = this.turns(); turn > 0; turn--) await new Promise((done) => setImmediate(done));
     return undefined;
   }
+}
+
+/** A store with one client, which it is itself. */
+export class MemoryStore extends StoreLink {
+  constructor() {
+    super(new StoreContents());
+  }
+
+  get resources(): Map<string, Resource> {
+    return this.contents.resources;
+  }
+
+  get writes(): number {
+    return this.contents.writes;
+  }
+
+  set onChange(see: StoreContents['onChange']) {
+    this.contents.onChange = see;
+  }
+
+  put(resource: Resource): Resource {
+    return this.contents.put(resource);
+  }
+
+  remove(kind: string, key: Key): void {
+    this.contents.remove(kind, key);
+  }
+
+  of(kind: string): Resource[] {
+    return this.contents.of(kind);
+  }
+
+  blocks(): IPAMBlock[] {
+    return this.contents.blocks();
+  }
+
+  writesOf(kind: string): number {
+    return this.contents.writesOf(kind);
+  }
+}
+
+function lose(fault: Fault, moment: Fault): void {
+  if (fault !== moment) return;
+  throw new ConnectionError('https://api.test', new Error('reset'));
 }
 
 function keyOf(kind: string, { namespace = '', name }: Key): string {

@@ -104,11 +104,11 @@ export class WorkingBlocks {
   }
 
   /** The first address of the family that the handle holds. */
-  held(handle: string, family: Family): { address: string; name: string } | undefined {
+  held(handle: string, family: Family): (Place & { readonly address: string }) | undefined {
     for (const { name, block, prefix } of this.places()) {
       if (prefix.family !== family) continue;
       const [address] = addressesOf(block, handle);
-      if (address !== undefined) return { address, name };
+      if (address !== undefined) return { address, name, block, prefix };
     }
     return undefined;
   }
