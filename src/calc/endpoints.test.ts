@@ -65,25 +65,24 @@ test('[CG4] a pod whose addresses cannot be read is no endpoint, and a problem',
   );
 });
 
-test('[CG5] labels of namespace and account are inherited, the own label wins', () => {
-  const policies = ['pcns.team == "blue"', 'pcsa.role == "reader"', 'pcns.own == "pod"'].map(
-    (selector, index) => calico('GlobalNetworkPolicy', `p${index}`, { selector, ...allowAll }),
-  );
+test('[CG5] labels of namespace and account are inherited; of them nobody can claim one', () => {
+  const selectors = ['pcns.team == "blue"', 'pcsa.role == "reader"', 'pcns.own == "namespace"'];
+  const claims = ['pcns.own == "pod"', 'has(pcns.claimed)'];
+  const rules = { ingress: [{ action: 'Allow', source: { selector: 'has(pcns.claimed)' } }] };
   const graph = graphOf(
     namespace('shop', { team: 'blue', own: 'namespace' }),
     serviceAccount('shop/default', { role: 'reader' }),
-    pod('shop/web', '10.0.0.1', { labels: { 'pcns.own': 'pod' } }),
-    ...policies,
+    pod('shop/web', '10.0.0.1', { labels: { 'pcns.own': 'pod', 'pcns.claimed': '' } }),
+    calico('NetworkSet', 'shop/set', { nets: ['192.0.2.0/24'] }, { 'pcns.claimed': '' }),
+    calico('GlobalNetworkSet', 'set', { nets: ['198.51.100.0/24'] }, { 'pcns.claimed': '' }),
+    ...[...selectors, ...claims].map((selector, index) =>
+      calico('GlobalNetworkPolicy', `p${index}`, { selector, ...rules }),
+    ),
   );
-  assert.deepEqual(shape(tiersOf(graph)), [
-    [
-      'default',
-      'Deny',
-      'GlobalNetworkPolicy//p0',
-      'GlobalNetworkPolicy//p1',
-      'GlobalNetworkPolicy//p2',
-    ],
-  ]);
+  const policies = ['p0', 'p1', 'p2'].map((name) => `GlobalNetworkPolicy//${name}`);
+  assert.deepEqual(shape(tiersOf(graph)), [['default', 'Deny', ...policies]]);
+  const members = [...graph.state().ipSets.values()].map((set) => [...set.members]);
+  assert.deepEqual(members, [['198.51.100.0/24']], 'an administrator may lend what he likes');
 });
 
 test('[CG14] serviceAccountSelector all() selects what has a service account', () => {

@@ -3,6 +3,7 @@ import {
   type HostEndpoint,
   namespaceProfileName,
   type NetworkSet,
+  ownLabels,
   type Pod,
   podProblems,
   podToWorkloadEndpoint,
@@ -68,7 +69,7 @@ export function decodeHostEndpoint({ metadata, spec }: HostEndpoint): HostInterf
 export function decodeNetworkSet({ metadata, spec }: NetworkSet): LabelledObject {
   const { namespace, labels = {} } = metadata;
   return {
-    labels: namespace ? { ...labels, [NAMESPACE_LABEL]: namespace } : labels,
+    labels: namespace ? { ...ownLabels(labels), [NAMESPACE_LABEL]: namespace } : labels,
     profiles: namespace ? [namespaceProfileName(namespace)] : [],
     members: maskedPrefixes(spec?.nets ?? []),
     ports: NO_PORTS,

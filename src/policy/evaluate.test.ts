@@ -365,11 +365,12 @@ test('policies for hosts only, untracked and pre-DNAT, do not touch pods; staged
   assert.ok(explanation.steps.some((step) => step.outcome === 'staged'));
 });
 
-test('own labels win over inherited ones, and a pod label never stands for a namespace label', () => {
+test('a pod label never stands for a namespace label, not even under its inner name', () => {
   const odd = pod('lab/odd', ['10.0.1.9'], { labels: { team: 'a', 'pcns.team': 'c' } });
   const from = (text: string) => globalIngress({ namespaceSelector: text }, 'lab/odd', [odd]);
-  assert.equal(from("team == 'c'"), 'allow');
+  assert.equal(from("team == 'c'"), 'deny ingress');
   assert.equal(from("team == 'a'"), 'deny ingress');
+  assert.equal(from("projectcalico.org/name == 'lab'"), 'allow');
 });
 
 test('pod to its own host: after egress policy, defaultEndpointToHostAction', () => {

@@ -1,5 +1,5 @@
 // Pods, nodes, host endpoints, network sets and profiles of the world, with their labels and addresses.
-import { namespaceProfileName, namespaceToProfile, podToWorkloadEndpoint } from '#api';
+import { namespaceProfileName, namespaceToProfile, ownLabels, podToWorkloadEndpoint } from '#api';
 import { isFinishedPod, podProblems, type Profile, serviceAccountToProfile } from '#api';
 import type { HostEndpoint, NetworkSet, Pod, WorkloadEndpoint } from '#api';
 import { type Address, maskPrefix, parseAddress, parsePrefix, type Prefix } from '#lib';
@@ -269,7 +269,7 @@ export function readNetworkSets(
   });
   const namespaced = resources['projectcalico.org NetworkSet'].map((set) => {
     const namespace = namespaceOf(set);
-    const own = { ...set.metadata.labels, 'projectcalico.org/namespace': namespace };
+    const own = { ...ownLabels(set.metadata.labels), 'projectcalico.org/namespace': namespace };
     const labels = inherit(own, [namespaceProfileName(namespace)], profiles);
     return read(set, `NetworkSet ${namespace}/${set.metadata.name}`, labels);
   });

@@ -70,6 +70,17 @@ test("labels of the system win over the pod's own", () => {
   assert.equal(metadata?.labels?.['projectcalico.org/orchestrator'], 'k8s');
 });
 
+test('a pod cannot give itself what its namespace or account would lend it', () => {
+  const labels = { 'pcns.team': 'blue', 'pcsa.role': 'x', pcns: 'y', app: 'web' };
+  const { metadata } = podToWorkloadEndpoint(pod({ labels }), UNSCHEDULED) ?? {};
+  assert.deepEqual(metadata?.labels, {
+    pcns: 'y',
+    app: 'web',
+    'projectcalico.org/namespace': 'shop',
+    'projectcalico.org/orchestrator': 'k8s',
+  });
+});
+
 test('malformed addresses make it no endpoint, malformed limits are ignored', () => {
   const bad: Record<string, string>[] = [
     { [cni('podIPs')]: '10.0.0.0/24' },

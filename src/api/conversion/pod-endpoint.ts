@@ -18,6 +18,7 @@ import type {
   WorkloadEndpointSpec,
 } from '../workload-endpoint.ts';
 import { namespaceProfileName } from './namespace-profile.ts';
+import { ownLabels } from './own-labels.ts';
 import { readQosControls } from './qos-annotations.ts';
 import { serviceAccountProfileName } from './service-account-profile.ts';
 
@@ -130,7 +131,7 @@ function endpointName(node: string | undefined, pod: string): string {
 function endpointLabels(pod: Pod, namespace: string): Record<string, string> {
   const account = pod.spec.serviceAccountName;
   return {
-    ...pod.metadata.labels,
+    ...ownLabels(pod.metadata.labels),
     'projectcalico.org/namespace': namespace,
     'projectcalico.org/orchestrator': 'k8s',
     ...(account && account.length <= ACCOUNT_LABEL_MAX
