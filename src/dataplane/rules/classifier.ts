@@ -20,8 +20,11 @@ import { type MapEntry, type MapKey, type VerdictMap, isExact } from './verdict-
 
 /** So many rules one after the other cost no more than a look-up. */
 const LINEAR_MAX = 4;
-/** How often a rule may be repeated in the chains of ports, on average. */
+/** How often a rule may be repeated in the chains of ports, on average, and how many more there may be. */
 const REPEATS_MAX = 8;
+const ROOM_MIN = 1024;
+/** So many addresses in a map take the room of a rule. */
+const WRITTEN_MAX = 16;
 
 export interface ClassifierOptions {
   /** Name of the chain that is entered; the names of all others begin with it. */
@@ -72,12 +75,23 @@ interface Scope {
   readonly protocol: ScopeProtocol;
 }
 
+interface PortPlan {
+  readonly list: readonly Candidate[];
+  /** Indexes of those that ask for no port. */
+  readonly anyPort: readonly number[];
+  readonly keepsAll: boolean;
+  readonly fallback: string | undefined;
+  /** What decides at which addresses when the port does not; undefined where that is not known. */
+  readonly open: readonly Fragment<number>[] | undefined;
+}
+
 class Classifier {
   readonly #options: ClassifierOptions;
   readonly #chains = new Map<string, Chain>();
   readonly #maps = new Map<string, VerdictMap>();
   readonly #end: PacketEnd;
-  #isTooBig = false;
+  /** For rules that are repeated; below nought it has become too big. */
+  #room = 0;
 
   constructor(options: ClassifierOptions) {
     this.#options = options;
@@ -86,6 +100,7 @@ class Classifier {
 
   classify(rules: readonly PlacedRule[]): Classified | undefined {
     const { name } = this.#options;
+    this.#room = REPEATS_MAX * rules.length + ROOM_MIN;
     const others = this.#scopes(rules, 'other');
     const entry: Rule[] = [];
     const services = protocolsOf(rules.map(({ rule }) => rule)).flatMap((protocol): MapEntry[] => {
@@ -106,7 +121,7 @@ class Classifier {
       entry.push({ matches: [match], actions: [{ action: 'goto', chain }] });
     }
     this.#add({ name, rules: entry });
-    if (this.#isTooBig) return undefined;
+    if (this.#room < 0) return undefined;
     return { chains: [...this.#chains.values()], maps: [...this.#maps.values()] };
   }
 
@@ -130,10 +145,8 @@ class Classifier {
     const [ipv4 = [], ipv6 = []] = lists;
     const isShared = [...ipv4, ...ipv6].every(({ rest }) => !rest.some((one) => 'family' in one));
     if (isShared && sameIds(ipv4, ipv6)) {
-      const chain = this.#scope(
-        { name: `${this.#options.name}/${protocol}`, family: 4, protocol },
-        ipv4,
-      );
+      const name = `${this.#options.name}/${protocol}`;
+      const chain = this.#scope({ name, family: 4, protocol }, ipv4);
       return chain === undefined ? [] : FAMILIES.map((family) => ({ family, chain }));
     }
     return FAMILIES.flatMap((family, index) => {
@@ -159,70 +172,106 @@ class Classifier {
 
   /** A map from port to what is left to ask; then what holds for every port. */
   #byPort(scope: Scope, list: readonly Candidate[]): Rule[] {
-    const anyPort = list.filter(({ ports }) => !ports);
+    const places = [...list.keys()].filter((index) => !list[index]?.ports);
+    const anyPort = places.flatMap((index) => list[index] ?? []);
+    // Which of them is the first at which addresses; undefined where they ask for more.
+    const open = this.#firstByAddress(scope, list, places);
     // What is not final must not be met twice: chains of ports then have all that holds for the port.
     const keepsAll = !anyPort.every(isFinal);
     const fallback = keepsAll || anyPort.length === 0 ? undefined : `${scope.name}/any-port`;
-    const fragments = this.#portFragments(list, keepsAll);
-    const known = new Map<string, string>();
-    const entries = fragments.map(({ first, last, value }): MapEntry => {
-      const key = value.join();
-      let chain = known.get(key);
-      if (chain === undefined) {
-        const candidates = value.flatMap((index) => list[index] ?? []);
-        chain = this.#portChain(scope, candidates, keepsAll, fallback);
-        known.set(key, chain);
-      }
-      return { first, last, chain };
-    });
+    const plan: PortPlan = { list, anyPort: places, keepsAll, fallback, open };
+    const entries = this.#portEntries(scope, plan);
     const lookUp = this.#lookUp(`${scope.name}/ports`, { by: 'port' }, entries, scope);
     if (fallback === undefined) return [lookUp, ...this.#inOrder(scope, anyPort)];
     this.#add({ name: fallback, rules: this.#inOrder(scope, anyPort) });
     return [lookUp, goTo(fallback)];
   }
 
-  /**
-   * For each range of ports that a candidate asks for, the indexes of all that fit it. Those for any port
-   * that come last are left to the fallback, unless all are to be kept.
-   */
-  #portFragments(list: readonly Candidate[], keepsAll: boolean): Fragment<readonly number[]>[] {
+  /** The chain of each range of ports that a candidate asks for. */
+  #portEntries(scope: Scope, plan: PortPlan): MapEntry[] {
+    const { list } = plan;
     const places = [...list.keys()].filter((index) => list[index]?.ports);
-    const anyPort = [...list.keys()].filter((index) => !list[index]?.ports);
-    let room = REPEATS_MAX * list.length + 1024;
     const fragments = allMatches(
       places.map((index) => list[index]?.ports ?? []),
-      room,
+      this.#room,
     );
-    const complete: Fragment<readonly number[]>[] = [];
+    if (!fragments) this.#room = -1;
+    const known = new Map<string, string>();
+    const entries: MapEntry[] = [];
     for (const { first, last, value } of fragments ?? []) {
       const indexes = value.flatMap((index) => places[index] ?? []);
-      const end = indexes.at(-1) ?? 0;
-      const open = keepsAll ? anyPort : anyPort.slice(0, countBelow(anyPort, end));
-      room -= indexes.length + open.length;
-      if (room < 0) break;
-      complete.push({ first, last, value: [...indexes, ...open].toSorted((a, b) => a - b) });
+      const key = indexes.join();
+      let chain = known.get(key);
+      if (chain === undefined) {
+        chain = this.#portChain(scope, plan, indexes);
+        known.set(key, chain);
+      }
+      if (this.#room < 0) return [];
+      entries.push({ first, last, chain });
     }
-    if (!fragments || room < 0) this.#isTooBig = true;
-    return this.#isTooBig ? [] : complete;
+    return entries;
   }
 
-  #portChain(
-    scope: Scope,
-    candidates: readonly Candidate[],
-    keepsAll: boolean,
-    fallback: string | undefined,
-  ): string {
+  /** What is left to ask of packets to a port that these candidates ask for, besides those for any port. */
+  #portChain(scope: Scope, plan: PortPlan, indexes: readonly number[]): string {
+    const { list, keepsAll, fallback } = plan;
+    const end = keepsAll ? list.length : (indexes.at(-1) ?? 0);
+    const isDense = plan.open === undefined || !plan.open.some(({ value }) => value < end);
+    const sparse = isDense ? undefined : this.#winning(scope, plan, indexes);
+    const name = `${scope.name}/${shortHash(JSON.stringify([indexes.map((one) => list[one]?.id), keepsAll]))}`;
+    if (sparse && fallback !== undefined) {
+      const rule = this.#addressLookUp(scope, `${name}/addresses`, sparse);
+      this.#add({ name, rules: [rule, goTo(fallback)] });
+      return name;
+    }
+    const open = plan.anyPort.filter((index) => index < end);
     const known = untilCertain(
-      candidates.map(({ id, action, rest }): Candidate => ({ id, action, rest })),
+      [...indexes, ...open]
+        .toSorted((a, b) => a - b)
+        .flatMap((index) => list[index] ?? [])
+        .map(({ id, action, rest }): Candidate => ({ id, action, rest })),
     );
+    this.#room -= known.length;
     const only = certain(known[0]);
     if (only !== undefined) return only;
-    const name = `${scope.name}/${shortHash(JSON.stringify([known.map(({ id }) => id), keepsAll]))}`;
     const rules = this.#inOrder({ ...scope, name }, known);
-    const last = known.at(-1);
-    const isOpen = fallback !== undefined && certain(last) === undefined;
+    const isOpen = fallback !== undefined && certain(known.at(-1)) === undefined;
     this.#add({ name, rules: isOpen ? [...rules, goTo(fallback)] : rules });
     return name;
+  }
+
+  /** The addresses at which one of these candidates comes before all for any port. */
+  #winning(
+    scope: Scope,
+    { list, open = [] }: PortPlan,
+    indexes: readonly number[],
+  ): MapEntry[] | undefined {
+    const firsts = this.#firstByAddress(scope, list, indexes);
+    if (!firsts) return undefined;
+    const won = withoutEarlier(firsts, open);
+    this.#room -= won.length / WRITTEN_MAX;
+    return won.flatMap(({ first, last, value }): MapEntry[] => {
+      const chain = targetOf(list[value]);
+      return chain === undefined ? [] : [{ first, last, chain }];
+    });
+  }
+
+  #firstByAddress(
+    scope: Scope,
+    list: readonly Candidate[],
+    indexes: readonly number[],
+  ): Fragment<number>[] | undefined {
+    const lists: (readonly Interval[])[] = [];
+    for (const index of indexes) {
+      const candidate = list[index];
+      const addresses =
+        candidate && isFinal(candidate)
+          ? addressesOf(candidate.rest, this.#end, scope.family, this.#options.ipSetOf)
+          : undefined;
+      if (!addresses) return undefined;
+      lists.push(addresses);
+    }
+    return firstMatches(lists).map((one) => ({ ...one, value: indexes[one.value] ?? 0 }));
   }
 
   /** Rules for candidates; those in a row that ask for nothing but an address are one look-up. */
@@ -262,9 +311,11 @@ class Classifier {
       return chain === undefined ? [] : [{ first, last, chain }];
     });
     const ids = run.map(({ candidate }) => candidate.id);
-    const name = `${scope.name}/addresses-${shortHash(ids.join())}`;
-    const key: MapKey = { by: 'address', end: this.#end, family: scope.family };
-    return this.#lookUp(name, key, entries);
+    return this.#addressLookUp(scope, `${scope.name}/addresses-${shortHash(ids.join())}`, entries);
+  }
+
+  #addressLookUp({ family }: Scope, name: string, entries: readonly MapEntry[]): Rule {
+    return this.#lookUp(name, { by: 'address', end: this.#end, family }, entries);
   }
 
   /** The name says what kind of map it is, for that cannot be changed in place. */
@@ -280,15 +331,26 @@ class Classifier {
   }
 }
 
-/** How many of ascending numbers are below a limit. */
-function countBelow(numbers: readonly number[], limit: number): number {
-  let [low, high] = [0, numbers.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((numbers[middle] ?? limit) < limit) low = middle + 1;
-    else high = middle;
+/** Both sorted: what is left of fragments where no earlier index holds. */
+function withoutEarlier(
+  fragments: readonly Fragment<number>[],
+  earlier: readonly Fragment<number>[],
+): Fragment<number>[] {
+  const left: Fragment<number>[] = [];
+  let at = 0;
+  for (const { first, last, value } of fragments) {
+    let next = first;
+    while ((earlier[at]?.last ?? last) < first) at++;
+    for (let index = at; ; index++) {
+      const one = earlier[index];
+      if (!one || one.first > last) break;
+      if (one.value > value) continue;
+      if (one.first > next) left.push({ first: next, last: one.first - 1n, value });
+      next = one.last + 1n;
+    }
+    if (next <= last) left.push({ first: next, last, value });
   }
-  return low;
+  return left;
 }
 
 function sameIds(one: readonly Candidate[], other: readonly Candidate[]): boolean {

@@ -64,6 +64,34 @@ export function renderPolicies(
   return renderer.render(policies);
 }
 
+interface Decision {
+  readonly chain: Chain;
+  readonly hits: ReadonlyMap<string, RuleHit>;
+}
+
+/** Rules are values: one whose policy was rendered before decides as it did. */
+const decisions = new WeakMap<DataplaneRule, Map<string, Decision>>();
+
+function knownDecision(
+  rule: DataplaneRule,
+  hit: RuleHit,
+  owner: PrefixOwner,
+  denyAction: 'Drop' | 'Reject',
+): Decision {
+  const ofRule = decisions.get(rule) ?? new Map<string, Decision>();
+  decisions.set(rule, ofRule);
+  const key = `${owner} ${denyAction} ${hit.direction} ${hit.tier} ${hit.policy ? policyKey(hit.policy) : ''}`;
+  const known = ofRule.get(key);
+  if (known) return known;
+  const prefixes = new LogPrefixes();
+  const decision = {
+    chain: decisionChain(hit, owner, { prefixes, denyAction }),
+    hits: prefixes.hits,
+  };
+  ofRule.set(key, decision);
+  return decision;
+}
+
 class PolicyRenderer {
   readonly #direction: Direction;
   readonly #settings: PolicySettings;
@@ -143,9 +171,10 @@ class PolicyRenderer {
     };
     const owner: PrefixOwner = policy.staged ? 'S' : isProfile ? 'R' : 'P';
     const { denyAction } = this.#settings;
-    const decision = decisionChain(hit, owner, { prefixes: this.#prefixes, denyAction });
-    this.#chains.push(decision);
-    return { action: 'goto', chain: decision.name };
+    const decision = knownDecision(rule, hit, owner, denyAction);
+    this.#prefixes.absorb(decision.hits);
+    this.#chains.push(decision.chain);
+    return { action: 'goto', chain: decision.chain.name };
   }
 
   #look(id: string): IpSet | undefined {

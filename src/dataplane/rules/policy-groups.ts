@@ -1,5 +1,18 @@
 // Which policies can be decided together: those that stand side by side in every tier list that has one of them.
 
+/** On average. Smaller groups are more look-ups for each packet, bigger ones more work for each change. */
+const GROUP_SIZE = 1024;
+
+/**
+ * Whether a group ends before this policy. By its name alone, so that policies which come and go leave the
+ * groups around them as they are (content-defined chunking).
+ */
+function isBoundary(key: string): boolean {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193);
+  return ((hash ^ (hash >>> 15)) >>> 0) % GROUP_SIZE === 0;
+}
+
 /**
  * Cuts ordered lists of policy keys into groups, the same in each list: the lists as groups. A key for which
  * `isAlone` holds is a group of its own. Every key is in at most one group, whose first key thus names it.
@@ -23,7 +36,8 @@ export function groupPolicies(
     followers.get(key) === next &&
     uses.get(key) === uses.get(next) &&
     !isAlone(key) &&
-    !isAlone(next);
+    !isAlone(next) &&
+    !isBoundary(next);
   return lists.map((list) => {
     const groups: string[][] = [];
     for (const [index, key] of list.entries()) {
