@@ -18,7 +18,8 @@ function valueOf(index: number): Record<string, unknown> {
     source: { selector: `app == "client-${rule}" && tier in {"front", "back"}` },
     destination: { ports: [8000 + rule] },
   }));
-  return { metadata: { name: `p${index}`, labels: { count: String(index) } }, spec: { rules } };
+  const uid = '7a1b3c55-1111-4222-8333-444455556666';
+  return { metadata: { name: `p${index}`, uid, labels: { count: String(index) } }, spec: { rules } };
 }
 
 /** Each writer waits for its write before the next one. */

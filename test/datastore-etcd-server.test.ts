@@ -1,10 +1,11 @@
 // `tortie server` over a real etcd: Calico's layout as etcdctl sees it, other writers, several servers, faults.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { type TestContext, suite, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import {
   globalNetworkPolicyKind,
   ipamBlockKind,
@@ -29,6 +30,7 @@ import {
   temporaryFolder,
 } from './kubernetes/server-process.ts';
 
+const TORTIE = join(import.meta.dirname, '..', 'bin', 'tortie');
 const V3 = '/calico/resources/v3/projectcalico.org';
 
 async function startEtcd(context: TestContext, options?: EtcdProcessOptions): Promise<EtcdProcess> {
@@ -114,8 +116,7 @@ async function failedServer(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<{ code: number | null; errors: string }> {
   const data = join(await temporaryFolder(context), 'data');
-  const tortie = join(import.meta.dirname, '..', 'bin', 'tortie');
-  const child = spawn(tortie, ['server', '--data', data, '--listen', '127.0.0.1:0', ...flags], {
+  const child = spawn(TORTIE, ['server', '--data', data, '--listen', '127.0.0.1:0', ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, ...environment },
   });
@@ -377,6 +378,18 @@ suite('tortie server over etcd', () => {
     assert.equal(wrong.code, 1);
     assert.match(wrong.errors, /authentication failed/);
     assert.doesNotMatch(wrong.errors, /secret/);
+  });
+
+  test('[ET11] `tortie datastore backup` copies all of etcd', async (context) => {
+    const etcd = await startEtcd(context);
+    const file = join(await temporaryFolder(context), 'backup.db');
+    const words = ['datastore', 'backup', file, '--etcd-endpoints', etcd.endpoint];
+    const { stdout } = await promisify(execFile)(TORTIE, words);
+    assert.match(stdout, /etcd 3\.\S+ at http.*revision 1 or later.*etcdctl snapshot restore/);
+    await etcd.control('put', '/calico/later', 'x');
+    await etcd.restore(file);
+    assert.equal(await etcd.control('get', '--prefix', '/calico/'), '');
+    await assert.rejects(promisify(execFile)(TORTIE, words.slice(0, 3)), /--data DIR or --etcd/);
   });
 
   test('[ET8] a server that cannot have its etcd says what to do', async (context) => {

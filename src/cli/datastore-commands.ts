@@ -1,8 +1,9 @@
 // `tortie datastore`: backs up, restores and checks the server's own store, on the server's machine.
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { StoreReport } from '#datastore';
+import type { EtcdFlags, StoreReport } from '#datastore';
 import { CommandFailure, UsageError } from './cli-error.ts';
+import { addEtcdFlags, hasEtcdFlag } from './etcd-flags.ts';
 import { formatValue, readOutput } from './resource-output.ts';
 import type { Terminal } from './terminal.ts';
 import { countText } from './validate-command.ts';
@@ -10,6 +11,10 @@ import { countText } from './validate-command.ts';
 interface DataFlags {
   readonly data: string;
   readonly output?: string;
+}
+
+interface BackupFlags extends EtcdFlags {
+  readonly data?: string;
 }
 
 const DATA = ['--data <dir>', "the server's data folder"] as const;
@@ -22,19 +27,20 @@ export function addDatastoreCommands(program: Command, terminal: Terminal): void
     .command('datastore')
     .summary("back up, restore and check a server's store")
     .description('Backs up, restores and checks the store of `tortie server`, on its machine.');
-  datastore
-    .command('backup <file>')
-    .summary('copy the store, also while the server runs')
-    .description(
-      'Copies the store to a new file: everything as it is at one revision. The server may run, and ' +
-        'its writers do not wait. The file holds Secrets; only its owner can read it.',
-    )
-    .requiredOption(...DATA)
-    .action(async (file: string, { data }: DataFlags) => {
-      const { backupStore, STORE_FILE } = await loadStore();
-      const report = backupStore(join(data, STORE_FILE), file);
-      terminal.out(`Backed up to ${file}: ${summary(report)}\n`);
-    });
+  addEtcdFlags(
+    datastore
+      .command('backup <file>')
+      .summary('copy the store, also while the server runs')
+      .description(
+        'Copies the store to a new file: everything as it is at one revision. The server may run, and ' +
+          'its writers do not wait. The file holds Secrets; only its owner can read it.',
+      )
+      .option(...DATA)
+      .addHelpText(
+        'after',
+        '\nWith --etcd-endpoints: all of etcd, for `etcdctl snapshot restore`.',
+      ),
+  ).action((file: string, flags: BackupFlags) => backup(file, flags, terminal));
   datastore
     .command('restore <file>')
     .summary('put a backup in the place of the store')
@@ -59,6 +65,27 @@ export function addDatastoreCommands(program: Command, terminal: Terminal): void
     .option('-o, --output <format>', 'json')
     .addHelpText('after', '\nExit codes: 0 all is well; 1 it is damaged, or cannot be read.')
     .action((file: string | undefined, flags: Partial<DataFlags>) => check(file, flags, terminal));
+}
+
+async function backup(file: string, flags: BackupFlags, terminal: Terminal): Promise<void> {
+  const { data, ...etcd } = flags;
+  if ((data !== undefined) === hasEtcdFlag(etcd)) {
+    throw new UsageError('Cannot back up: give either --data DIR or --etcd-endpoints URLS');
+  }
+  const { backupEtcd, backupStore, etcdOptions, STORE_FILE } = await loadStore();
+  if (data !== undefined) {
+    const report = backupStore(join(data, STORE_FILE), file);
+    terminal.out(`Backed up to ${file}: ${summary(report)}\n`);
+    return;
+  }
+  const { version, endpoint, revision, bytes } = await backupEtcd(
+    await etcdOptions(etcd, process.env),
+    file,
+  );
+  terminal.out(
+    `Backed up to ${file}: etcd ${version} at ${endpoint}, revision ${revision} or later, ${sizeText(bytes)}; ` +
+      'restore it with `etcdctl snapshot restore`\n',
+  );
 }
 
 async function check(
@@ -94,9 +121,12 @@ function summary({
   format,
   bytes,
 }: StoreReport): string {
-  const size = `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
   return (
     `${countText(objects, 'object')} and ${countText(changes, 'earlier revision')}, ` +
-    `revisions ${oldestRevision} to ${revision}, format ${format}, ${size}`
+    `revisions ${oldestRevision} to ${revision}, format ${format}, ${sizeText(bytes)}`
   );
+}
+
+function sizeText(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 }

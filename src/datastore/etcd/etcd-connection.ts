@@ -13,7 +13,7 @@ import {
 } from '@grpc/grpc-js';
 import { StoreUnavailable } from '../store.ts';
 import { authenticate, type Method } from './etcd-messages.ts';
-import type { Decoded, Encodable, Fields, Message } from './protobuf-message.ts';
+import type { Decoded, Encodable, Fields, Message, MessageOf } from './protobuf-message.ts';
 
 export interface EtcdTls {
   /** PEM. Absent: the system's certificate authorities. */
@@ -32,8 +32,9 @@ export interface EtcdConnectionOptions {
   readonly timeoutMs?: number;
 }
 
-export interface Answer<F extends Fields> {
-  readonly response: Decoded<F>;
+/** `M` is the definition of the response. */
+export interface Answer<M> {
+  readonly response: MessageOf<M>;
   /** An earlier try failed without an answer: it may have taken effect too. */
   readonly isRepeat: boolean;
 }
@@ -70,6 +71,8 @@ const CHANNEL = {
   // etcd allows one every 5 s; a peer that vanished is noticed after both.
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 4_000,
+  // Calls are tried again here, at the next endpoint.
+  'grpc.enable_retries': 0,
   'grpc.max_receive_message_length': -1,
   'grpc.max_send_message_length': -1,
 };
@@ -110,7 +113,7 @@ export class EtcdConnection {
   async call<Request extends Fields, Response extends Fields>(
     method: Method<Request, Response>,
     request: Encodable<Request>,
-  ): Promise<Answer<Response>> {
+  ): Promise<Answer<Message<Response>>> {
     const deadline = Date.now() + this.#timeoutMs;
     let wait = FIRST_WAIT_MS;
     let isRepeat = false;
@@ -289,7 +292,10 @@ function isServiceError(error: unknown): error is ServiceError {
 }
 
 function encoderOf<F extends Fields>(message: Message<F>): (value: Encodable<F>) => Buffer {
-  return (value) => Buffer.from(message.encode(value));
+  return (value) => {
+    const { buffer, byteOffset, byteLength } = message.encode(value);
+    return Buffer.from(buffer, byteOffset, byteLength);
+  };
 }
 
 function decoderOf<F extends Fields>(message: Message<F>): (bytes: Buffer) => Decoded<F> {

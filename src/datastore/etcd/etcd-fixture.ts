@@ -19,6 +19,7 @@ export interface EtcdProcessOptions {
 export class EtcdProcess {
   readonly endpoint: string;
   readonly #folder: string;
+  readonly #place: { readonly data: string; readonly peer: string };
   readonly #args: readonly string[];
   readonly #controlArgs: readonly string[];
   #process: ChildProcess | undefined;
@@ -29,6 +30,7 @@ export class EtcdProcess {
     { args = [], controlArgs = [] }: EtcdProcessOptions,
   ) {
     this.#folder = folder;
+    this.#place = { data: join(folder, 'data'), peer };
     this.endpoint = client;
     this.#controlArgs = controlArgs;
     this.#args = [
@@ -36,7 +38,7 @@ export class EtcdProcess {
       // It is elected soon after it starts again.
       '--heartbeat-interval=20',
       '--election-timeout=200',
-      `--data-dir=${join(folder, 'data')}`,
+      `--data-dir=${this.#place.data}`,
       `--listen-client-urls=${client}`,
       `--advertise-client-urls=${client}`,
       `--listen-peer-urls=${peer}`,
@@ -85,6 +87,17 @@ export class EtcdProcess {
     this.#process?.kill(signal);
   }
 
+  /** Starts it with the contents of a snapshot instead of its own. */
+  async restore(snapshot: string): Promise<void> {
+    await this.kill();
+    const { data, peer } = this.#place;
+    await rm(data, { recursive: true });
+    const cluster = `--initial-cluster=test=${peer}`;
+    const own = ['--name=test', `--data-dir=${data}`, `--initial-advertise-peer-urls=${peer}`];
+    await this.control('snapshot', 'restore', snapshot, cluster, ...own);
+    await this.run();
+  }
+
   async remove(): Promise<void> {
     await this.kill();
     await rm(this.#folder, { recursive: true, force: true });
@@ -114,6 +127,7 @@ export class EtcdProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #target: number | undefined;
+  #budget = Infinity;
 
   private constructor(server: Server, { address, port }: AddressInfo, etcd: EtcdProcess) {
     this.endpoint = `${new URL(etcd.endpoint).protocol}//${address}:${port}`;
@@ -139,6 +153,11 @@ export class EtcdProxy {
     this.#target = Number(new URL(etcd.endpoint).port);
   }
 
+  /** Cuts all connections once so many bytes more have come from etcd. */
+  cutAfter(bytes: number): void {
+    this.#budget = bytes;
+  }
+
   close(): void {
     this.cut();
     this.#server.close();
@@ -159,6 +178,10 @@ export class EtcdProxy {
         etcd.destroy();
       });
     }
+    etcd.on('data', (chunk) => {
+      this.#budget -= chunk.length;
+      if (this.#budget < 0) this.cut();
+    });
     client.pipe(etcd).pipe(client);
   }
 }

@@ -24,7 +24,12 @@ import {
   ROOT,
   storeKeyOf,
 } from './calico-layout.ts';
-import { type EtcdConnectionOptions, EtcdConnection, EtcdRefusal } from './etcd-connection.ts';
+import {
+  type Answer,
+  type EtcdConnectionOptions,
+  EtcdConnection,
+  EtcdRefusal,
+} from './etcd-connection.ts';
 import {
   COMPARE_EQUAL,
   COMPARE_GREATER,
@@ -35,11 +40,14 @@ import {
   put,
   range,
   txn,
+  type TxnRequest,
+  type TxnResponse,
   type WatchEvent,
 } from './etcd-messages.ts';
 import { isForgotten, loadKeys } from './key-load.ts';
 import { KeyWatch } from './key-watch.ts';
 import { compactPeriodically } from './periodic-compaction.ts';
+import type { InputOf } from './protobuf-message.ts';
 import { RevisionGate } from './revision-gate.ts';
 
 export interface EtcdStoreOptions extends EtcdConnectionOptions {
@@ -194,17 +202,13 @@ class EtcdStore implements Store {
       return this.#cache.revision;
     }
     const text = value && encodeValue(place, key, value);
-    const { response, isRepeat } = await this.#call(() =>
-      this.#connection.call(txn, {
-        compare: compareOf(place, write),
-        success: [
-          text === undefined
-            ? { deleteRange: { key: place } }
-            : { put: { key: place, value: text } },
-        ],
-        failure: [{ range: { key: place } }],
-      }),
-    );
+    const { response, isRepeat } = await this.#transact({
+      compare: compareOf(place, write),
+      success: [
+        text === undefined ? { deleteRange: { key: place } } : { put: { key: place, value: text } },
+      ],
+      failure: [{ range: { key: place } }],
+    });
     if (response.succeeded) return this.#seen(response.header?.revision ?? 0);
     const stands = response.responses[0]?.range?.kvs[0];
     const actual = stands?.modRevision ?? 0;
@@ -215,6 +219,15 @@ class EtcdStore implements Store {
     await (actual > 0 ? this.#seen(actual) : this.#current());
     if (expected === undefined) return this.#cache.revision;
     throw new RevisionConflict(key, expected, actual);
+  }
+
+  async #transact(request: InputOf<typeof TxnRequest>): Promise<Answer<typeof TxnResponse>> {
+    try {
+      return await this.#call(() => this.#connection.call(txn, request));
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable) || error.cause instanceof EtcdRefusal) throw error;
+      throw new StoreUnavailable(`${error.message}; the write may have taken effect`, error);
+    }
   }
 
   /** Undefined: there is nothing to delete. Throws on what would move an object to another key. */

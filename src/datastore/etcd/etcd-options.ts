@@ -1,0 +1,54 @@
+// How etcd is reached, by the values of flags and by the variables of the environment that Calico's tools read.
+import { readFile } from 'node:fs/promises';
+import type { EtcdConnectionOptions, EtcdTls } from './etcd-connection.ts';
+
+export interface EtcdFlags {
+  readonly etcdEndpoints?: string;
+  readonly etcdCaCertFile?: string;
+  readonly etcdCertFile?: string;
+  readonly etcdKeyFile?: string;
+  readonly etcdUsername?: string;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Rejects with an Error that says which flag or variable is missing. */
+export async function etcdOptions(
+  flags: EtcdFlags,
+  environment: Environment,
+): Promise<EtcdConnectionOptions> {
+  const endpoints = (flags.etcdEndpoints ?? environment['ETCD_ENDPOINTS'] ?? '')
+    .split(',')
+    .map((url) => url.trim())
+    .filter((url) => url !== '');
+  if (endpoints.length === 0) {
+    throw new Error(
+      'there is no endpoint of etcd; give --etcd-endpoints or ETCD_ENDPOINTS, such as ' +
+        'http://127.0.0.1:2379',
+    );
+  }
+  const tls = await tlsOptions(flags, environment);
+  const name = flags.etcdUsername ?? environment['ETCD_USERNAME'] ?? '';
+  const password = environment['ETCD_PASSWORD'] ?? '';
+  if ((name === '') !== (password === '')) {
+    const missing = name === '' ? '--etcd-username or ETCD_USERNAME' : 'ETCD_PASSWORD';
+    throw new Error(`a user of etcd has a name and a password; give ${missing} too`);
+  }
+  return { endpoints, tls, ...(name === '' ? {} : { user: { name, password } }) };
+}
+
+async function tlsOptions(flags: EtcdFlags, environment: Environment): Promise<EtcdTls> {
+  const caFile = flags.etcdCaCertFile ?? environment['ETCD_CA_CERT_FILE'] ?? '';
+  const certificateFile = flags.etcdCertFile ?? environment['ETCD_CERT_FILE'] ?? '';
+  const keyFile = flags.etcdKeyFile ?? environment['ETCD_KEY_FILE'] ?? '';
+  if ((certificateFile === '') !== (keyFile === '')) {
+    throw new Error(
+      'a certificate for etcd has a key; give --etcd-cert-file and --etcd-key-file, or neither',
+    );
+  }
+  const pair =
+    certificateFile === ''
+      ? {}
+      : { certificate: await readFile(certificateFile), key: await readFile(keyFile) };
+  return { ...(caFile === '' ? {} : { ca: await readFile(caFile) }), ...pair };
+}
