@@ -1,5 +1,6 @@
 // The door of api: every resource kind with its schema, type, defaults and checks.
 export * from './agent-status.ts';
+export * from './pending-change.ts';
 export { checkDelete, checkUpdate } from './change-check.ts';
 export * from './cluster-network-policy.ts';
 export { clusterPolicyToCalico, type ConvertedClusterPolicy } from './conversion/cluster-policy.ts';

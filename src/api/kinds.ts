@@ -1,5 +1,6 @@
 // The table of every resource kind, and how to find one.
 import { agentStatusKind } from './agent-status.ts';
+import { pendingChangeKind } from './pending-change.ts';
 import { bgpConfigurationKind } from './bgp-configuration.ts';
 import { bgpFilterKind } from './bgp-filter.ts';
 import { bgpPeerKind } from './bgp-peer.ts';
@@ -68,6 +69,7 @@ export const KINDS: readonly KindDefinition[] = [
   calicoNodeStatusKind,
   felixConfigurationKind,
   agentStatusKind,
+  pendingChangeKind,
   roleKind,
   roleBindingKind,
   clusterRoleKind,

@@ -1,5 +1,5 @@
 // The resources of all kinds over the store: create, read, update and delete with their rules.
-import type { KindDefinition, Resource } from '#api';
+import { type KindDefinition, pendingChangeKind, type Resource } from '#api';
 import { isObject } from '#lib';
 import {
   RevisionConflict,
@@ -14,6 +14,7 @@ import type { DeleteOptions } from './deletion-options.ts';
 import { isFinished, markedForDeletion } from './deletion-plan.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
+import { PendingChanges } from './pending-changes.ts';
 import { Protection } from './protection.ts';
 import { alreadyExists, conflict, notFound } from './request-error.ts';
 import { storeKey, toResource, toStored } from './stored-resource.ts';
@@ -122,6 +123,7 @@ export class Resources {
   readonly #protection: Protection;
   readonly #collector: GarbageCollector;
   readonly #expiry: EventExpiry;
+  readonly #pending: PendingChanges;
 
   constructor(options: ResourcesOptions) {
     const { store, onError, graceMs = GRACE_MS, now = Date.now } = options;
@@ -133,6 +135,7 @@ export class Resources {
     this.#protection = new Protection(this, { kinds, graceMs, onError });
     this.#collector = new GarbageCollector(this, { kinds, onError });
     this.#expiry = new EventExpiry(this, onError);
+    this.#pending = new PendingChanges(this, onError);
   }
 
   get store(): Store {
@@ -197,8 +200,9 @@ export class Resources {
 
   async create(target: Target, body: unknown, options: WriteOptions): Promise<Accepted> {
     const { kind } = target;
+    const wanted = kind === pendingChangeKind ? await this.#pending.captured(body) : body;
     for (let attempt = 1; ; attempt++) {
-      const { resource: next, warnings } = acceptCreate(target, body, this.#birth());
+      const { resource: next, warnings } = acceptCreate(target, wanted, this.#birth());
       const resource = trackUpdate(kind, { current: undefined, next }, this.#manager(options));
       const created = await this.#add(target, { resource, warnings }, options);
       if (created) return created;
@@ -328,12 +332,14 @@ export class Resources {
   async resume(): Promise<void> {
     await this.#collector.start();
     this.#expiry.start();
+    this.#pending.start();
     await this.#protection.resume();
   }
 
   /** Ends the work that goes on after requests; the store stays open. */
   async close(): Promise<void> {
     await this.#expiry.close();
+    await this.#pending.close();
     await this.#collector.close();
     await this.#protection.close();
   }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { type ApiClient, ApiError } from '#datastore/client';
 import type { Resource } from '#api';
 import { applyResource, definitionOf, inApplyOrder, inNamespace } from './apply-resources.ts';
+import { announceChange, readConfirmWithin } from './confirm-command.ts';
 import { displayName } from './kind-lookup.ts';
 import { type ManifestFlags, withManifestFlags, writeManifests } from './manifest-flags.ts';
 import type { Terminal } from './terminal.ts';
@@ -16,18 +17,35 @@ export function addApplyCommand(program: Command, terminal: Terminal): void {
       'Creates what manifests name, or replaces it where it differs. Nothing is applied while a manifest is malformed.',
     );
   withManifestFlags(command)
+    .option(
+      '--confirm-within <duration>',
+      'undo all of it unless "tortie confirm" comes in time',
+      readConfirmWithin,
+    )
     .addHelpText(
       'after',
       `
 Examples:
   tortie apply -f examples/shop
+  tortie apply --confirm-within 60s -f host-policy.yaml && tortie confirm
   kubectl get netpol -A -o yaml | tortie apply -f - --lab demo`,
     )
-    .action((flags: ManifestFlags) =>
-      writeManifests('apply', { flags, terminal }, (client, resources) =>
-        applyAll(client, resources, { namespace: 'default', report: lineTo(terminal) }),
-      ),
+    .action((flags: ApplyFlags) =>
+      writeManifests('apply', { flags, terminal }, async (client, resources) => {
+        const { confirmWithin } = flags;
+        const report = lineTo(terminal);
+        if (confirmWithin !== undefined) {
+          const name = await announceChange(client, resources, confirmWithin);
+          report(`${name} is undone in ${confirmWithin} s unless "tortie confirm ${name}" comes`);
+        }
+        await applyAll(client, resources, { namespace: 'default', report });
+      }),
     );
+}
+
+interface ApplyFlags extends ManifestFlags {
+  /** Seconds. */
+  readonly confirmWithin?: number;
 }
 
 interface CreateFlags extends ManifestFlags {

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { addApplyCommand, addCreateCommand, addReplaceCommand } from './apply-command.ts';
 import { describeFailure, EXIT } from './cli-error.ts';
+import { addConfirmCommand } from './confirm-command.ts';
 import { addConvertCommand } from './convert-command.ts';
 import { addDatastoreCommands } from './datastore-commands.ts';
 import { addDeleteCommand } from './delete-command.ts';
@@ -34,6 +35,7 @@ const COMMANDS: readonly AddCommand[] = [
   addGetCommand,
   addCreateCommand,
   addApplyCommand,
+  addConfirmCommand,
   addReplaceCommand,
   addPatchCommand,
   addLabelCommand,

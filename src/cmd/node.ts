@@ -8,11 +8,19 @@ import {
   ApplyLoop,
   FlowCollector,
   FlowShipper,
+  PendingChanges,
   PoolSelection,
   StaleConnections,
   StatusReporter,
 } from '#agent';
-import { apiVersionOf, KINDS, kindOf, type KindDefinition, type Resource } from '#api';
+import {
+  apiVersionOf,
+  KINDS,
+  kindOf,
+  type KindDefinition,
+  pendingChangeKind,
+  type Resource,
+} from '#api';
 import { CalcGraph, isInputKind } from '#calc';
 import { CniServer, PodNetwork, VethDriver } from '#cni';
 import { type ApplyReport, Dataplane, workloadMtu } from '#dataplane';
@@ -38,6 +46,11 @@ interface NodeOptions {
   readonly kubeconfig: string;
   readonly runDir: string;
   readonly logLevel: string;
+}
+
+/** What calculation, addresses and the undoing of changes need of the store. */
+function isRead(kind: KindDefinition): boolean {
+  return isInputKind(kind) || INVENTORY_KINDS.includes(kind) || kind === pendingChangeKind;
 }
 
 /** NFLOG groups of policy decisions: towards the workload, and from it (spec 03, 3.1). */
@@ -96,16 +109,20 @@ async function runNode(options: NodeOptions): Promise<void> {
       reporter.onApplied(state, report);
     },
   });
+  const pending = new PendingChanges({
+    deliver: (updates) => loop.onUpdates(updates),
+    log: (message) => log.warn(message),
+  });
   const syncer = new Syncer({
     client,
     // Whoever else reads updates here reads no kind that calculation and addresses do not.
-    kinds: KINDS.filter((kind) => isInputKind(kind) || INVENTORY_KINDS.includes(kind)),
+    kinds: KINDS.filter(isRead),
     callbacks: {
       onUpdates: (updates) => {
         directory.onUpdates(updates);
         pools.onUpdates(updates);
         inventory.onUpdates(updates);
-        loop.onUpdates(updates);
+        loop.onUpdates(pending.onUpdates(updates));
       },
       onStatus: (status) => {
         log.info({ status }, 'syncer');
@@ -141,6 +158,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   log.info('stopping; the kernel goes on enforcing what it has');
   await cni.close();
   await syncer.stop();
+  pending.stop();
   loop.stop();
   reporter.stop();
   await flows.stop();

@@ -5,6 +5,8 @@ import { ApiError } from './api-error.ts';
 import type { ApiClient, WatchEvent } from './client.ts';
 import { resourceKey } from './resource-path.ts';
 
+export { resourceKey };
+
 export interface SyncerUpdate {
   readonly kind: KindDefinition;
   /** As `resourceKey` makes it: unique over all kinds. */
