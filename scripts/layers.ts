@@ -26,7 +26,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     '#datastore/syncer',
     '#flows',
   ],
-  apiserver: ['#lib', '#selector', '#api', '#policy', '#datastore', '#flows'],
+  apiserver: ['#lib', '#selector', '#api', '#policy', '#datastore', '#flows', '#flowstore'],
   lab: ['#lib', '#linux', '#api', '#datastore/client'],
   cli: [
     '#lib',
@@ -35,6 +35,7 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
     '#policy',
     '#datastore',
     '#datastore/client',
+    '#ipam',
     '#flows',
     '#lab',
   ],

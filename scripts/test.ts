@@ -18,6 +18,7 @@ const GROUPS: readonly Group[] = [
   { name: 'corpora', patterns: ['test/corpora/**/*.test.ts'], concurrency: 2 },
   { name: 'offline', patterns: ['test/offline/**/*.test.ts'], concurrency: 2 },
   { name: 'browser', patterns: ['test/browser/**/*.test.ts'], concurrency: 1 },
+  { name: 'peers', patterns: ['test/peers/**/*.test.ts'], concurrency: 1 },
   { name: 'kernel', patterns: ['test/kernel/**/*.test.ts'], concurrency: 1 },
   { name: 'kubernetes', patterns: ['test/kubernetes/**/*.test.ts'], concurrency: 1 },
   { name: 'lab', patterns: ['test/lab/**/*.test.ts'], concurrency: 1 },

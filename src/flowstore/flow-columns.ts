@@ -5,11 +5,9 @@ import {
   type FlowProcess,
   type FlowRecord,
   LISTS,
-  type ListField,
   type PolicyHit,
   type RecordEnd,
   type RecordTcp,
-  type ScalarField,
   SCALARS,
 } from '#flows';
 
@@ -84,7 +82,7 @@ export const FLOW_COLUMNS: readonly FlowColumn[] = [
 ];
 
 /** `sourceNamespace` is the column `source_namespace`. */
-export function columnName(field: ScalarField | ListField | string): string {
+export function columnName(field: string): string {
   return field.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 

@@ -2,22 +2,22 @@
 
 export interface SqlDialect {
   readonly name: 'duckdb' | 'clickhouse';
-  text(value: string): string;
+  readonly text: (value: string) => string;
   /** Whether a list has any of the values; `values` is not empty. */
-  hasAny(list: string, values: readonly string[]): string;
+  readonly hasAny: (list: string, values: readonly string[]) => string;
   /** Whether some item of a list meets a condition on `x`. */
-  some(list: string, condition: string): string;
-  startsWith(text: string, start: string): string;
-  endsWith(text: string, end: string): string;
-  contains(text: string, part: string): string;
+  readonly some: (list: string, condition: string) => string;
+  readonly startsWith: (text: string, start: string) => string;
+  readonly endsWith: (text: string, end: string) => string;
+  readonly contains: (text: string, part: string) => string;
   /** `pattern` is already escaped for LIKE, with a backslash. */
-  like(text: string, pattern: string): string;
+  readonly like: (text: string, pattern: string) => string;
   /** The text from a position, counted from 1. */
-  from(text: string, position: number): string;
+  readonly from: (text: string, position: number) => string;
   /** One row for each item of a list. */
-  each(list: string): string;
+  readonly each: (list: string) => string;
   /** Rounds down to a multiple. */
-  floor(value: string, step: number): string;
+  readonly floor: (value: string, step: number) => string;
 }
 
 function doubled(value: string): string {

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { type FlowRecord, matchesRecord, selectRecords, summarise } from '#flows';
-import { DuckdbStorage } from './duckdb-storage.ts';
-import { anyCondition, anyRecord, anySummary, asSet, HOURS } from './record-fixture.ts';
+import { DuckdbStorage } from '#flowstore';
+import { anyCondition, anyRecord, anySummary, asSet, HOURS } from './flow-records.ts';
 
 const HOUR_MS = 3_600_000;
 const SEED = Number(process.env['SEED'] ?? 20_261_125);
@@ -74,7 +74,7 @@ test('newest first, no more than asked for', async (context) => {
   assert.deepEqual(times(await storage.records(query)), times(selectRecords(records, query)));
 });
 
-test("a restart finds everything, drops half-made files, and takes late records into an hour's file", async (context) => {
+test("a restart finds everything, drops half-made files, takes late records into an hour's file", async (context) => {
   const folder = temporaryFolder(context);
   const records = sample(300);
   const first = await open(context, folder);
