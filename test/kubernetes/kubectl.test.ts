@@ -1,72 +1,10 @@
 // The real kubectl against `tortie server`: what it prints and how it ends.
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { SERVED_KINDS } from '#api';
-import { startServerProcess, temporaryFolder } from './server-process.ts';
-
-const installed = spawnSync('kubectl', ['version', '--client']).status === 0;
-const options = { skip: installed ? false : 'kubectl is not installed', timeout: 120_000 };
-
-interface Output {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-interface Kubectl {
-  /** Runs kubectl to its end. */
-  run(...words: string[]): Promise<Output>;
-  /** As `run`, and fails the test unless it succeeds; what it printed. */
-  ok(...words: string[]): Promise<string>;
-  start(...words: string[]): ChildProcess;
-  /** A file with this content. */
-  file(name: string, content: string): Promise<string>;
-}
-
-async function kubectlAt(context: TestContext): Promise<Kubectl> {
-  const folder = await temporaryFolder(context);
-  const { kubeconfig } = await startServerProcess(context, join(folder, 'data'));
-  const env = { ...process.env, HOME: folder, KUBECONFIG: kubeconfig, KUBECTL_EXTERNAL_DIFF: '' };
-  const flags = ['--cache-dir', join(folder, 'cache'), '--request-timeout', '30s'];
-  const run = (...words: string[]): Promise<Output> =>
-    new Promise((resolve) => {
-      execFile('kubectl', [...words, ...flags], { env, timeout: 60_000 }, (error, out, err) => {
-        const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0;
-        resolve({ code, out, err });
-      });
-    });
-  return {
-    run,
-    ok: async (...words) => {
-      const { code, out, err } = await run(...words);
-      assert.equal(code, 0, `kubectl ${words.join(' ')}\n${out}${err}`);
-      return out;
-    },
-    start: (...words) => {
-      const child = spawn('kubectl', [...words, '--cache-dir', join(folder, 'cache')], { env });
-      context.after(() => child.kill('SIGKILL'));
-      return child;
-    },
-    file: async (name, content) => {
-      const path = join(folder, name);
-      await writeFile(path, content);
-      return path;
-    },
-  };
-}
-
-/** Skips the test with such a client, which does not read OpenAPI v3. */
-async function isBefore127(context: TestContext, kubectl: Kubectl): Promise<boolean> {
-  const { clientVersion } = JSON.parse(await kubectl.ok('version', '--client', '-o', 'json'));
-  const before = Number.parseInt(clientVersion.minor, 10) < 27;
-  if (before) context.skip(`kubectl ${clientVersion.gitVersion} does not read OpenAPI v3`);
-  return before;
-}
+import { isBefore127, kubectlAt, options } from './kubectl-process.ts';
 
 const SHOP = `
 apiVersion: v1
@@ -186,7 +124,7 @@ test('kubectl prints every kind: tables, wide, YAML, JSON, names', options, asyn
   const policies = lines(await kubectl.ok('get', 'netpol', '-n', 'shop'));
   assert.match(policies[1] ?? '', /^front\s+app=front\s+\d+s$/);
   const pods = await kubectl.ok('get', 'pods', '-A', '-o', 'wide', '--no-headers');
-  assert.match(pods, /shop\s+front\s+Pending.*\sn1\s/);
+  assert.match(pods, /shop\s+front\s+0\/1\s+Pending.*\sn1\s/);
   const yaml = await kubectl.ok('get', 'tier', 'default', '-o', 'yaml');
   assert.match(yaml, /^apiVersion: projectcalico.org\/v3\nkind: Tier\n/);
   assert.match(yaml, /defaultAction: Deny/);

@@ -33,11 +33,13 @@ export async function startServerProcess(
   options: {
     flags?: readonly string[];
     descriptor?: number;
+    /** 0, the default: a free one. */
+    port?: number;
     environment?: Readonly<Record<string, string>>;
   } = {},
 ): Promise<ServerProcess> {
-  const { flags = [], descriptor, environment } = options;
-  const words = ['server', '--data', data, '--listen', '127.0.0.1:0', ...flags];
+  const { flags = [], descriptor, environment, port = 0 } = options;
+  const words = ['server', '--data', data, '--listen', `127.0.0.1:${port}`, ...flags];
   const handedDown = descriptor === undefined ? [] : [descriptor];
   const child = spawn(TORTIE, words, {
     stdio: ['ignore', 'pipe', 'pipe', ...handedDown],
