@@ -26,7 +26,7 @@ export interface Placed {
  * The etcd key of an object, undefined where that needs the value, and it is absent. An object of
  * address management that is not named as Calico names it stands among our own.
  */
-export function etcdKeyOf(key: StoreKey, value: StoredObject | undefined): string | undefined {
+export function etcdKeyOf(key: StoreKey, value?: StoredObject): string | undefined {
   const form = IPAM_FORMS.get(key.kind);
   if (form) {
     if (value === undefined) return undefined;

@@ -267,6 +267,24 @@ suite('etcd store', () => {
     });
   });
 
+  test('[ET6] changes that come in parts are put together, each revision whole', async (context) => {
+    const etcd = await startEtcd(context, { args: ['--max-request-bytes=200000'] });
+    const first = await openStore(context, etcd);
+    const from = first.revision;
+    const padding = 'x'.repeat(90_000);
+    for (let n = 0; n < 40; n++) {
+      await first.write({ key: tier(`t${n}`), value: { ...valueOf('t', n), padding } });
+    }
+    await etcd.control('del', '--prefix', TIERS_PATH);
+    const second = await openStore(context, etcd);
+    const seen: StoreEvent[] = [];
+    const onEvent = (event: StoreEvent): void => void seen.push(event);
+    await second.watch({ kind: TIERS, from, onEvent });
+    assert.equal(seen.length, 80);
+    assert.ok(seen.every(({ previous }, index) => (index < 40 ? !previous : previous)));
+    assert.equal(second.revision, await first.sync());
+  });
+
   test('[ET9] an etcd without what was there is not used: watches end', async (context) => {
     const etcd = await startEtcd(context);
     const proxy = await startProxy(context, etcd);
@@ -277,14 +295,41 @@ suite('etcd store', () => {
     });
     await store.write({ key: tier('a'), value: valueOf('a', 1) });
     const ended: Error[] = [];
-    const onEnd = (error: Error): void => void ended.push(error);
-    await store.watch({ kind: TIERS, from: store.revision, onEvent: () => undefined, onEnd });
+    const seen: unknown[] = [];
+    await store.watch({
+      kind: TIERS,
+      from: store.revision,
+      onEvent: ({ value }) => void seen.push(value),
+      onEnd: (error) => void ended.push(error),
+    });
     const other = await startEtcd(context, { args: ['--initial-cluster-token=other'] });
+    for (let n = 0; n < 10; n++) {
+      await other.control('put', `${TIERS_PATH}/a`, JSON.stringify(valueOf('a', 100 + n)));
+    }
     proxy.cut();
     proxy.mend(other);
-    await assert.rejects(store.get(tier('a')), /is not what it was.*start the server again/);
-    assert.equal(fatal.length, 1);
+    await until(() => fatal.length > 0, 'the watch notices');
     assert.equal(ended.length, 1);
+    assert.deepEqual(seen, []);
+    const refusal = /is not what it was: it is cluster .*start the server again/;
+    await assert.rejects(store.get(tier('a')), refusal);
+    await assert.rejects(store.write({ key: tier('b'), value: valueOf('b', 1) }), refusal);
+    assert.equal(fatal.length, 1);
+  });
+
+  test('[ET9] an etcd that was set back is not used', async (context) => {
+    const etcd = await startEtcd(context);
+    const proxy = await startProxy(context, etcd);
+    const store = await openStore(context, etcd, { endpoints: [proxy.endpoint] });
+    for (let n = 0; n < 5; n++) await store.write({ key: tier('a'), value: valueOf('a', n) });
+    proxy.cut();
+    // As it was when it began: the same cluster, fewer revisions.
+    await etcd.forget();
+    proxy.mend(etcd);
+    await assert.rejects(
+      store.get(tier('a')),
+      /at revision 1, and was at 6; start the server again/,
+    );
   });
 
   test('[ET10] changes are compacted after the period that KubeControllersConfiguration says', async (context) => {

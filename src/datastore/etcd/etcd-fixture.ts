@@ -98,6 +98,13 @@ export class EtcdProcess {
     await this.run();
   }
 
+  /** Starts it anew, with nothing. */
+  async forget(): Promise<void> {
+    await this.kill();
+    await rm(this.#place.data, { recursive: true });
+    await this.run();
+  }
+
   async remove(): Promise<void> {
     await this.kill();
     await rm(this.#folder, { recursive: true, force: true });

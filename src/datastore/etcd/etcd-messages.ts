@@ -1,4 +1,5 @@
 // What of etcd's v3 API (package etcdserverpb, with mvccpb) is spoken here: messages and methods.
+import { isObject } from '#lib';
 import {
   bytes,
   type Fields,
@@ -157,6 +158,13 @@ export const watch = method('Watch/Watch', WatchRequest, WatchResponse);
 export const authenticate = method('Auth/Authenticate', AuthenticateRequest, AuthenticateResponse);
 export const status = method('Maintenance/Status', StatusRequest, StatusResponse);
 export const snapshot = method('Maintenance/Snapshot', SnapshotRequest, SnapshotResponse);
+
+/** Of the etcd that made the response; every response of the methods above has a header with it. */
+export function clusterOf(response: object): string {
+  const header = 'header' in response ? response.header : undefined;
+  const clusterId = isObject(header) ? header['clusterId'] : undefined;
+  return typeof clusterId === 'string' ? clusterId : '';
+}
 
 /** The end of the range of all keys with this prefix, whose last character is ASCII. */
 export function prefixEnd(prefix: string): string {

@@ -14,12 +14,16 @@ export interface KeyWatchOptions {
   readonly prefix: string;
   /** Events after this revision. */
   readonly from: number;
+  /** Of the etcd that `from` is of. */
+  readonly clusterId: string;
   /** The events of whole revisions, in order. */
   readonly onEvents: (events: readonly WatchEvent[]) => void;
   /** Everything up to the revision has been told. */
   readonly onProgress: (revision: number) => void;
   /** etcd has forgotten the events that come next. Nothing more is told. */
   readonly onForgotten: () => void;
+  /** Another etcd answered. Nothing is told of it, and nothing more. */
+  readonly onStranger: (clusterId: string) => void;
   /** The stream broke; it is being opened again. */
   readonly onTrouble: (error: Error) => void;
 }
@@ -84,6 +88,12 @@ export class KeyWatch {
 
   #onResponse(stream: Stream, response: WatchResponse): void {
     if (stream !== this.#stream) return;
+    const { events, header, created } = response;
+    if (header && header.clusterId !== this.#options.clusterId) {
+      this.end();
+      this.#options.onStranger(header.clusterId);
+      return;
+    }
     if (response.canceled) {
       if (response.compactRevision > this.#revision) {
         this.end();
@@ -92,7 +102,6 @@ export class KeyWatch {
       return;
     }
     this.#wait = FIRST_WAIT_MS;
-    const { events, header, created } = response;
     if (events.length > 0) this.#onPart(events, response.fragment);
     // A notice of progress alone comes in order with events; a response with events may have a later
     // revision than they reach, and so may the first one.
