@@ -217,7 +217,11 @@ function hostNetwork(network: Network): HostNetwork {
 
 function hostRoute(network: Network, route: L3Route): HostRoute | undefined {
   const { destination, node, nodeAddress, types } = route;
-  if (!types.includes('remote-workload') || types.includes('remote-host')) return undefined;
+  if (types.includes('remote-host')) return undefined;
+  const isEnd = types.includes('remote-tunnel');
+  const ofBlock = types.includes('remote-workload');
+  const alone = !ofBlock && route.pool === 'vxlan' && route.tunnels.includes('vxlan');
+  if (isEnd ? !alone && !(ofBlock && route.borrowed) : !ofBlock) return undefined;
   if (node === undefined || node === network.hostname) return undefined;
   const family = destination.includes(':') ? 6 : 4;
   if (route.pool === 'vxlan' && !route.sameSubnet) {
@@ -251,7 +255,7 @@ function topologyOf(network: Network): Topology {
   const { nodes, parameters } = network;
   const hosts = [...nodes].map(([node, { node: source }]) => {
     const text = (family: Family) =>
-      source.networks.find((it) => it.includes(':') === (family === 6));
+      source.networks.find((it) => it.includes('/') && it.includes(':') === (family === 6));
     const [ipv4, ipv6] = [text(4), text(6)];
     const addresses = { ...(ipv4 && { ipv4 }), ...(ipv6 && { ipv6 }) };
     return [node, { node, ...addresses, labels: source.labels }] as const;

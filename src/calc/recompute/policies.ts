@@ -85,7 +85,7 @@ function compileAll(cluster: Cluster): CompiledSource[] {
 }
 
 function isSet({ spec }: { readonly spec: object }): boolean {
-  return !('stagedAction' in spec) || spec.stagedAction === 'Set';
+  return !('stagedAction' in spec) || (spec.stagedAction ?? 'Set') === 'Set';
 }
 
 function idOf(kind: PolicyId['kind'], { metadata }: Resource, isGlobal: boolean): PolicyId {

@@ -39,8 +39,9 @@ export class HostRoutes {
   /** Of a workload of another node; none while it is not known how to reach that. */
   #hostRoute(route: L3Route, encapsulation: Encapsulation): HostRoute | undefined {
     const { destination, node, nodeAddress } = route;
-    if (!route.types.includes('remote-workload') || node === undefined) return undefined;
-    if (node === this.#nodes.hostname || route.types.includes('remote-host')) return undefined;
+    if (node === undefined || node === this.#nodes.hostname || !leadsToWorkload(route)) {
+      return undefined;
+    }
     const family = parsePrefix(destination)?.family ?? 4;
     const isTunnelled = route.pool === 'vxlan' && !route.sameSubnet;
     if (!isTunnelled)
@@ -51,4 +52,15 @@ export class HostRoutes {
     if (!end || !own) return undefined;
     return { destination, gateway: end.address, by: 'vxlan' };
   }
+}
+
+/**
+ * Whether what another host runs, or its end of the overlay, is there, and no wider route leads there anyway: the
+ * address of an end that is within a block of its own host needs none of its own.
+ */
+function leadsToWorkload({ types, borrowed, tunnels, pool }: L3Route): boolean {
+  if (types.includes('remote-host')) return false;
+  const isWorkload = types.includes('remote-workload');
+  if (!types.includes('remote-tunnel')) return isWorkload;
+  return isWorkload ? borrowed : pool === 'vxlan' && tunnels.includes('vxlan');
 }

@@ -14,7 +14,7 @@ import type { NodeView } from './l3-route.ts';
 /** What other parts want to know of a node. */
 export interface HostMetadata {
   readonly node: string;
-  /** With the length of the subnet, as it was given. */
+  /** As it was given, with the length of the subnet; absent where that is not known, as upstream has it. */
   readonly ipv4?: string;
   readonly ipv6?: string;
   readonly labels: Labels;
@@ -47,7 +47,9 @@ export class NodeBook implements NodeView {
     const networks = networksOf(source);
     this.#nodes.set(name, { source, networks });
     const text = (family: Family) =>
-      source.networks.find((network) => parsePrefix(network)?.family === family);
+      source.networks.find(
+        (network) => network.includes('/') && parsePrefix(network)?.family === family,
+      );
     const [ipv4, ipv6] = [text(4), text(6)];
     this.#metadata.set(name, {
       node: name,
