@@ -11,6 +11,7 @@ import { addExplainCommand } from './explain-command.ts';
 import { addFlowsCommand } from './flows-command.ts';
 import { addGetCommand } from './get-command.ts';
 import { addLabelCommand, addPatchCommand } from './label-command.ts';
+import { addIpamCommands } from './ipam-commands.ts';
 import { addLabCommands } from './lab-commands.ts';
 import { addLintCommand } from './lint-command.ts';
 import { addMatrixCommand } from './matrix-command.ts';
@@ -48,6 +49,7 @@ const COMMANDS: readonly AddCommand[] = [
   addValidateCommand,
   addConvertCommand,
   addFlowsCommand,
+  addIpamCommands,
   addDatastoreCommands,
   addLabCommands,
   (program, terminal, { version }) => addVersionCommand(program, terminal, version),

@@ -5,6 +5,7 @@ import {
   type Prefix,
   compareCodePoints,
   familyBits,
+  formatPrefix,
   maskPrefix,
   parsePrefix,
   prefixContains,
@@ -159,6 +160,34 @@ export function nextFreeBlock(
     step += candidatesAfter(candidate, other);
   }
   return undefined;
+}
+
+/**
+ * So many prefixes of equal size that make up the pool's, each of at least one block; or why that
+ * cannot be.
+ */
+export function splitPrefix(
+  cidr: string,
+  parts: number,
+  blockSize = defaultBlockSize(cidr),
+): string[] | { readonly problem: string } {
+  const power = Math.log2(parts);
+  if (!(power >= 1) || !Number.isInteger(power)) {
+    return { problem: `number to split CIDR into is not a valid power of 2: ${parts}` };
+  }
+  const prefix = parsePrefix(cidr);
+  if (!prefix) return { problem: `"${cidr}" is no CIDR` };
+  const { family, bits } = maskPrefix(prefix);
+  const length = prefix.length + power;
+  if (length > blockSize) {
+    return {
+      problem: `it is not large enough: each would be smaller than a block of /${blockSize}`,
+    };
+  }
+  const size = 1n << BigInt(familyBits(family) - length);
+  return Array.from({ length: parts }, (_, index) =>
+    formatPrefix({ family, bits: bits + size * BigInt(index), length }),
+  );
 }
 
 /** How many candidates after this one a larger block covers too. */
