@@ -1,6 +1,8 @@
 // Which flows a user asks for: the filter's text form, its problems and its meaning.
 import { type Address, parseAddress, parsePrefix, type Prefix, prefixContains } from '#lib';
+import { parseSelector, type Selector, SelectorError } from '#selector';
 import type { Flow, FlowEnd, PolicyHit } from './flow.ts';
+import type { FlowCondition, RecordSide } from './flow-query.ts';
 
 /** One side: by address, or by namespace and name (`*` at the end of a pattern matches any rest). */
 export type EndFilter =
@@ -16,6 +18,21 @@ export interface FlowFilter {
   readonly policy?: readonly [string] | readonly [string, string];
   /** Flows that were active at or after this time. */
   readonly sinceMs?: number;
+  /** Flows that began before this time. */
+  readonly untilMs?: number;
+  /** Of either end, as a pattern. */
+  readonly namespace?: string;
+  /** Matches the labels of either end. */
+  readonly selector?: Selector;
+  readonly fromSelector?: Selector;
+  readonly toSelector?: Selector;
+  /** `name` or `namespace/name` of the service that was called. */
+  readonly service?: readonly [string] | readonly [string, string];
+  /** Name of a process at the reporting end. */
+  readonly process?: string;
+  /** A policy on the way if the staged ones were enforced, in the same words as `policy`. */
+  readonly pending?: readonly [string] | readonly [string, string];
+  readonly reporter?: 'src' | 'dst';
   readonly port?: number;
   readonly protocol?: string;
   /** The newest so many. */
@@ -53,8 +70,19 @@ const PARAMETERS: Readonly<Record<string, Reader>> = {
   to: (text) => readEnd(text, (to) => ({ to })),
   verdict: (text) =>
     text === 'allow' || text === 'deny' ? { verdict: text } : 'is neither allow nor deny',
-  policy: readPolicy,
-  since: readSince,
+  policy: (text) => readPolicy(text, (policy) => ({ policy })),
+  pending: (text) => readPolicy(text, (pending) => ({ pending })),
+  since: (text, nowMs) => readTime(text, nowMs, (sinceMs) => ({ sinceMs })),
+  until: (text, nowMs) => readTime(text, nowMs, (untilMs) => ({ untilMs })),
+  namespace: (text) => (isPattern(text) ? { namespace: text } : 'is no name of a namespace'),
+  selector: (text) => readSelector(text, (selector) => ({ selector })),
+  'from-selector': (text) => readSelector(text, (fromSelector) => ({ fromSelector })),
+  'to-selector': (text) => readSelector(text, (toSelector) => ({ toSelector })),
+  service: (text) =>
+    readPolicy(text, (service) => ({ service }), 'service: write name or namespace/name'),
+  process: (text) => ({ process: text }),
+  reporter: (text) =>
+    text === 'src' || text === 'dst' ? { reporter: text } : 'is neither src nor dst',
   port: (text) => {
     const port = Number(text);
     const valid = /^\d{1,5}$/.test(text) && port >= 1 && port <= 65535;
@@ -108,7 +136,13 @@ function isPattern(text: string): boolean {
   return /^[A-Za-z0-9._:-]*\*?$/.test(text);
 }
 
-function readPolicy(text: string): FlowFilter | string {
+type NamePair = readonly [string] | readonly [string, string];
+
+function readPolicy(
+  text: string,
+  wrap: (pair: NamePair) => FlowFilter,
+  what = 'policy: write name, tier, tier/name or namespace/name',
+): FlowFilter | string {
   const parts = text.split('/');
   const [first, second] = parts;
   if (
@@ -116,32 +150,166 @@ function readPolicy(text: string): FlowFilter | string {
     parts.length > 2 ||
     parts.some((part) => part === '' || !isPattern(part))
   ) {
-    return 'is no policy: write name, tier, tier/name or namespace/name';
+    return `is no ${what}`;
   }
-  return { policy: second === undefined ? [first] : [first, second] };
+  return wrap(second === undefined ? [first] : [first, second]);
 }
 
-function readSince(text: string, nowMs: number): FlowFilter | string {
+function readTime(
+  text: string,
+  nowMs: number,
+  wrap: (timeMs: number) => FlowFilter,
+): FlowFilter | string {
   const ago = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text);
   const unit = UNITS_MS[ago?.[2] ?? ''];
-  if (ago && unit) return { sinceMs: nowMs - Number(ago[1]) * unit };
+  if (ago && unit) return wrap(nowMs - Number(ago[1]) * unit);
   const time = RFC3339.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(time)) return 'is no time: write 30s, 5m, 1h, or 2026-01-31T12:00:00Z';
-  return { sinceMs: time };
+  return wrap(time);
+}
+
+function readSelector(text: string, wrap: (selector: Selector) => FlowFilter): FlowFilter | string {
+  try {
+    return wrap(parseSelector(text));
+  } catch (error) {
+    if (error instanceof SelectorError) return `is no selector: ${error.message}`;
+    throw error;
+  }
 }
 
 /** Whether a flow meets every condition. */
 export function matchesFlow(filter: FlowFilter, flow: Flow): boolean {
-  const { from, to, verdict, policy, sinceMs, port, protocol } = filter;
+  const { from, to, verdict, policy, sinceMs, untilMs, port, protocol, pending } = filter;
   return (
     (from === undefined || endMatches(from, flow.source)) &&
     (to === undefined || endMatches(to, flow.destination)) &&
     (verdict === undefined || flow.verdict === verdict) &&
     (policy === undefined || flow.policies.some((hit) => policyMatches(policy, hit))) &&
+    (pending === undefined || flow.pending?.some((hit) => policyMatches(pending, hit)) === true) &&
     (sinceMs === undefined || flow.endTime >= sinceMs) &&
+    (untilMs === undefined || flow.startTime < untilMs) &&
     (port === undefined || flow.port === port) &&
-    (protocol === undefined || flow.protocol === protocol)
+    (protocol === undefined || flow.protocol === protocol) &&
+    matchesParties(filter, flow)
   );
+}
+
+function matchesParties(filter: FlowFilter, flow: Flow): boolean {
+  const { namespace, selector, fromSelector, toSelector, service, process, reporter } = filter;
+  const { source, destination } = flow;
+  const ends = [source, destination];
+  return (
+    (namespace === undefined || ends.some((end) => matchesPattern(namespace, end.namespace))) &&
+    (selector === undefined || ends.some(({ labels }) => selector.evaluate(labels))) &&
+    (fromSelector === undefined || fromSelector.evaluate(source.labels)) &&
+    (toSelector === undefined || toSelector.evaluate(destination.labels)) &&
+    (service === undefined || serviceMatches(service, flow)) &&
+    (process === undefined || flow.process?.name === process) &&
+    (reporter === undefined || flow.reporter === reporter || flow.reporter === 'both')
+  );
+}
+
+function serviceMatches([first, second]: NamePair, { service }: Flow): boolean {
+  if (!service) return false;
+  if (second === undefined) return matchesPattern(first, service.name);
+  return matchesPattern(first, service.namespace) && matchesPattern(second, service.name);
+}
+
+/**
+ * The same filter as a condition on kept records; time and limit are the query's own. A policy is
+ * found by its name with its tier, as Calico's flow logs write it.
+ */
+export function conditionOf(filter: FlowFilter): FlowCondition {
+  const { from, to, verdict, policy, pending, port, protocol, namespace, reporter } = filter;
+  const { selector, fromSelector, toSelector, service, process } = filter;
+  const all: FlowCondition[] = [];
+  if (from) all.push(endCondition(from, 'source'));
+  if (to) all.push(endCondition(to, 'destination'));
+  if (verdict) all.push({ field: 'verdict', in: [verdict] });
+  if (policy) all.push(policyCondition(policy, 'policy'));
+  if (pending) all.push(policyCondition(pending, 'pendingPolicy'));
+  if (port !== undefined) all.push({ field: 'port', in: [port] });
+  if (protocol !== undefined) all.push({ field: 'protocol', in: [protocol] });
+  if (reporter) all.push({ field: 'reporter', in: [reporter] });
+  if (namespace !== undefined) {
+    all.push({
+      any: [
+        namespaceCondition('sourceNamespace', namespace),
+        namespaceCondition('destinationNamespace', namespace),
+      ],
+    });
+  }
+  if (selector) {
+    all.push({
+      any: [
+        { side: 'source', selector },
+        { side: 'destination', selector },
+      ],
+    });
+  }
+  if (fromSelector) all.push({ side: 'source', selector: fromSelector });
+  if (toSelector) all.push({ side: 'destination', selector: toSelector });
+  if (service) {
+    const [first, second] = service;
+    all.push({ field: 'serviceName', like: second ?? first });
+    if (second !== undefined) all.push({ field: 'serviceNamespace', like: first });
+  }
+  if (process !== undefined) all.push({ list: 'process', in: [process] });
+  return { all };
+}
+
+/** Ends without a namespace match no pattern. */
+function namespaceCondition(
+  field: 'sourceNamespace' | 'destinationNamespace',
+  like: string,
+): FlowCondition {
+  return { all: [{ field, like }, { not: { field, in: [''] } }] };
+}
+
+function endCondition(filter: EndFilter, side: RecordSide): FlowCondition {
+  if ('prefix' in filter) return { side, prefix: filter.prefix };
+  const { namespace, name } = filter;
+  const fields =
+    side === 'source'
+      ? (['sourceNamespace', 'sourceName', 'sourceAggregate'] as const)
+      : (['destinationNamespace', 'destinationName', 'destinationAggregate'] as const);
+  const [namespaceField, nameField, aggregateField] = fields;
+  const all: FlowCondition[] = [];
+  if (namespace !== undefined) all.push(namespaceCondition(namespaceField, namespace));
+  if (name !== undefined) {
+    all.push({
+      any: [
+        { field: nameField, like: name },
+        { field: aggregateField, like: name },
+      ],
+    });
+  }
+  return { all };
+}
+
+/** Names in kept records are `tier.name`, with the namespace before where there is one. */
+function policyCondition(
+  [first, second]: NamePair,
+  list: 'policy' | 'pendingPolicy',
+): FlowCondition {
+  if (second !== undefined) {
+    return {
+      any: [
+        { list, like: `${first}/*.${second}` },
+        { list, like: `${first}.${second}` },
+        { list, like: `*/${first}.${second}` },
+      ],
+    };
+  }
+  const tier: FlowCondition[] = list === 'policy' ? [{ list: 'policyTier', like: first }] : [];
+  return {
+    any: [
+      ...tier,
+      { list, like: first },
+      { list, like: `*.${first}` },
+      { list, like: `*/${first}` },
+    ],
+  };
 }
 
 function endMatches(filter: EndFilter, end: FlowEnd): boolean {

@@ -24,6 +24,7 @@ export {
 } from './flow.ts';
 export { FlowAggregator, type FlowAggregatorOptions } from './flow-aggregator.ts';
 export {
+  conditionOf,
   type EndFilter,
   type FlowFilter,
   type FlowFilterParams,
