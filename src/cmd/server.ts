@@ -22,6 +22,7 @@ import {
 import type { Store } from '#datastore';
 import { accessOptions, type AccessFlags, addAccessFlags } from './server-access.ts';
 import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
+import { startAddressController } from './address-controller.ts';
 import { VERSION } from './version.ts';
 
 interface Address {
@@ -107,8 +108,10 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     await writeKubeconfigs({ flags, url, certificate, access });
     const kubeconfig = join(data, 'kubeconfig');
     process.stdout.write(`tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`);
+    const addresses = startAddressController(kubeconfig, log);
     await stopSignal();
     log.info('stopping');
+    await addresses.stop();
   } finally {
     await server.close();
     flows.close();

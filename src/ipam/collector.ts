@@ -29,6 +29,8 @@ export interface Checked {
 export interface LoopOptions {
   readonly intervalMs: number;
   readonly onMended: (mended: Mended) => void;
+  /** What is done at the same times. */
+  readonly afterTurn?: () => Promise<void>;
   readonly onError: (error: unknown) => void;
 }
 
@@ -77,13 +79,14 @@ export class Collector {
   }
 
   /** Looks and mends every `intervalMs` until `stop`; not while the datastore is locked. */
-  start({ intervalMs, onMended, onError }: LoopOptions): void {
+  start({ intervalMs, onMended, afterTurn, onError }: LoopOptions): void {
     this.#stop = new AbortController();
     const { signal } = this.#stop;
     const run = async (): Promise<void> => {
       while (!signal.aborted) {
         try {
           await this.#turn(onMended);
+          await afterTurn?.();
         } catch (error) {
           if (!signal.aborted) onError(error);
         }

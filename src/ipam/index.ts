@@ -28,6 +28,7 @@ export {
   type ReportedHandle,
   reportOf,
 } from './report.ts';
+export { poolConditions, writePoolConditions } from './pool-status.ts';
 export {
   reconcileTunnels,
   tunnelHandle,

@@ -7,6 +7,7 @@ import { affinityName, newAffinity, newHandle } from './affinity.ts';
 import { allocate, allocationsIn, entriesOf, newBlock } from './block.ts';
 import { BlockAllocator, type BlockAllocatorOptions, IpamError } from './block-allocator.ts';
 import { Inventory } from './inventory.ts';
+import { poolConditions } from './pool-status.ts';
 import { configuration, type MemoryStore, pool, storeWith } from './store-fixture.ts';
 
 const START = Date.parse('2026-01-01T00:00:00Z');
@@ -312,6 +313,24 @@ void test('[IP21] of two pools that overlap the older is used; named ones in the
   assert.deepEqual(await allocator.assign({ ...owner('h2'), ...named }), ['10.6.0.0']);
   const tunnel = { ...owner('t'), use: 'Tunnel' as const, pools: { 4: ['b'] } };
   assert.deepEqual(await allocator.assign(tunnel), ['10.5.0.0']);
+});
+
+void test('[IP34] a pool says whether it is used, and why not', async () => {
+  const at = (creationTimestamp: string, name: string, cidr: string, disabled = false) => {
+    const made = pool(name, cidr, { disabled });
+    return { ...made, metadata: { ...made.metadata, creationTimestamp } };
+  };
+  const gone = at('2026-01-01T00:00:00Z', 'gone', '10.3.0.0/24');
+  const conditions = poolConditions([
+    at('2026-01-02T00:00:00Z', 'young', '10.0.0.0/24'),
+    at('2026-01-01T00:00:00Z', 'old', '10.0.0.0/16'),
+    at('2026-01-01T00:00:00Z', 'off', '10.2.0.0/24', true),
+    { ...gone, metadata: { ...gone.metadata, deletionTimestamp: '2026-01-03T00:00:00Z' } },
+  ]);
+  assert.deepEqual(
+    [...conditions].map(([name, { status, reason }]) => `${name} ${status} ${reason}`),
+    ['young False CIDROverlap', 'old True OK', 'off False PoolDisabled', 'gone False Terminating'],
+  );
 });
 
 void test('[IP22] handle objects, where they are wanted, count what the blocks say', async () => {

@@ -5,7 +5,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import {
+  blockAffinityKind,
   clusterInformationKind,
+  ipamBlockKind,
   type IPPool,
   ipPoolKind,
   ipReservationKind,
@@ -255,4 +257,32 @@ void test('split: only while locked, into a power of two, with what the pool say
     pools.map(({ metadata, spec }) => `${metadata.name} ${spec.cidr} ${spec.disabled ?? false}`),
     ['split-v4-0 10.9.0.0/25 false', 'split-v4-1 10.9.0.128/25 false', 'v6 fd00:9::/112 false'],
   );
+});
+
+void test('the server collects by itself what a node that is gone has left, and says what pools are used', async (t) => {
+  const folder = await temporaryFolder(t);
+  const data = join(folder, 'data');
+  const first = await startServerProcess(t, data);
+  await first.client.create(nodeKind, { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' } });
+  const cluster = new Cluster(folder, first.client, first.kubeconfig);
+  await cluster.assign('web', 'gone');
+  await first.end('SIGTERM');
+  const { client } = await startServerProcess(t, data);
+  const deadline = Date.now() + 20_000;
+  const left = async () => [
+    ...(await client.list(ipamBlockKind)).items,
+    ...(await client.list(blockAffinityKind)).items,
+  ];
+  while ((await left()).length > 0 && Date.now() < deadline) {
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  assert.deepEqual(await left(), []);
+  const conditions = async () => {
+    const [pool] = (await client.list(ipPoolKind)).items;
+    return JSON.stringify((pool as Resource & { status?: unknown }).status ?? {});
+  };
+  while (!(await conditions()).includes('Allocatable') && Date.now() < deadline) {
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  assert.match(await conditions(), /"type":"Allocatable","status":"True","reason":"OK"/);
 });
