@@ -1,4 +1,5 @@
 // The door of agent: the loops of one node's agent.
+export { NodeAnnotator } from './node-annotator.ts';
 export { PendingChanges } from './pending-changes.ts';
 export { ApplyLoop, type ApplyReport, type AwaitedEndpoint } from './apply-loop.ts';
 export { FlowCollector } from './flow-collector.ts';

@@ -9,6 +9,7 @@ import {
   kubernetesNetworkPolicyKind,
   namespaceKind,
   networkSetKind,
+  nodeKind,
   podKind,
   type Resource,
   serviceAccountKind,
@@ -343,6 +344,14 @@ test('a node may do what its agent needs, and nothing else', async (context) => 
   await assert.rejects(node.patch(podKind, key('theirs'), steal), denied);
   await assert.rejects(node.patch(podKind, key('mine'), { spec: { hostNetwork: true } }), denied);
   await assert.rejects(node.create(podKind, pod('new')), denied);
+  for (const name of ['n1', 'n2']) {
+    await admin.create(nodeKind, { apiVersion: 'v1', kind: 'Node', metadata: { name } });
+  }
+  const tunnel = { 'projectcalico.org/IPv4VXLANTunnelAddr': '10.244.0.1' };
+  const annotateNode = { metadata: { annotations: tunnel } };
+  await node.patch(nodeKind, { name: 'n1' }, annotateNode);
+  await assert.rejects(node.patch(nodeKind, { name: 'n2' }, annotateNode), denied);
+  await assert.rejects(node.patch(nodeKind, { name: 'n1' }, relabel), denied);
   await assert.rejects(node.delete(podKind, key('mine')), denied);
   await assert.rejects(node.patch(tierKind, { name: 'default' }, { spec: { order: 1 } }), denied);
   const path = '/apis/tortie.dev/v1/agentstatuses';

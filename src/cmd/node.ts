@@ -8,6 +8,7 @@ import {
   ApplyLoop,
   FlowCollector,
   FlowShipper,
+  NodeAnnotator,
   PendingChanges,
   PoolSelection,
   StaleConnections,
@@ -18,6 +19,7 @@ import {
   KINDS,
   kindOf,
   type KindDefinition,
+  nodeKind,
   pendingChangeKind,
   type Resource,
 } from '#api';
@@ -27,7 +29,7 @@ import { type ApplyReport, Dataplane, workloadMtu } from '#dataplane';
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
 import { Syncer } from '#datastore/syncer';
 import { ConnectionTracker, Directory, type Flow } from '#flows';
-import { BlockAllocator, Inventory, INVENTORY_KINDS } from '#ipam';
+import { BlockAllocator, Inventory, INVENTORY_KINDS, reconcileTunnels } from '#ipam';
 import {
   ConntrackSocket,
   currentNamespace,
@@ -113,6 +115,27 @@ async function runNode(options: NodeOptions): Promise<void> {
     deliver: (updates) => loop.onUpdates(updates),
     log: (message) => log.warn(message),
   });
+  const allocator = new BlockAllocator({
+    client,
+    nodeName: options.name,
+    poolSelects: pools,
+    inventory,
+  });
+  const annotator = new NodeAnnotator({
+    nodeName: options.name,
+    addresses: () => routes.addresses(),
+    tunnels: (known) =>
+      reconcileTunnels(allocator, {
+        nodeName: options.name,
+        pools: known,
+        poolSelects: pools,
+        wireguard: [],
+      }),
+    patch: async (annotations) => {
+      await client.patch(nodeKind, { name: options.name }, { metadata: { annotations } });
+    },
+    log: (message) => log.warn(message),
+  });
   const syncer = new Syncer({
     client,
     // Whoever else reads updates here reads no kind that calculation and addresses do not.
@@ -122,11 +145,13 @@ async function runNode(options: NodeOptions): Promise<void> {
         directory.onUpdates(updates);
         pools.onUpdates(updates);
         inventory.onUpdates(updates);
+        annotator.onUpdates(updates);
         loop.onUpdates(pending.onUpdates(updates));
       },
       onStatus: (status) => {
         log.info({ status }, 'syncer');
         inventory.setFed(status === 'in-sync');
+        annotator.onStatus(status);
         loop.onStatus(status);
       },
     },
@@ -137,12 +162,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     handler: new PodNetwork({
       nodeName: options.name,
       client,
-      allocator: new BlockAllocator({
-        client,
-        nodeName: options.name,
-        poolSelects: pools,
-        inventory,
-      }),
+      allocator,
       namespaceAnnotations: (namespace) => pools.annotationsOf(namespace),
       interfaces: new VethDriver({ mtu: () => workloadMtu(calc.state(), routes.links()) }),
       waitEnforced: (endpoint, signal) => loop.waitEnforced(endpoint, signal),
@@ -158,6 +178,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   log.info('stopping; the kernel goes on enforcing what it has');
   await cni.close();
   await syncer.stop();
+  annotator.stop();
   pending.stop();
   loop.stop();
   reporter.stop();

@@ -76,6 +76,10 @@ function addOutside(
   withNewNamespace(machine.namespace, (descriptor, routes) => {
     underlay.createVeth({ name: link, peerName: 'eth0', peerNamespace: descriptor });
     underlay.setUp(link);
+    // IPv6 answers for an address only on the interfaces that have it.
+    for (const [family, gateway] of GATEWAYS) {
+      if (family === 6) underlay.addAddress(link, `${gateway}/128`, { noDad: true });
+    }
     const prefixes = machine.addresses.map(hostPrefixOf);
     for (const prefix of prefixes) routes.addAddress('eth0', formatPrefix(prefix), { noDad: true });
     routes.setUp('eth0');

@@ -1,10 +1,11 @@
-// What a node's agent may do: read what policy needs, and write its own pods' annotations, its blocks and its status.
+// What a node's agent may do: read what policy needs, and write its own and its pods' annotations, blocks, status.
 import {
   agentStatusKind,
   blockAffinityKind,
   ipamBlockKind,
   ipamHandleKind,
   type KindDefinition,
+  nodeKind,
   podKind,
   type Resource,
 } from '#api';
@@ -46,7 +47,7 @@ export function nodeMay(attributes: Attributes): boolean {
   }
   if (ADDRESS_KINDS.some(is)) return ADDRESS_VERBS.has(verb);
   if (is(agentStatusKind)) return verb === 'create' || verb === 'update' || verb === 'patch';
-  if (is(podKind)) return verb === 'patch' && subresource === '';
+  if (is(podKind) || is(nodeKind)) return verb === 'patch' && subresource === '';
   return verb === 'create' && group === 'flows.tortie.dev' && resource === 'flows';
 }
 
@@ -63,6 +64,13 @@ export function nodeWriteCheck(
     return (next) => {
       if (next.metadata.name !== node)
         throw refuse(next, 'a node may write only that of its own name');
+    };
+  }
+  if (kind === nodeKind) {
+    return (next, current) => {
+      if (next.metadata.name !== node) throw refuse(next, 'a node may change only its own Node');
+      if (current && onlyAnnotationsDiffer(current, next)) return;
+      throw refuse(next, 'a node may change only the annotations of its Node');
     };
   }
   if (kind === podKind) {
