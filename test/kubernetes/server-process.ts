@@ -13,6 +13,7 @@ const TORTIE = join(import.meta.dirname, '..', '..', 'bin', 'tortie');
 export interface ServerProcess {
   readonly kubeconfig: string;
   readonly url: string;
+  readonly pid: number;
   /** A client as the administrator; closed with the test. */
   readonly client: ApiClient;
   /** Sends the signal and waits for the end. */
@@ -61,7 +62,7 @@ export async function startServerProcess(
   const kubeconfig = join(data, 'kubeconfig');
   const client = new ApiClient(loadKubeconfig(kubeconfig));
   clients.push(client);
-  return { kubeconfig, url, client, end };
+  return { kubeconfig, url, pid: child.pid ?? 0, client, end };
 }
 
 async function readiness(child: ChildProcess): Promise<string> {
