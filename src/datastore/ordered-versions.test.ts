@@ -23,6 +23,11 @@ test('[ST10] names stay in order, whichever come and go', () => {
   for (const inOrder of [true, false]) {
     const ordered = new OrderedVersions();
     const expected = new Map<string, Version>();
+    for (let number = 0; number < 1500; number++) {
+      const name = `name-${String(number * 2).padStart(5, '0')}`;
+      expected.set(name, new Version(place, name, 0));
+    }
+    ordered.fill([...expected.values()]);
     const check = (): void => {
       const names = [...expected.keys()].sort();
       assert.equal(ordered.size, names.length, `seed ${seed}`);
@@ -40,6 +45,7 @@ test('[ST10] names stay in order, whichever come and go', () => {
         assert.equal(ordered.countAfter(name), rest.length);
       }
     };
+    check();
     for (let turn = 0; turn < 6000; turn++) {
       const number = inOrder ? turn : Math.floor(random() * 3000);
       const name = `name-${String(number).padStart(5, '0')}`;

@@ -13,6 +13,16 @@ export class OrderedVersions {
     return this.#size;
   }
 
+  /** Takes in what is sorted by name, each name once, where there was nothing. */
+  fill(sorted: readonly Version[]): void {
+    this.#runs.length = 0;
+    for (let start = 0; start < sorted.length; start += RUN_MAX) {
+      this.#runs.push(sorted.slice(start, start + RUN_MAX));
+    }
+    if (this.#runs.length === 0) this.#runs.push([]);
+    this.#size = sorted.length;
+  }
+
   get(name: string): Version | undefined {
     const { run, index } = this.#seek(name);
     const found = run[index];
@@ -76,26 +86,20 @@ export class OrderedVersions {
 
   /** Where the name is or belongs: in the last run that begins with it or before it. */
   #seek(name: string): { run: Version[]; at: number; index: number } {
-    const at = Math.max(0, firstBehind(this.#runs, name, (run) => run[0]?.name) - 1);
-    const run = this.#runs[at] ?? [];
-    const index = firstBehind(run, name, (version) => version.name);
-    return { run, at, index: run[index - 1]?.name === name ? index - 1 : index };
+    const runs = this.#runs;
+    let at = 0;
+    for (let high = runs.length; at + 1 < high; ) {
+      const middle = (at + high) >> 1;
+      if ((runs[middle]?.[0]?.name ?? '') > name) high = middle;
+      else at = middle;
+    }
+    const run = runs[at] ?? [];
+    let index = 0;
+    for (let high = run.length; index < high; ) {
+      const middle = (index + high) >> 1;
+      if ((run[middle]?.name ?? '') < name) index = middle + 1;
+      else high = middle;
+    }
+    return { run, at, index };
   }
-}
-
-/** The first whose name is greater; by bisection. */
-function firstBehind<T>(
-  list: readonly T[],
-  name: string,
-  nameOf: (item: T) => string | undefined,
-): number {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const item = list[middle];
-    if (item !== undefined && (nameOf(item) ?? '') > name) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -101,6 +101,7 @@ class SqliteStore implements Store {
         reject(this.#closed);
       }
       if (message.type !== 'loaded') return;
+      this.#cache.loaded();
       this.#nextRevision = this.#cache.revision + 1;
       this.#worker.off('message', onLoad).on('message', (answer) => this.#onAnswer(answer));
       if (log.ageMs !== undefined) this.#trimByAge(log.ageMs);

@@ -12,12 +12,8 @@ const MESSAGE_ROWS = 8192;
 
 type Port = NonNullable<typeof parentPort>;
 
-interface LoadedRow {
-  readonly revision: number;
-  readonly place: number;
-  readonly name: string;
-  readonly value: string | null;
-}
+/** Revision, place, name, value. */
+type LoadedRow = readonly [number, number, string, string | null];
 
 /** Numbers for pairs of kind and namespace, as the file has them. */
 class Places {
@@ -98,16 +94,17 @@ function load(database: DatabaseSync, port: Port): Places {
   let rows: LoadedRow[] = [];
   let size = 0;
   const flush = (): void => {
-    const placeOf = Int32Array.from(rows, ({ place }) => numberOf(place));
+    const placeOf = Int32Array.from(rows, ([, place]) => numberOf(place));
     sendRows(port, rows, { placeOf, newPlaces });
     [rows, newPlaces, size] = [[], [], 0];
   };
   const all = database.prepare(
     'SELECT revision, place, name, value FROM history ORDER BY revision',
   );
+  all.setReturnArrays(true);
   for (const row of all.iterate() as Iterable<unknown> as Iterable<LoadedRow>) {
     rows.push(row);
-    size += row.value?.length ?? 0;
+    size += row[3]?.length ?? 0;
     if (size >= MESSAGE_BYTES || rows.length >= MESSAGE_ROWS) flush();
   }
   flush();
@@ -122,21 +119,21 @@ function sendRows(
   rows: readonly LoadedRow[],
   { placeOf, newPlaces }: { placeOf: Int32Array; newPlaces: readonly Place[] },
 ): void {
-  const lengths = Int32Array.from(rows, ({ value }) =>
+  const lengths = Int32Array.from(rows, ([, , , value]) =>
     value === null ? -1 : Buffer.byteLength(value),
   );
   const total = lengths.reduce((sum, length) => sum + Math.max(0, length), 0);
   // Of its own memory, which goes over without being copied.
   const bytes = Buffer.allocUnsafeSlow(total);
   let used = 0;
-  for (const { value } of rows) if (value !== null) used += bytes.write(value, used);
+  for (const [, , , value] of rows) if (value !== null) used += bytes.write(value, used);
   const message: FromWorker = {
     type: 'rows',
     rows: {
-      revisions: Float64Array.from(rows, ({ revision }) => revision),
+      revisions: Float64Array.from(rows, ([revision]) => revision),
       placeOf,
       newPlaces,
-      names: rows.map(({ name }) => name),
+      names: rows.map(([, , name]) => name),
       lengths,
       bytes,
     },

@@ -45,6 +45,8 @@ const PARSED_BYTES = 64 * 1024 * 1024;
 
 interface Collection extends Place {
   readonly versions: OrderedVersions;
+  /** What was loaded and is not yet sorted into `versions`, in the order of revisions. */
+  loaded: Version[];
 }
 
 /** As a key had it at a revision: undefined where it was not there. */
@@ -108,19 +110,52 @@ export class WatchCache {
     return { items, revision, remaining: total - items.length };
   }
 
-  /** Takes rows of the file in. */
+  /** Takes rows of the file in, in the order of revisions; `loaded` comes after the last ones. */
   load({ revisions, placeOf, places, names, lengths, bytes }: LoadedRows): void {
-    const versions = names.map((name, index) => {
-      const { kind, namespace } = places[placeOf[index] ?? 0] ?? { kind: '', namespace: '' };
-      const collection = this.#collection(kind, namespace);
-      return { collection, version: new Version(collection, name, revisions[index] ?? 0) };
-    });
-    const texts = versions.flatMap(({ version }, index) => {
-      version.length = lengths[index] ?? 0;
-      return version.length < 0 ? [] : [version];
-    });
+    const texts: Version[] = [];
+    const all: Version[] = [];
+    for (const [index, name] of names.entries()) {
+      const place = places[placeOf[index] ?? 0];
+      if (!place) throw new Error(`row ${index} has no place`);
+      const collection = this.#collection(place.kind, place.namespace);
+      const version = new Version(collection, name, revisions[index] ?? 0);
+      version.length = Math.max(0, lengths[index] ?? 0);
+      if (lengths[index] !== -1) texts.push(version);
+      all.push(version);
+    }
     this.#arena.adopt(texts, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    for (const { collection, version } of versions) this.#store(collection, version);
+    for (const version of all) {
+      const { kind, namespace } = version.place;
+      const collection = this.#collection(kind, namespace);
+      if (version.revision <= this.#compacted) {
+        collection.loaded.push(version);
+        continue;
+      }
+      if (collection.loaded.length > 0) this.#sort(collection);
+      this.#store(collection, version);
+    }
+  }
+
+  /** All rows are there. */
+  loaded(): void {
+    for (const collections of this.#kinds.values()) {
+      for (const collection of collections.values()) this.#sort(collection);
+    }
+  }
+
+  /** Of the rows up to the compaction, which the log has no part in, a key has one that counts. */
+  #sort(collection: Collection): void {
+    const { loaded, versions } = collection;
+    collection.loaded = [];
+    if (loaded.length === 0) return;
+    loaded.sort((a, b) => compare(a.name, b.name) || a.revision - b.revision);
+    const current = loaded.filter((version, index) => {
+      if (version.name !== loaded[index + 1]?.name) return version.block !== undefined;
+      this.#release(version);
+      return false;
+    });
+    versions.fill(current);
+    if (versions.size === 0) this.#kinds.get(collection.kind)?.delete(collection.namespace);
   }
 
   /** Takes one durable write in and tells whom it concerns. `text`: the value as JSON. */
@@ -218,7 +253,7 @@ export class WatchCache {
     this.#kinds.set(kind, collections);
     const found = collections.get(namespace);
     if (found) return found;
-    const collection = { kind, namespace, versions: new OrderedVersions() };
+    const collection = { kind, namespace, versions: new OrderedVersions(), loaded: [] };
     collections.set(namespace, collection);
     return collection;
   }
