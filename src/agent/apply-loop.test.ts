@@ -28,7 +28,7 @@ function world(reports: ApplyReport[] = []) {
     enforcer: {
       apply: () => {
         calls.push('apply');
-        return reports.shift() ?? { writes: 0, errors: [], repaired: [] };
+        return reports.shift() ?? { writes: 0, errors: [], repaired: [], stuck: false };
       },
       isEnforced: () => it.enforced,
       resync: () => calls.push('resync'),
@@ -68,7 +68,7 @@ test('a burst of updates is one apply', async (t) => {
 
 test('a failed apply is tried again, from what the kernel holds', async (t) => {
   const { loop, calls } = world([
-    { writes: 0, errors: [{ what: 'chain', message: 'no' }], repaired: [] },
+    { writes: 0, errors: [{ what: 'chain', message: 'no' }], repaired: [], stuck: false },
   ]);
   t.after(() => loop.stop());
   loop.onStatus('in-sync');
@@ -76,6 +76,70 @@ test('a failed apply is tried again, from what the kernel holds', async (t) => {
   assert.equal(loop.ready, false);
   await sleep(200);
   assert.deepEqual(calls, ['apply', 'resync', 'apply']);
+  assert.equal(loop.ready, true);
+});
+
+test('while something is refused changes go through, and are no tries of what was refused', async (t) => {
+  const refusal = {
+    writes: 0,
+    errors: [{ what: 'chain', message: 'no' }],
+    repaired: [],
+    stuck: false,
+  };
+  const { loop, calls } = world([refusal, refusal, refusal]);
+  t.after(() => loop.stop());
+  loop.onStatus('in-sync');
+  await sleep(10);
+  for (let n = 0; n < 2; n++) {
+    loop.onUpdates([]);
+    await sleep(20);
+  }
+  assert.deepEqual(calls, ['apply', 'update', 'apply', 'update', 'apply']);
+});
+
+test('a kernel that takes nothing is left alone until the next try, whatever arrives', async (t) => {
+  const { loop, calls } = world([
+    { writes: 0, errors: [{ what: 'table', message: 'no' }], repaired: [], stuck: true },
+  ]);
+  t.after(() => loop.stop());
+  loop.onStatus('in-sync');
+  await sleep(10);
+  for (let n = 0; n < 5; n++) loop.onUpdates([]);
+  await sleep(40);
+  assert.deepEqual(
+    calls.filter((call) => call !== 'update'),
+    ['apply'],
+  );
+  await sleep(200);
+  assert.deepEqual(
+    calls.filter((call) => call !== 'update'),
+    ['apply', 'resync', 'apply'],
+  );
+  assert.equal(loop.ready, true);
+});
+
+test('an apply that throws is a failure like any other', async (t) => {
+  const reports: ApplyReport[] = [];
+  let thrown = 0;
+  const loop = new ApplyLoop({
+    calculation: { onUpdates: () => {}, state: () => stateWith([]) },
+    enforcer: {
+      apply: () => {
+        if (thrown++ === 0) throw new Error('no buffer space');
+        return { writes: 1, errors: [], repaired: [], stuck: false };
+      },
+      isEnforced: () => true,
+      resync: () => {},
+    },
+    onApplied: (_, report) => reports.push(report),
+  });
+  t.after(() => loop.stop());
+  loop.onStatus('in-sync');
+  await sleep(250);
+  assert.deepEqual(
+    reports.map(({ errors }) => errors),
+    [[{ what: 'apply', message: 'no buffer space' }], []],
+  );
   assert.equal(loop.ready, true);
 });
 
@@ -102,6 +166,7 @@ test('a waiter is held up by what its own endpoint lacks, not by what others lac
     writes: 0,
     errors: [{ what: 'chain of another', message: 'refused' }],
     repaired: [],
+    stuck: false,
   };
   const { loop, set, enforce } = world([refusal, refusal, refusal]);
   t.after(() => loop.stop());

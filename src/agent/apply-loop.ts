@@ -13,6 +13,8 @@ export interface ApplyReport {
   readonly errors: readonly { readonly what: string; readonly message: string }[];
   /** What somebody else had changed, and is as desired again. */
   readonly repaired: readonly string[];
+  /** Whether no change at all was taken. */
+  readonly stuck: boolean;
 }
 
 /** What the loop needs of the dataplane. */
@@ -20,6 +22,7 @@ export interface Enforcer {
   apply(state: DataplaneState): ApplyReport;
   /** Whether the last apply left all of an endpoint in the kernel. */
   isEnforced(endpointId: string): boolean;
+  /** The next apply reads the kernel back, and tries again what was refused. */
   resync(): void;
 }
 
@@ -51,14 +54,19 @@ const RESYNC_INTERVAL_MS = 90_000;
 /**
  * Nothing is written to the kernel before the first in-sync: a half-read cluster would look like
  * one in which most things were deleted. After that the loop always works towards the newest state;
- * a failed apply is tried again with back-off, each time from what the kernel really holds.
+ * what was refused is tried again with back-off, each time from what the kernel really holds. Changes in
+ * between go through, without what was refused; where nothing went through, they wait for the next try.
  */
 export class ApplyLoop {
   readonly #options: ApplyLoopOptions;
   readonly #waiters = new Set<Waiter>();
   #inSync = false;
   #applied = false;
+  /** Tries in a row that left something undone. */
   #failures = 0;
+  #retryAt = 0;
+  /** The kernel takes nothing: until the next try nothing is sent to it, whatever arrives. */
+  #isStuck = false;
   #resyncDue = false;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = 0;
@@ -116,33 +124,55 @@ export class ApplyLoop {
 
   #schedule(delayMs: number): void {
     if (!this.#inSync) return;
-    const at = Date.now() + delayMs;
+    const at = Math.max(Date.now() + delayMs, this.#isStuck ? this.#retryAt : 0);
     if (this.#timer && this.#timerAt <= at) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
-    this.#timer = setTimeout(() => this.#apply(), delayMs);
+    this.#timer = setTimeout(() => this.#apply(), at - Date.now());
   }
 
   #apply(): void {
     this.#timer = undefined;
     const { calculation, enforcer, onApplied } = this.#options;
     const waiters = [...this.#waiters];
-    if (this.#resyncDue) enforcer.resync();
+    const isTry = this.#failures === 0 || this.#isStuck || Date.now() >= this.#retryAt;
+    if (this.#resyncDue || (isTry && this.#failures > 0)) enforcer.resync();
     this.#resyncDue = false;
     const state = calculation.state();
-    const report = enforcer.apply(state);
+    const report = attempt(() => enforcer.apply(state));
     this.#applied = true;
-    this.#failures = report.errors.length === 0 ? 0 : this.#failures + 1;
-    if (this.#failures > 0) {
-      this.#resyncDue = true;
-      this.#schedule(Math.min(BACKOFF_MS.first * 2 ** (this.#failures - 1), BACKOFF_MS.most));
-    }
+    this.#note(report, isTry);
     // What the kernel refused elsewhere holds up nobody whose own part is complete.
     for (const waiter of waiters) {
       if (holds(state, waiter.endpoint) && enforcer.isEnforced(waiter.endpoint.id))
         waiter.resolve();
     }
     onApplied(state, report);
+  }
+
+  /** Plans the next try when something was left undone. */
+  #note(report: ApplyReport, isTry: boolean): void {
+    this.#isStuck = report.stuck;
+    if (report.errors.length === 0) {
+      this.#failures = 0;
+      return;
+    }
+    if (isTry) {
+      const delay = BACKOFF_MS.first * 2 ** this.#failures;
+      this.#failures++;
+      this.#retryAt = Date.now() + Math.min(delay, BACKOFF_MS.most);
+    }
+    this.#schedule(Math.max(0, this.#retryAt - Date.now()));
+  }
+}
+
+/** An apply that threw has done nothing that is known of. */
+function attempt(apply: () => ApplyReport): ApplyReport {
+  try {
+    return apply();
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { writes: 0, errors: [{ what: 'apply', message }], repaired: [], stuck: true };
   }
 }
 

@@ -43,8 +43,10 @@ export interface ApplyReport {
   readonly errors: readonly ApplyError[];
   /** Routes that wait for their interface: not an error, made at a later apply. */
   readonly pending: readonly string[];
-  /** Routes, tunnels and settings that somebody else had changed, and that are now as desired again. */
+  /** What somebody else had changed in what is ours, and that is now as desired again. */
   readonly repaired: readonly string[];
+  /** Whether the kernel took no change of the packet filter at all. */
+  readonly stuck: boolean;
 }
 
 interface Desired {
@@ -99,7 +101,13 @@ export class Dataplane {
       writes: this.writes - before,
       errors: [...sysctls.errors, ...tunnels.errors, ...removed, ...filtered, ...added.errors],
       pending: added.pending,
-      repaired: [...sysctls.repaired, ...tunnels.repaired, ...added.repaired],
+      repaired: [
+        ...sysctls.repaired,
+        ...tunnels.repaired,
+        ...this.#table.repaired,
+        ...added.repaired,
+      ],
+      stuck: this.#table.isStuck,
     };
   }
 

@@ -88,9 +88,21 @@ void test('[DP7] a restart with nothing changed writes nothing, nor does a secon
   const ruleset = nft(router.machine, '-a', 'list', 'ruleset');
   const before = generation(router);
   const second = router.start();
-  assert.deepEqual(second.apply(richState()), { writes: 0, errors: [], pending: [], repaired: [] });
+  assert.deepEqual(second.apply(richState()), {
+    writes: 0,
+    errors: [],
+    pending: [],
+    repaired: [],
+    stuck: false,
+  });
   second.resync();
-  assert.deepEqual(second.apply(richState()), { writes: 0, errors: [], pending: [], repaired: [] });
+  assert.deepEqual(second.apply(richState()), {
+    writes: 0,
+    errors: [],
+    pending: [],
+    repaired: [],
+    stuck: false,
+  });
   assert.equal(second.writes, 0);
   assert.equal(generation(router), before);
   assert.equal(nft(router.machine, '-a', 'list', 'ruleset'), ruleset);
@@ -156,6 +168,7 @@ void test('[DP8] foreign changes to our table and routes are repaired at the nex
     const report = dataplane.apply(richState());
     assert.deepEqual(report.errors, [], argv.join(' '));
     assert.ok(report.writes > 0, argv.join(' '));
+    assert.ok(report.repaired.length > 0, `${argv.join(' ')} is reported`);
     assert.equal(
       normalised(nft(router.machine, 'list', 'ruleset')),
       normalised(clean),
@@ -167,6 +180,19 @@ void test('[DP8] foreign changes to our table and routes are repaired at the nex
   router.machine.run('ip', 'route', 'add', '10.65.9.9', 'dev', podInterface(1), 'proto', '80');
   assert.equal(dataplane.apply(richState()).writes, 2);
   assert.equal(router.start().apply(richState()).writes, 0);
+});
+
+void test('[DP7] addresses in whatever form are written once', async (t) => {
+  const router = await makeRouter(t, 1);
+  const dataplane = router.start();
+  const state = stateOf([endpoint(1, { addresses: ['10.65.0.1/32', 'FD65:0:0::0001/128'] })], [], {
+    blackholes: ['10.65.0.7/26', 'fd65::00ff/122'],
+    ipSets: new Map(),
+  });
+  assert.deepEqual(dataplane.apply(state).errors, []);
+  assert.equal(dataplane.isEnforced('default/pod-1'), true);
+  assert.equal(dataplane.apply({ ...state }).writes, 0);
+  assert.equal(router.start().apply({ ...state }).writes, 0);
 });
 
 /** Order of chains and sets, and of rules' own sets, does not matter. */

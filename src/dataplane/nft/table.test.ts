@@ -1,6 +1,7 @@
 // The driver against a kernel in memory that refuses what refers to nothing, and what is referred to.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import {
   NftError,
@@ -237,14 +238,19 @@ void test('[DP8] whatever was disturbed is repaired after a resync', () => {
         const set = [...sets.values()][at % sets.size];
         for (const key of [...(set?.elements.keys() ?? [])].slice(0, 1)) set?.elements.delete(key);
       });
+      const isDisturbed = !isDeepStrictEqual(sorted(kernel.readTable()), sorted(alone(first)));
       table.resync();
       assert.deepEqual(table.apply(rulesetOf(second)), []);
       assert.deepEqual(sorted(kernel.readTable()), sorted(alone(second)));
+      assert.equal(table.repaired.length > 0, isDisturbed);
+      table.resync();
+      table.apply(rulesetOf(second));
+      assert.deepEqual(table.repaired, []);
     }),
   );
 });
 
-void test('[DP6] what is refused, and what needs it, stays as it was; the rest is done', () => {
+void test('[DP6] [DP46] what is refused, and what needs it, stays as it was; the rest is done', () => {
   const refusals: fc.Arbitrary<(operation: NftOperation) => boolean> = fc.oneof(
     fc
       .constantFrom(...POLICIES)
@@ -279,7 +285,15 @@ void test('[DP6] what is refused, and what needs it, stays as it was; the rest i
         const isLeft = errors.some(({ what }) => what.includes(`chain ${chain})`));
         assert.deepEqual(held, isLeft ? before?.chains.get(chain)?.rules : rules, chain);
       }
+      const { transactions } = kernel;
+      assert.deepEqual(
+        table.apply(rulesetOf(second)).map(({ what }) => what),
+        errors.map(({ what }) => what),
+        'it is still told',
+      );
+      assert.ok(kernel.transactions <= transactions + 1, 'what was refused is not tried at once');
       kernel.refuse = () => false;
+      table.resync();
       assert.deepEqual(table.apply(rulesetOf(second)), [], 'it is made up for');
       assert.deepEqual(sorted(kernel.readTable()), sorted(wanted));
     }),
@@ -307,6 +321,7 @@ void test('[DP15] an endpoint whose policy was refused is not enforced, its neig
   assert.equal(table.holds('wi-calia'), true);
   assert.equal(table.holds('wi-calib'), false);
   kernel.refuse = () => false;
+  table.resync();
   table.apply(rulesetOf(state));
   assert.equal(table.holds('wi-calib'), true);
 });

@@ -1,6 +1,7 @@
 // Makes the kernel's nftables table equal to a ruleset: reads it once, then writes the difference.
 import { NftError, type NftOperation, type TableSnapshot } from '#linux';
 import type { ApplyError, Ruleset } from '../rules/ruleset.ts';
+import { drift } from './drift.ts';
 import { planSteps, reachable } from './plan.ts';
 import { IpSetStates } from './set-state.ts';
 import { EMPTY_TABLE, type TableState, actualTable, desiredTable } from './table-state.ts';
@@ -20,6 +21,12 @@ interface Belief {
   readonly state: TableState | undefined;
 }
 
+/** Why the kernel refused an object, and the object as it was desired. */
+interface Refusal {
+  readonly message: string;
+  readonly content: unknown;
+}
+
 /** The owner of one table. Each apply is one transaction: all of it, or all but what was refused. */
 export class NftTable {
   readonly #kernel: NftablesKernel;
@@ -27,44 +34,63 @@ export class NftTable {
   readonly #ipSets = new IpSetStates();
   #belief: Belief | undefined;
   #desired: { readonly ruleset: Ruleset; readonly state: TableState } | undefined;
-  /** Chains and sets that the kernel refused at the last apply; undefined: it refused the whole. */
-  #refused: ReadonlySet<string> | undefined;
+  /** What it was believed to hold before that was looked up anew. */
+  #expected: TableState | undefined;
+  /**
+   * Chains and sets that the kernel refused at the last apply, with its reasons and as they were desired;
+   * undefined: it refused the whole.
+   */
+  #refused: ReadonlyMap<string, Refusal> | undefined;
+  #repaired: readonly string[] = [];
 
   constructor(kernel: NftablesKernel, name: string) {
     this.#kernel = kernel;
     this.#name = name;
   }
 
-  /** Forgets what the kernel is believed to hold; the next apply reads it. */
+  /** Forgets what the kernel is believed to hold, and what it refused; the next apply reads and tries all. */
   resync(): void {
-    this.#belief = undefined;
+    this.#forget();
+    this.#refused = new Map();
+  }
+
+  /** What the last apply found changed by somebody else, and undid. */
+  get repaired(): readonly string[] {
+    return this.#repaired;
+  }
+
+  /** Whether the last apply could change nothing at all. */
+  get isStuck(): boolean {
+    return this.#refused === undefined && this.#desired !== undefined;
   }
 
   /** Returns what the kernel refused, and what was left as it was because of that. */
   apply(ruleset: Ruleset): ApplyError[] {
     const desired = this.#desiredOf(ruleset);
     const isFresh = this.#belief === undefined;
-    const refusals = new Map<string, string>();
+    const refusals = this.#stillRefused(desired);
+    this.#repaired = [];
     // The first refusal may only mean that somebody else changed the table: look again, once.
     let mayReread = !isFresh;
     for (;;) {
-      const belief = (this.#belief ??= this.#read(desired));
+      const belief = this.#believed(desired);
       const failure = this.#attempt(desired, belief, new Set(refusals.keys()));
       if (failure === undefined) {
-        this.#refused = new Set(refusals.keys());
+        this.#refused = refusals;
         return this.#report(desired, refusals);
       }
       if (mayReread) {
         mayReread = false;
-        this.#belief = undefined;
+        this.#forget();
         continue;
       }
-      if (failure.object === undefined || refusals.has(failure.object)) {
-        this.#belief = undefined;
+      const { object, message } = failure;
+      if (object === undefined || refusals.has(object)) {
+        this.#forget();
         this.#refused = undefined;
-        return [{ what: `nftables table inet ${this.#name}`, message: failure.message }];
+        return [{ what: `nftables table inet ${this.#name}`, message }];
       }
-      refusals.set(failure.object, failure.message);
+      refusals.set(object, { message, content: contentOf(desired, object) });
     }
   }
 
@@ -92,6 +118,32 @@ export class NftTable {
       this.#desired = { ruleset, state: desiredTable(ruleset, this.#ipSets) };
     }
     return this.#desired.state;
+  }
+
+  /** What was refused is not tried again while it is wanted as it was: only a resync does that. */
+  #stillRefused(desired: TableState): Map<string, Refusal> {
+    const refused = [...(this.#refused ?? [])].filter(
+      ([object, { content }]) => contentOf(desired, object) === content,
+    );
+    return new Map(refused);
+  }
+
+  #forget(): void {
+    this.#expected = this.#belief?.state ?? this.#expected;
+    this.#belief = undefined;
+  }
+
+  #believed(desired: TableState): Belief {
+    if (this.#belief) return this.#belief;
+    const belief = this.#read(desired);
+    const found = belief.dormant ? undefined : belief.state;
+    const changed = this.#expected ? drift(this.#expected, found) : [];
+    this.#repaired = changed.map((name) =>
+      name === undefined ? `nftables table inet ${this.#name}` : describeChain(desired, name),
+    );
+    this.#expected = undefined;
+    this.#belief = belief;
+    return belief;
   }
 
   #read(desired: TableState): Belief {
@@ -130,8 +182,8 @@ export class NftTable {
     return undefined;
   }
 
-  #report(desired: TableState, refusals: ReadonlyMap<string, string>): ApplyError[] {
-    const errors = [...refusals].map(([what, message]) => ({
+  #report(desired: TableState, refusals: ReadonlyMap<string, Refusal>): ApplyError[] {
+    const errors = [...refusals].map(([what, { message }]) => ({
       what: describeChain(desired, what),
       message,
     }));
@@ -144,6 +196,11 @@ export class NftTable {
     }
     return errors;
   }
+}
+
+/** Equal for equal wishes; undefined when the object is to go. */
+function contentOf({ chains, sets }: TableState, object: string): unknown {
+  return chains.get(object)?.signature ?? sets.get(object);
 }
 
 function describeChain(desired: TableState, name: string): string {

@@ -2,8 +2,10 @@
 import {
   DeltaTracker,
   type Family,
+  formatAddress,
   formatPrefix,
   hostPrefix,
+  maskPrefix,
   parseAddress,
   parsePrefix,
 } from '#lib';
@@ -57,8 +59,10 @@ export class RouteTable {
 
   /** Whether the kernel has the route to an endpoint's address as desired. */
   holds(destination: string): boolean {
-    const desired = this.#tracker.desired.get(destination);
-    const actual = this.#tracker.actual.get(destination);
+    const prefix = parsePrefix(destination);
+    const key = prefix ? formatPrefix(maskPrefix(prefix)) : destination;
+    const desired = this.#tracker.desired.get(key);
+    const actual = this.#tracker.actual.get(key);
     return desired !== undefined && actual !== undefined && sameRoute(desired, actual);
   }
 
@@ -122,12 +126,12 @@ export function desiredRoutes(
   const routes = new Map<string, Route>();
   if (!state.settings.routeSync) return routes;
   const add = (what: string, destination: string, rest: Partial<Route>) => {
-    const family = parsePrefix(destination)?.family;
-    if (family === undefined) {
+    const prefix = parsePrefix(destination);
+    if (!prefix) {
       onProblem(what, `cannot route to ${JSON.stringify(destination)}: it is not a prefix`);
       return;
     }
-    const route = routeTo(destination, family, rest);
+    const route = routeTo(formatPrefix(maskPrefix(prefix)), prefix.family, canonical(rest));
     const key = routeKey(route);
     const holder = routes.get(key);
     if (!holder) routes.set(key, route);
@@ -164,6 +168,12 @@ function hostRoute(text: string): string {
 function deviceSource(address: string, { settings }: DataplaneState): string | undefined {
   const family = parsePrefix(address)?.family;
   return family && settings.deviceRouteSource[family];
+}
+
+/** The gateway as the kernel writes it: what is compared must be written alike. */
+function canonical(rest: Partial<Route>): Partial<Route> {
+  const gateway = rest.gateway === undefined ? undefined : parseAddress(rest.gateway);
+  return gateway ? { ...rest, gateway: formatAddress(gateway) } : rest;
 }
 
 function routeTo(destination: string, family: Family, rest: Partial<Route>): Route {
