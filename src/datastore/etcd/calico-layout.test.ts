@@ -61,7 +61,7 @@ const affinity = object('BlockAffinity', 'n-1-10-0-0-0-30', {
   cidr: '10.0.0.0/30',
   deleted: false,
 });
-const affinity6 = object('BlockAffinity', 'lb-fd00-10--40-122', {
+const affinity6 = object('BlockAffinity', 'virtual-lb-fd00-10--40-122', {
   state: 'pending',
   node: 'lb',
   type: 'virtual',
@@ -111,7 +111,7 @@ const EXAMPLES: readonly Example[] = [
     json: { state: 'confirmed', deleted: false },
   },
   {
-    key: calico('blockaffinities', 'lb-fd00-10--40-122'),
+    key: calico('blockaffinities', 'virtual-lb-fd00-10--40-122'),
     value: affinity6,
     path: '/calico/ipam/v2/virtual/lb/ipv6/block/fd00:10::40-122',
     json: { state: 'pending', deleted: false },

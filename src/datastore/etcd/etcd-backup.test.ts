@@ -51,7 +51,7 @@ suite('etcd backup', () => {
     await restored.write({ key: keyOf('after'), value: {} });
   });
 
-  test('[ET11] a copy that breaks off leaves nothing behind', async (context) => {
+  test('[ET11] a copy that breaks off, or is damaged on its way, leaves nothing behind', async (context) => {
     const folder = await mkdtemp(join(tmpdir(), 'tortie-etcd-backup-'));
     const etcd = await EtcdProcess.start();
     const proxy = await EtcdProxy.start(etcd);
@@ -64,6 +64,14 @@ suite('etcd backup', () => {
     for (let n = 0; n < 20; n++) await etcd.control('put', `/big/${n}`, 'x'.repeat(100_000));
     proxy.cutAfter(500_000);
     await assert.rejects(backupEtcd({ endpoints: [proxy.endpoint], timeoutMs: 1000 }, file));
+    assert.deepEqual(await readdir(folder), []);
+    proxy.mend(etcd);
+    proxy.cutAfter(Infinity);
+    proxy.corrupt('xxxxxxxxxxxx');
+    await assert.rejects(
+      backupEtcd({ endpoints: [proxy.endpoint] }, file),
+      /is damaged; try again/,
+    );
     assert.deepEqual(await readdir(folder), []);
   });
 });

@@ -74,9 +74,7 @@ async function copy(connection: EtcdConnection, path: string): Promise<number> {
       tail = known.subarray(end);
     }
     if (!hash.digest().equals(tail)) {
-      throw new StoreUnavailable(
-        `what etcd at ${connection.endpoint} sent is not complete; try again`,
-      );
+      throw new StoreUnavailable(`what etcd at ${connection.endpoint} sent is damaged; try again`);
     }
     await file.sync();
     return bytes;

@@ -120,6 +120,10 @@ suite('etcd connection', () => {
     await etcd.run();
     await store.write({ key, value: { n: 2 } });
     assert.deepEqual((await store.get(key))?.value, { n: 2 });
+    // A new password makes its tokens invalid, and no stream breaks.
+    const root = ['--user=root:secret-root', 'user', 'passwd', 'calico', '--interactive=false'];
+    await etcd.controlWith('secret-calico\n', ...root);
+    await store.write({ key, value: { n: 3 } });
     for (const [wrong, reason] of [
       [undefined, /user name is empty/],
       [{ name: 'calico', password: 'secret-typo' }, /authentication failed/],

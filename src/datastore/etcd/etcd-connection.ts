@@ -125,7 +125,7 @@ export class EtcdConnection {
         return { response: await this.#once(at, method, { request, deadline, token }), isRepeat };
       } catch (error) {
         if (!isServiceError(error)) throw error;
-        isRepeat ||= error.code !== status.UNAUTHENTICATED;
+        isRepeat ||= !isTokenRefused(error);
         this.#judge(error, attempt);
         this.advance(at);
         if (Date.now() + wait >= deadline) throw this.#unreachable(error);
@@ -186,7 +186,7 @@ export class EtcdConnection {
 
   /** Throws what is final, having forgotten a token that is not taken any more. */
   #judge(error: ServiceError, attempt: number): void {
-    if (error.code === status.UNAUTHENTICATED && attempt === 1 && this.#user) {
+    if (isTokenRefused(error) && attempt === 1 && this.#user) {
       this.forgetToken();
       return;
     }
@@ -285,6 +285,11 @@ function metadataOf(token: string | undefined): Metadata {
   const metadata = new Metadata();
   if (token !== undefined) metadata.set('token', token);
   return metadata;
+}
+
+/** Before anything was done: the token is unknown, or older than a change of users and roles. */
+function isTokenRefused({ code, details }: ServiceError): boolean {
+  return code === status.UNAUTHENTICATED || /revision of auth store is old/.test(details);
 }
 
 function isServiceError(error: unknown): error is ServiceError {

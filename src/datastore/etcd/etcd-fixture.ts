@@ -112,9 +112,16 @@ export class EtcdProcess {
 
   /** What etcdctl says. */
   async control(...args: string[]): Promise<string> {
+    return this.controlWith('', ...args);
+  }
+
+  /** The same with something on its standard input. */
+  async controlWith(input: string, ...args: string[]): Promise<string> {
     const env = { ...process.env, ETCDCTL_API: '3' };
     const all = [`--endpoints=${this.endpoint}`, ...this.#controlArgs, ...args];
-    return (await promisify(execFile)('etcdctl', all, { env, maxBuffer: 1 << 28 })).stdout;
+    const running = promisify(execFile)('etcdctl', all, { env, maxBuffer: 1 << 28 });
+    running.child.stdin?.end(input);
+    return (await running).stdout;
   }
 }
 
@@ -135,6 +142,7 @@ export class EtcdProxy {
   readonly #sockets = new Set<Socket>();
   #target: number | undefined;
   #budget = Infinity;
+  #corrupted: string | undefined;
 
   private constructor(server: Server, { address, port }: AddressInfo, etcd: EtcdProcess) {
     this.endpoint = `${new URL(etcd.endpoint).protocol}//${address}:${port}`;
@@ -165,6 +173,11 @@ export class EtcdProxy {
     this.#budget = bytes;
   }
 
+  /** From now on turns the first byte of what etcd sends as this text into another. */
+  corrupt(text: string): void {
+    this.#corrupted = text;
+  }
+
   close(): void {
     this.cut();
     this.#server.close();
@@ -185,7 +198,9 @@ export class EtcdProxy {
         etcd.destroy();
       });
     }
-    etcd.on('data', (chunk) => {
+    etcd.on('data', (chunk: Buffer) => {
+      const at = this.#corrupted === undefined ? -1 : chunk.indexOf(this.#corrupted);
+      if (at >= 0) chunk[at] = (chunk[at] ?? 0) ^ 1;
       this.#budget -= chunk.length;
       if (this.#budget < 0) this.cut();
     });

@@ -82,9 +82,10 @@ const affinity: IpamForm = {
     return `/calico/ipam/v2/${place}/block/${segmentOf(prefix)}`;
   },
   nameOf: (path) => {
-    const { node, cidr } = AFFINITY.exec(path)?.groups ?? {};
+    const { type, node, cidr } = AFFINITY.exec(path)?.groups ?? {};
     const name = nameOfSegment(cidr);
-    return name === undefined ? undefined : `${node}-${name}`;
+    if (name === undefined) return undefined;
+    return type === 'virtual' ? `virtual-${node}-${name}` : `${node}-${name}`;
   },
   encode: (value) => {
     const { node: _, cidr: __, type: ___, ...spec } = specOf(value);

@@ -38,8 +38,8 @@ export class KeyWatch {
   readonly #options: KeyWatchOptions;
   /** The last revision that is told completely. */
   #revision: number;
-  /** Of a response that comes in several parts. */
-  #parts: WatchEvent[] = [];
+  /** The beginning of a revision whose end is still to come. */
+  #rest: WatchEvent[] = [];
   #stream: Stream | undefined;
   #timer: NodeJS.Timeout | undefined;
   #wait = FIRST_WAIT_MS;
@@ -60,7 +60,7 @@ export class KeyWatch {
   }
 
   async #open(): Promise<void> {
-    this.#parts = [];
+    this.#rest = [];
     try {
       const stream = await this.#connection.duplex(watch);
       if (this.#ended) {
@@ -111,11 +111,14 @@ export class KeyWatch {
     }
   }
 
+  /** A part may end within a revision: that is told when the rest of it has come. */
   #onPart(events: readonly WatchEvent[], moreFollow: boolean): void {
-    for (const event of events) this.#parts.push(event);
-    if (moreFollow) return;
-    const whole = this.#parts;
-    this.#parts = [];
+    for (const event of events) this.#rest.push(event);
+    const last = this.#rest.at(-1)?.kv?.modRevision ?? 0;
+    const isWhole = ({ kv }: WatchEvent): boolean => !moreFollow || kv?.modRevision !== last;
+    const whole = this.#rest.filter(isWhole);
+    this.#rest = this.#rest.filter((event) => !isWhole(event));
+    if (whole.length === 0) return;
     this.#revision = whole.at(-1)?.kv?.modRevision ?? this.#revision;
     this.#options.onEvents(whole);
   }
