@@ -13,7 +13,7 @@ import { REVIEWS } from './auth/reviews.ts';
 import type { ServerCertificate } from './certificate-authority.ts';
 import { aggregatedDiscovery } from './aggregated-discovery.ts';
 import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
-import { appendFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
+import { appendFlows, askKeptFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
 import type { FlowStore } from './flow-store.ts';
 import {
   openApiDocument,
@@ -151,6 +151,13 @@ export class ApiServer {
     const { authentication, authorizer } = access;
     const own = await authentication.identify(request.raw);
     const identity = impersonated(own, request.raw, authorizer);
+    if (path.startsWith(`${FLOWS_PATH}/`) && this.#options.flows) {
+      const params = Object.fromEntries(new URLSearchParams(request.url.split('?')[1] ?? ''));
+      this.#options.access.authorizer.require(identity, { ...FLOWS, verb: 'list' });
+      if (request.method !== 'GET') throw notAllowed(request.method, path);
+      const question = path.slice(FLOWS_PATH.length + 1);
+      return reply.send(await askKeptFlows(this.#options.flows, question, params));
+    }
     if (path === FLOWS_PATH && this.#options.flows) {
       return this.#flows(this.#options.flows, { request, reply, identity });
     }

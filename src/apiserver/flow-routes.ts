@@ -1,8 +1,10 @@
 // The flows endpoint: nodes post what they saw, administrators query and follow it.
 import type { ServerResponse } from 'node:http';
+import { InvalidFlowFilter } from '#flows';
 import { isObject } from '#lib';
 import type { FlowQuery, FlowStore } from './flow-store.ts';
-import { badRequest } from './request-error.ts';
+import { QUESTIONS } from './kept-flows.ts';
+import { badRequest, noSuchPath } from './request-error.ts';
 
 export const FLOWS_PATH = '/apis/flows.tortie.dev/v1/flows';
 
@@ -20,6 +22,24 @@ export function appendFlows(store: FlowStore, body: unknown): void {
 /** `{ flows: [...] }`. */
 export async function queryFlows(store: FlowStore, params: FlowQuery): Promise<unknown> {
   return { flows: await attempt(() => store.query(params)) };
+}
+
+/** Answers `records`, `summary`, `graph` or `state` about kept flows. */
+export async function askKeptFlows(
+  store: FlowStore,
+  question: string,
+  params: FlowQuery,
+): Promise<unknown> {
+  const known = QUESTIONS.find((it) => it === question);
+  if (!known) throw noSuchPath(`${FLOWS_PATH}/${question}`);
+  if (!store.kept)
+    throw badRequest('this server keeps no flows; start it with --flow-storage duckdb');
+  try {
+    return await store.kept.ask(known, params);
+  } catch (error) {
+    if (error instanceof InvalidFlowFilter) throw badRequest(error.message);
+    throw error;
+  }
 }
 
 /** One flow a line, until the client goes or the server stops. */

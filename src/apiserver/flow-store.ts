@@ -1,5 +1,7 @@
 // What the API server needs of a store of flows; `cmd` connects it.
 
+import type { Question } from './kept-flows.ts';
+
 /** Query parameters as the request has them, the last of each name. */
 export type FlowQuery = Readonly<Record<string, string>>;
 
@@ -10,4 +12,6 @@ export interface FlowStore {
   query(params: FlowQuery): Promise<readonly unknown[]> | readonly unknown[];
   /** What matches from now on, until the signal aborts. */
   follow(params: FlowQuery, signal: AbortSignal): AsyncIterable<unknown>;
+  /** Answers about what is kept; undefined where nothing is. Throws as `query` does. */
+  readonly kept?: { ask(question: Question, params: FlowQuery): Promise<unknown> } | undefined;
 }

@@ -23,6 +23,7 @@ import type { Store } from '#datastore';
 import { accessOptions, type AccessFlags, addAccessFlags } from './server-access.ts';
 import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
 import { startAddressController } from './address-controller.ts';
+import { type FlowKeepingFlags, openFlowKeeping, withFlowKeepingFlags } from './flow-keeping.ts';
 import { VERSION } from './version.ts';
 
 interface Address {
@@ -30,7 +31,7 @@ interface Address {
   readonly port: number;
 }
 
-interface ServerFlags extends StoreFlags, AccessFlags {
+interface ServerFlags extends StoreFlags, AccessFlags, FlowKeepingFlags {
   readonly listen?: readonly Address[];
   readonly advertise?: URL;
   readonly node?: readonly string[];
@@ -53,7 +54,8 @@ export function addServerCommand(program: Command): void {
     .option('--advertise <url>', 'https://HOST:PORT at which nodes reach this server', readUrl)
     .option('--node <name>', 'make a token and DIR/nodes/NAME.kubeconfig; repeatable', append)
     .option('--san <host>', 'one more name or address for the certificate; repeatable', append);
-  addAccessFlags(command)
+  addAccessFlags(command);
+  withFlowKeepingFlags(command)
     .addHelpText('after', '\nSockets handed down as systemd does (LISTEN_FDS) are served too.')
     .action(serve);
 }
@@ -94,7 +96,8 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     nodes,
     onError: (error) => log.error({ err: error }, 'access control failed'),
   });
-  const flows = new FlowLogStore();
+  const keeping = await openFlowKeeping(flags, (message) => log.warn(message));
+  const flows = new FlowLogStore(keeping && { keeping });
   const server = new ApiServer({
     resources,
     access,
@@ -115,6 +118,7 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
   } finally {
     await server.close();
     flows.close();
+    await keeping?.close();
     await access.close();
     await resources.close();
   }

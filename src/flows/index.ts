@@ -64,6 +64,14 @@ export {
   type RecordTcp,
 } from './flow-record.ts';
 export {
+  graphQuery,
+  type RecordGraph,
+  recordGraph,
+  type RecordGraphEdge,
+  type RecordGraphNode,
+} from './record-graph.ts';
+export { parseRecordsQuery, parseSummaryQuery, parseWindow } from './summary-params.ts';
+export {
   type Denial,
   type GraphEdge,
   type GraphNode,
