@@ -26,7 +26,7 @@ type Settings = Pick<DataplaneState, 'endpointToHostAction' | 'settings' | 'serv
  * whom; `state` and `topology` work out the rest of what has changed since they were last asked.
  */
 export class HostGraph {
-  readonly #hostname: string;
+  readonly hostname: string;
   readonly #configuration: Configuration;
   readonly #ipSets = new IpSetIndex();
   readonly #rules = new ActiveRules(this.#ipSets);
@@ -41,7 +41,7 @@ export class HostGraph {
 
   /** `local`: the host's own sources of parameters, the stronger first. */
   constructor(hostname: string, local: readonly ParameterSource[] = []) {
-    this.#hostname = hostname;
+    this.hostname = hostname;
     this.#configuration = new Configuration(hostname, local);
     this.#parameters = this.#configuration.parameters;
     this.#network = new NetworkGraph(hostname, this.#parameters);
@@ -57,8 +57,8 @@ export class HostGraph {
     const before = this.workload(key);
     if (before === workload) return;
     this.#ipSets.setObject(workloadKey(key), workload);
-    const isLocal = workload?.node === this.#hostname;
-    if (isLocal || before?.node === this.#hostname) {
+    const isLocal = workload?.node === this.hostname;
+    if (isLocal || before?.node === this.hostname) {
       this.#resolver.setWorkload(key, isLocal ? workload : undefined);
     }
     const placed = workload?.node === undefined ? undefined : placedAt(workload, workload.node);
@@ -69,7 +69,7 @@ export class HostGraph {
 
   setHostInterface(key: string, object: Model.HostInterface | undefined): void {
     this.#ipSets.setObject(`host ${key}`, object);
-    const isLocal = object?.node === this.#hostname;
+    const isLocal = object?.node === this.hostname;
     this.#resolver.setHostInterface(key, isLocal ? object : undefined);
   }
 
@@ -125,7 +125,7 @@ export class HostGraph {
 
   setNode(name: string, node: Model.NodeSource | undefined): void {
     this.#network.setNode(name, node);
-    if (name === this.#hostname) this.#configuration.setNodeLabels(node?.labels ?? {});
+    if (name === this.hostname) this.#configuration.setNodeLabels(node?.labels ?? {});
   }
 
   setVxlan(node: string, source: Model.VxlanSource | undefined): void {

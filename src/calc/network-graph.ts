@@ -77,6 +77,7 @@ export class NetworkGraph {
   }
 
   setPool(key: string, pool: PoolSource | undefined): void {
+    if (jsonEqual(this.#pools.get(key), pool)) return;
     if (pool) this.#pools.set(key, pool);
     else this.#pools.delete(key);
     this.#natIsOld = true;
@@ -84,6 +85,7 @@ export class NetworkGraph {
   }
 
   setBlock(key: string, block: BlockSource | undefined): void {
+    if (jsonEqual(this.#resolver.block(key), block)) return;
     const prefix = block?.host === this.#hostname ? parsePrefix(block.cidr) : undefined;
     const cidr = prefix && formatPrefix(maskPrefix(prefix));
     const before = this.#ownBlocks.get(key);
@@ -96,6 +98,8 @@ export class NetworkGraph {
 
   setNode(name: string, node: NodeSource | undefined): void {
     const before = this.#nodeSources.get(name);
+    // Nodes report that they are alive all the time.
+    if (jsonEqual(before, node)) return;
     if (node) this.#nodeSources.set(name, node);
     else this.#nodeSources.delete(name);
     this.#natIsOld ||= this.#parameters.is('NATOutgoingExclusions', 'IPPoolsAndHostIPs');
@@ -106,8 +110,7 @@ export class NetworkGraph {
   }
 
   setVxlan(node: string, source: VxlanSource | undefined): void {
-    this.#vxlan.setSource(node, source);
-    this.#touchRoutes(node);
+    if (this.#vxlan.setSource(node, source)) this.#touchRoutes(node);
   }
 
   setWireguard(node: string, source: WireguardSource | undefined): void {

@@ -20,8 +20,10 @@ export interface DecodedPod {
   readonly problems: readonly CalcProblem[];
 }
 
-export function decodePod(pod: Pod): DecodedPod {
-  const endpoint = podToWorkloadEndpoint(pod, { unscheduled: true });
+/** `hostname`: of the pods of other hosts all that matters here is what selectors and sets need. */
+export function decodePod(pod: Pod, hostname: string): DecodedPod {
+  const isLocal = pod.spec.nodeName === hostname;
+  const endpoint = podToWorkloadEndpoint(pod, { unscheduled: true, withoutInterface: !isLocal });
   const id = `${pod.metadata.namespace ?? ''}/${pod.metadata.name}`;
   const problems =
     endpoint || pod.spec.hostNetwork === true ? [] : podProblems(pod, { unscheduled: true });
@@ -35,8 +37,8 @@ export function decodePod(pod: Pod): DecodedPod {
 }
 
 function workloadOf(id: string, { metadata, spec }: WorkloadEndpoint): Workload | undefined {
-  const { ipNetworks = [], profiles = [], interfaceName } = spec;
-  if (ipNetworks.length === 0 || interfaceName === undefined) return undefined;
+  const { ipNetworks = [], profiles = [], interfaceName = '', ipNATs = [] } = spec;
+  if (ipNetworks.length === 0) return undefined;
   return {
     id,
     node: spec.node,
@@ -45,12 +47,13 @@ function workloadOf(id: string, { metadata, spec }: WorkloadEndpoint): Workload 
     profiles,
     members: maskedPrefixes(ipNetworks),
     ports: namedPorts(spec.ports),
-    allowedSources: maskedPrefixes(spec.allowSpoofedSourcePrefixes ?? []),
-    floatingAddresses: (spec.ipNATs ?? []).map(({ internalIP, externalIP }) => ({
-      external: externalIP,
-      internal: internalIP,
-    })),
+    allowedSources: maskedPrefixes(spec.allowSpoofedSourcePrefixes ?? NONE),
+    floatingAddresses: ipNATs.length === 0 ? NONE : ipNATs.map(floatingAddress),
   };
+}
+
+function floatingAddress({ internalIP, externalIP }: IpNat) {
+  return { external: externalIP, internal: internalIP };
 }
 
 export function decodeHostEndpoint({ metadata, spec }: HostEndpoint): HostInterface {
@@ -77,9 +80,14 @@ export function decodeNetworkSet({ metadata, spec }: NetworkSet): LabelledObject
 }
 
 const NO_PORTS: readonly NamedPort[] = [];
+/** One list for all that have none: there may be a million of them. */
+const NONE: readonly never[] = [];
+
+type IpNat = NonNullable<WorkloadEndpoint['spec']['ipNATs']>[number];
 
 /** Masked and without duplicates; what is no prefix is left out. */
-function maskedPrefixes(texts: readonly string[]): string[] {
+function maskedPrefixes(texts: readonly string[]): readonly string[] {
+  if (texts.length === 0) return NONE;
   const prefixes = texts.flatMap((text) => parsePrefix(text) ?? []);
   return [...new Set(prefixes.map((prefix) => formatPrefix(maskPrefix(prefix))))];
 }
@@ -97,7 +105,7 @@ interface SpecPort {
 }
 
 function namedPorts(ports: readonly SpecPort[] | undefined): readonly NamedPort[] {
-  if (!ports) return NO_PORTS;
+  if (!ports || ports.length === 0) return NO_PORTS;
   return ports.flatMap(({ name, protocol, port }) => {
     const text = String(protocol).toLowerCase();
     return name === '' ? [] : [{ name, protocol: PORT_PROTOCOLS.get(text) ?? text, port }];

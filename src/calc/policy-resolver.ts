@@ -85,7 +85,9 @@ export class PolicyResolver {
   setPolicy(key: string, policy: SelectingPolicy | undefined): void {
     const entry = this.#policies.get(key);
     if (entry && policy && entry.policy.selector.text === policy.selector.text) {
+      const before = entry.policy;
       entry.policy = policy;
+      if (isPlacedAs(before, policy)) return;
       for (const endpoint of entry.endpoints) this.#unresolved.add(endpoint);
       return;
     }
@@ -217,6 +219,18 @@ export class PolicyResolver {
     const both = [untracked, forward, normal].flatMap(({ ingress, egress }) => [ingress, egress]);
     return usesOf(profiles, preDnat, ...both);
   }
+}
+
+/** Whether it applies to endpoints as the other one did. */
+function isPlacedAs(before: SelectingPolicy, after: SelectingPolicy): boolean {
+  return (
+    before.tier === after.tier &&
+    before.order === after.order &&
+    before.stage === after.stage &&
+    before.onForward === after.onForward &&
+    before.directions.length === after.directions.length &&
+    before.directions.every((direction) => after.directions.includes(direction))
+  );
 }
 
 export function profileKey(name: string): string {

@@ -106,7 +106,7 @@ export class ResourceDecoder {
 
   #readPod(key: string, pod: Pod | undefined): void {
     const { workload, problems } = pod
-      ? decodePod(pod)
+      ? decodePod(pod, this.#graph.hostname)
       : { workload: undefined, problems: [] as readonly CalcProblem[] };
     if (problems.length > 0) this.#podProblems.set(key, problems);
     else this.#podProblems.delete(key);

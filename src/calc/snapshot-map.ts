@@ -8,9 +8,8 @@ const INSERT_MAX = 64;
 export class SnapshotMap<V> {
   readonly #equal: (a: V, b: V) => boolean;
   readonly #values = new Map<string, V>();
-  readonly #newKeys = new Set<string>();
-  #goneKeys = false;
-  #changed = false;
+  /** Those that were set or deleted since the last snapshot. */
+  readonly #touched = new Set<string>();
   #keys: string[] = [];
   #snapshot: ReadonlyMap<string, V> = new Map();
 
@@ -25,47 +24,51 @@ export class SnapshotMap<V> {
   set(key: string, value: V): void {
     const before = this.#values.get(key);
     if (before !== undefined && (before === value || this.#equal(before, value))) return;
-    // An entry that went and came back since the last snapshot is the one that was there.
-    const published = before === undefined ? this.#snapshot.get(key) : undefined;
+    // What went and came back since the last snapshot is what was there.
+    const published = this.#snapshot.get(key);
     const same = published !== undefined && this.#equal(published, value);
     this.#values.set(key, same ? published : value);
-    if (before === undefined) this.#newKeys.add(key);
-    this.#changed = true;
+    this.#touched.add(key);
   }
 
   delete(key: string): void {
-    if (!this.#values.delete(key)) return;
-    this.#newKeys.delete(key);
-    this.#goneKeys = true;
-    this.#changed = true;
+    if (this.#values.delete(key)) this.#touched.add(key);
   }
 
   /** The present entries by key; the same object as before where nothing changed. */
   snapshot(): ReadonlyMap<string, V> {
-    if (!this.#changed) return this.#snapshot;
-    this.#sortKeys();
-    const next = new Map<string, V>();
-    let same = this.#keys.length === this.#snapshot.size;
-    for (const key of this.#keys) {
-      const value = this.#values.get(key);
-      if (value === undefined) continue;
-      next.set(key, value);
-      same = same && this.#snapshot.get(key) === value;
-    }
-    this.#changed = false;
-    if (!same) this.#snapshot = next;
+    const changed = [...this.#touched].filter(
+      (key) => this.#snapshot.get(key) !== this.#values.get(key),
+    );
+    this.#touched.clear();
+    if (changed.length === 0) return this.#snapshot;
+    const isSameKeys = changed.every((key) => this.#snapshot.has(key) && this.#values.has(key));
+    this.#snapshot = isSameKeys ? this.#replaced(changed) : this.#ordered(changed);
     return this.#snapshot;
   }
 
-  #sortKeys(): void {
-    if (this.#newKeys.size > INSERT_MAX) {
-      this.#keys = [...this.#values.keys()].sort(compareCodePoints);
-    } else {
-      if (this.#goneKeys) this.#keys = this.#keys.filter((key) => this.#values.has(key));
-      for (const key of this.#newKeys) insertSorted(this.#keys, key);
+  #replaced(changed: readonly string[]): Map<string, V> {
+    const next = new Map(this.#snapshot);
+    for (const key of changed) {
+      const value = this.#values.get(key);
+      if (value !== undefined) next.set(key, value);
     }
-    this.#newKeys.clear();
-    this.#goneKeys = false;
+    return next;
+  }
+
+  #ordered(changed: readonly string[]): Map<string, V> {
+    const added = changed.filter((key) => this.#values.has(key) && !this.#snapshot.has(key));
+    if (added.length > INSERT_MAX) this.#keys = [...this.#values.keys()].sort(compareCodePoints);
+    else {
+      this.#keys = this.#keys.filter((key) => this.#values.has(key));
+      for (const key of added) insertSorted(this.#keys, key);
+    }
+    const next = new Map<string, V>();
+    for (const key of this.#keys) {
+      const value = this.#values.get(key);
+      if (value !== undefined) next.set(key, value);
+    }
+    return next;
   }
 }
 

@@ -45,6 +45,8 @@ export interface PodConversion {
    * rarely name one. Upstream refuses such a pod.
    */
   readonly unscheduled?: boolean;
+  /** Leaves the interface's name out, which takes a digest: only the pod's own host needs it. */
+  readonly withoutInterface?: boolean;
 }
 
 /**
@@ -59,7 +61,7 @@ export function podToWorkloadEndpoint(
   if (pod.spec.hostNetwork === true) return undefined;
   if (schedulingProblems(pod, conversion).length > 0) return undefined;
   const reader = new AnnotationReader(pod);
-  const spec = endpointSpec(pod, reader);
+  const spec = endpointSpec(pod, reader, conversion);
   if (reader.problems.some(({ severity }) => severity === 'error')) return undefined;
   const { name, namespace = 'default', generateName, creationTimestamp } = pod.metadata;
   const networkStatus = annotation(pod, NETWORK_STATUS);
@@ -92,7 +94,11 @@ function schedulingProblems(pod: Pod, { unscheduled = false }: PodConversion): P
   return [{ path: 'spec.nodeName', message, severity: 'error' }];
 }
 
-function endpointSpec(pod: Pod, reader: AnnotationReader): WorkloadEndpointSpec {
+function endpointSpec(
+  pod: Pod,
+  reader: AnnotationReader,
+  { withoutInterface = false }: PodConversion = {},
+): WorkloadEndpointSpec {
   const { name, namespace = 'default' } = pod.metadata;
   const { nodeName, serviceAccountName: account } = pod.spec;
   const networks = reader.networks();
@@ -115,7 +121,7 @@ function endpointSpec(pod: Pod, reader: AnnotationReader): WorkloadEndpointSpec 
       namespaceProfileName(namespace),
       ...(account ? [serviceAccountProfileName(namespace, account)] : []),
     ],
-    interfaceName: podInterfaceName(namespace, name),
+    ...(withoutInterface ? {} : { interfaceName: podInterfaceName(namespace, name) }),
     ...(ports.length > 0 ? { ports } : {}),
     ...(sources.length > 0 ? { allowSpoofedSourcePrefixes: sources } : {}),
     ...(qosControls ? { qosControls } : {}),

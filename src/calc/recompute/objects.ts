@@ -27,8 +27,8 @@ export interface Objects {
   readonly problems: readonly CalcProblem[];
 }
 
-export function objectsOf(cluster: Cluster): Objects {
-  const pods = cluster.list<Pod>('/Pod').map(decodePod);
+export function objectsOf(hostname: string, cluster: Cluster): Objects {
+  const pods = cluster.list<Pod>('/Pod').map((pod) => decodePod(pod, hostname));
   const workloads = pods.flatMap(({ workload }) => workload ?? []);
   const hosts = cluster
     .list<HostEndpoint>('projectcalico.org/HostEndpoint')

@@ -28,7 +28,7 @@ export interface Recomputed {
 }
 
 export function recompute(hostname: string, cluster: Cluster): Recomputed {
-  const objects = objectsOf(cluster);
+  const objects = objectsOf(hostname, cluster);
   const policies = policiesOf(cluster);
   const parameters = configurationOf(hostname, cluster).parameters;
   const endpoints = objects.workloads

@@ -55,6 +55,10 @@ export class L3RouteResolver {
     } else this.#pools.delete(key);
   }
 
+  block(key: string): BlockSource | undefined {
+    return this.#blocks.get(key);
+  }
+
   setBlock(key: string, block: BlockSource | undefined): void {
     const before = this.#blocks.get(key);
     if (before) this.#placeBlock(key, before, false);

@@ -18,10 +18,13 @@ export class VxlanResolver {
     this.#nodes = nodes;
   }
 
-  setSource(node: string, source: VxlanSource | undefined): void {
+  /** Returns whether it is another one now. */
+  setSource(node: string, source: VxlanSource | undefined): boolean {
+    if (jsonEqual(this.#sources.get(node), source)) return false;
     if (source) this.#sources.set(node, source);
     else this.#sources.delete(node);
     this.onNode(node);
+    return true;
   }
 
   /** The node's addresses may be others now. */
