@@ -20,7 +20,7 @@ export interface WatchLimits {
 type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
 export const WATCH_LIMITS: WatchLimits = {
-  waitingBytes: 256 * 1024,
+  waitingBytes: 128 * 1024,
   stallMs: 30_000,
   bookmarkMs: 15_000,
 };

@@ -16,9 +16,9 @@ const [WATCHERS = 50, SECONDS = 4] = (process.env['WATCH_SOAK'] ?? '50x4').split
 const FILLING = 100_000;
 const PATH = '/api/v1/namespaces/default/configmaps';
 /** Bytes that wait for a client (`WATCH_LIMITS`) with one event more, in clear and encrypted. */
-const WAITING = 2 * (256 * 1024 + FILLING);
-/** Bytes that the server may grow by: values and log of what is written, and what waits for the silent. */
-const GROWTH = 250e6 + (WATCHERS / 2) * WAITING;
+const WAITING = 2 * (128 * 1024 + FILLING);
+/** Bytes that the server may grow by: values and log of what is written, and what waits. */
+const GROWTH = 250e6 + WATCHERS * WAITING;
 const TABLE = 'application/json;as=Table;v=v1;g=meta.k8s.io';
 
 async function openWatch(
