@@ -5,12 +5,26 @@ import { type Flow, formatFlow, formatFlowHeader, parseFlow, parseFlowFilter } f
 import { isObject } from '#lib';
 import { CommandFailure } from './cli-error.ts';
 import { type ClusterFlags, connect, withClusterFlags } from './connection.ts';
+import { addKeptFlowsCommands } from './kept-flows-command.ts';
 import { formatValue, readOutput } from './resource-output.ts';
 import type { Terminal } from './terminal.ts';
 
 export const FLOWS_PATH = '/apis/flows.tortie.dev/v1/flows';
 
-const FILTERS = ['from', 'to', 'verdict', 'policy', 'since', 'port', 'protocol', 'limit'] as const;
+const FILTERS = [
+  'from',
+  'to',
+  'verdict',
+  'policy',
+  'namespace',
+  'selector',
+  'service',
+  'since',
+  'until',
+  'port',
+  'protocol',
+  'limit',
+] as const;
 type Filters = Partial<Record<(typeof FILTERS)[number], string>>;
 
 interface FlowsFlags extends ClusterFlags, Filters {
@@ -30,6 +44,10 @@ export function addFlowsCommand(program: Command, terminal: Terminal): void {
     .option('--to <end>', 'by destination, in the same way')
     .option('--verdict <verdict>', 'allow or deny')
     .option('--policy <policy>', 'by a policy on the way: name, tier, tier/name or namespace/name')
+    .option('--namespace <name>', 'of either end')
+    .option('--selector <selector>', 'by labels of either end')
+    .option('--service <name>', 'by the service that was called')
+    .option('--until <time>', 'begun before this time')
     .option('--since <time>', 'active since, such as 30s, 5m, or 2026-01-31T12:00:00Z')
     .option('--port <port>', 'by destination port')
     .option('--protocol <protocol>', 'tcp, udp, icmp ...')
@@ -42,9 +60,11 @@ export function addFlowsCommand(program: Command, terminal: Terminal): void {
 Examples:
   tortie flows --follow --verdict deny
   tortie flows --from web/ --to data/database --since 1m -o wide
-  tortie flows --policy security -o json`,
+  tortie flows --policy security -o json
+  tortie flows top --since 1d --by destination,port`,
     )
     .action((flags: FlowsFlags) => showFlows(flags, terminal));
+  addKeptFlowsCommands(command, terminal);
 }
 
 async function showFlows(flags: FlowsFlags, terminal: Terminal): Promise<void> {

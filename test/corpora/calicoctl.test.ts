@@ -1,11 +1,8 @@
 // What calicoctl's users do with resources, over calicoctl's own test data, with `tortie` and a real server.
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { test, type TestContext } from 'node:test';
+import { test } from 'node:test';
 import { parse } from 'yaml';
-import { createProgram, runProgram } from '#cli';
-import { startServerProcess, temporaryFolder } from '../kubernetes/server-process.ts';
+import { startTortie, type Tortie } from '../kubernetes/command-line.ts';
 import { corpusMissing, readCorpus, readCorpusFile } from './corpora.ts';
 
 const skip = corpusMissing('calicoctl');
@@ -21,36 +18,6 @@ interface Resource {
   };
   readonly spec?: Record<string, unknown>;
   readonly status?: unknown;
-}
-
-interface Ran {
-  readonly exitCode: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-type Tortie = (words: readonly string[], input?: unknown) => Promise<Ran>;
-
-const PLACE = { version: '1.2.3', executable: '/opt/tortie/bin/tortie', root: '/opt/tortie' };
-
-/** The command line in this process, against a server in one of its own. */
-async function startTortie(context: TestContext): Promise<Tortie> {
-  const data = await temporaryFolder(context);
-  const { kubeconfig } = await startServerProcess(context, join(data, 'server'));
-  return async (words, value) => {
-    const input = typeof value === 'string' ? value : JSON.stringify(value);
-    const written = { out: '', err: '' };
-    const terminal = {
-      out: (text: string) => void (written.out += text),
-      err: (text: string) => void (written.err += text),
-      readInput: () => Promise.resolve(input),
-      inputStream: () => Readable.from([input]),
-      environment: { KUBECONFIG: kubeconfig },
-      isScreen: false,
-    };
-    const exitCode = await runProgram(createProgram(terminal, PLACE), words, terminal);
-    return { exitCode, ...written };
-  };
 }
 
 /** Namespaces and tiers that the resources stand in; and those of a kind that are seeded. */
@@ -121,7 +88,7 @@ const scopeOf = ({ metadata }: Resource): string[] =>
 test('every resource is created, read back, replaced, applied, labelled, patched and deleted', {
   skip,
 }, async (context) => {
-  const tortie = await startTortie(context);
+  const { tortie } = await startTortie(context);
   const all = readCorpusFile<Record<string, Resource | Resource[]>>('calicoctl/resources.json');
   const valid = Object.entries(all).filter(
     (entry): entry is [string, Resource] =>
@@ -184,7 +151,7 @@ test('every resource is created, read back, replaced, applied, labelled, patched
 });
 
 test('what calicoctl refuses is refused, and the field is named', { skip }, async (context) => {
-  const tortie = await startTortie(context);
+  const { tortie } = await startTortie(context);
   const rows = readCorpus<{ id: string; resource?: Resource; resources?: Resource[] }>(
     'calicoctl/invalid.json',
   );
@@ -207,7 +174,7 @@ test('what calicoctl refuses is refused, and the field is named', { skip }, asyn
 });
 
 test("tables are calicoctl's, to the blank", { skip }, async (context) => {
-  const tortie = await startTortie(context);
+  const { tortie } = await startTortie(context);
   const all = readCorpusFile<Record<string, Resource>>('calicoctl/resources.json');
   const rows = readCorpus<{ table: string; wide: boolean; resource: string; text: string }>(
     'calicoctl/get-tables.json',
@@ -225,7 +192,7 @@ test("tables are calicoctl's, to the blank", { skip }, async (context) => {
 test('a context is chosen, columns are chosen, and a template is filled', {
   skip,
 }, async (context) => {
-  const tortie = await startTortie(context);
+  const { tortie } = await startTortie(context);
   const all = readCorpusFile<Record<string, Resource>>('calicoctl/resources.json');
   const pools = [all['ippool_name1_rev1_v4'], all['ippool_name2_rev1_v6']];
   assert.equal((await tortie(['create', '-f', '-'], pools)).exitCode, 0);
