@@ -1,5 +1,5 @@
 // `tortie node`: the agent of one node. Builds the parts, connects them, says when it is ready.
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -20,6 +20,9 @@ import {
   kindOf,
   type KindDefinition,
   nodeKind,
+  type ParameterSource,
+  parametersInEnvironment,
+  parametersInFile,
   pendingChangeKind,
   type Resource,
 } from '#api';
@@ -47,6 +50,7 @@ interface NodeOptions {
   readonly name: string;
   readonly kubeconfig: string;
   readonly runDir: string;
+  readonly configFile: string;
   readonly logLevel: string;
 }
 
@@ -68,6 +72,7 @@ export function addNodeCommand(program: Command): void {
     .requiredOption('--name <name>', 'the Node this agent serves')
     .requiredOption('--kubeconfig <file>', 'how to reach the server')
     .option('--run-dir <dir>', 'where the CNI socket stands', '/run/tortie')
+    .option('--config-file <file>', 'parameters of this host alone', '/etc/calico/felix.cfg')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
     .action((options: NodeOptions) => runNode(options));
 }
@@ -81,7 +86,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   for (const [path, value] of SYSCTLS) writeSysctlInNamespace(currentNamespace(), path, value);
 
   const client = new ApiClient(loadKubeconfig(options.kubeconfig));
-  const calc = new CalcGraph(options.name);
+  const calc = new CalcGraph(options.name, localParameters(options.configFile));
   const directory = new Directory();
   const pools = new PoolSelection(options.name);
   const inventory = new Inventory(client);
@@ -256,6 +261,18 @@ function startFlows(
       conntrack.close();
     },
   };
+}
+
+/** The host's own parameters, the stronger first: FELIX_ variables, then the file, if there is one (spec 04). */
+function localParameters(configFile: string): ParameterSource[] {
+  const environment: ParameterSource = {
+    name: 'environment variables',
+    local: true,
+    values: parametersInEnvironment(process.env),
+  };
+  if (!existsSync(configFile)) return [environment];
+  const values = parametersInFile(readFileSync(configFile, 'utf8'));
+  return [environment, { name: `the file ${configFile}`, local: true, values }];
 }
 
 /** Resolves at the first SIGTERM or SIGINT. */
