@@ -52,6 +52,7 @@ interface NodeOptions {
   readonly runDir: string;
   readonly configFile: string;
   readonly logLevel: string;
+  readonly ipamHandles?: boolean;
 }
 
 /** What calculation, addresses and the undoing of changes need of the store. */
@@ -74,6 +75,7 @@ export function addNodeCommand(program: Command): void {
     .option('--run-dir <dir>', 'where the CNI socket stands', '/run/tortie')
     .option('--config-file <file>', 'parameters of this host alone', '/etc/calico/felix.cfg')
     .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .option('--ipam-handles', "write IPAMHandle objects too, for Calico's tools: a write each pod")
     .action((options: NodeOptions) => runNode(options));
 }
 
@@ -89,7 +91,8 @@ async function runNode(options: NodeOptions): Promise<void> {
   const calc = new CalcGraph(options.name, localParameters(options.configFile));
   const directory = new Directory();
   const pools = new PoolSelection(options.name);
-  const inventory = new Inventory(client);
+  const writesHandles = options.ipamHandles === true;
+  const inventory = new Inventory(client, { withHandles: writesHandles });
   const routes = RouteSocket.open();
   const dataplane = new Dataplane({
     nftables: NftablesSocket.open(),
@@ -125,6 +128,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     nodeName: options.name,
     poolSelects: pools,
     inventory,
+    writesHandles,
   });
   const annotator = new NodeAnnotator({
     nodeName: options.name,
