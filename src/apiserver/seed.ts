@@ -2,6 +2,7 @@
 import {
   apiVersionOf,
   BUILT_IN_TIERS,
+  clusterInformationKind,
   felixConfigurationKind,
   ipPoolKind,
   type KindDefinition,
@@ -37,7 +38,11 @@ export async function seed(resources: Resources): Promise<void> {
     await create(resources, { kind: tierKind, name: tier.metadata.name, spec: tier.spec });
   }
   if (items.length > 0) return;
-  for (const entry of FIRST_START.toReversed()) await create(resources, entry);
+  // Every installation of Calico has one: its pools and parameters are not to be added to.
+  const { items: installed } = await resources.list(clusterInformationKind, undefined);
+  for (const entry of FIRST_START.toReversed()) {
+    if (installed.length === 0 || entry.spec === undefined) await create(resources, entry);
+  }
 }
 
 async function create(resources: Resources, { kind, name, spec }: Seed): Promise<void> {

@@ -79,6 +79,48 @@ suite('etcd store', () => {
     assert.match(troubles[0] ?? '', /tiers\/broken" is left out/);
   });
 
+  test('[ET1] objects whose key follows from their value: changed, deleted, and not moved', async (context) => {
+    const etcd = await startEtcd(context);
+    const troubles: string[] = [];
+    const onTrouble = ({ message }: Error): void => void troubles.push(message);
+    const store = await openStore(context, etcd, { onTrouble });
+    const kind = 'blockaffinities.projectcalico.org';
+    const key = { kind, namespace: '', name: 'n1-10-0-0-0-26' };
+    const affinity = (node: string, state: string) => ({
+      metadata: { name: key.name, uid: 'u' },
+      spec: { state, node, type: 'host', cidr: '10.0.0.0/26' },
+    });
+    const path = '/calico/ipam/v2/host/n1/ipv4/block/10.0.0.0-26';
+    await assert.rejects(store.write({ key, value: undefined, expected: 7 }), { actual: 0 });
+    await store.write({ key, value: undefined });
+    const made = await store.write({ key, value: affinity('n1', 'pending'), expected: 0 });
+    await assert.rejects(store.write({ key, value: affinity('n2', 'pending') }), /cannot change/);
+    const changed = await store.write({ key, value: affinity('n1', 'confirmed'), expected: made });
+    assert.match(await etcd.control('get', path), /"state":"confirmed"/);
+    await etcd.control('put', path, '{"state":"pendingDeletion","deleted":false}');
+    await assert.rejects(store.write({ key, value: undefined, expected: changed }), {
+      name: 'RevisionConflict',
+    });
+    const { revision = 0, value } = (await store.get(key)) ?? {};
+    assert.equal(Object(value?.['spec']).state, 'pendingDeletion');
+    await store.write({ key, value: undefined, expected: revision });
+    assert.equal(await etcd.control('get', path), '');
+    // Of these two only the first can have the name.
+    const name = 'virtual-lb-10-0-0-0-26';
+    await etcd.control('put', '/calico/ipam/v2/host/virtual-lb/ipv4/block/10.0.0.0-26', '{}');
+    await etcd.control('put', '/calico/ipam/v2/virtual/lb/ipv4/block/10.0.0.0-26', '{}');
+    const found = await store.get({ ...key, name });
+    assert.equal(Object(found?.value['spec']).node, 'virtual-lb');
+    const rival = { ...affinity('lb', 'pending'), metadata: { name, uid: 'v' } };
+    const spec = { ...rival.spec, type: 'virtual' };
+    const write = { key: { ...key, name }, value: { ...rival, spec }, expected: 0 };
+    await assert.rejects(store.write(write), { name: 'RevisionConflict' });
+    assert.match(troubles.join(), /virtual\/lb\/.*has the name of another object/);
+    await etcd.control('del', '/calico/ipam/v2/virtual/lb/ipv4/block/10.0.0.0-26');
+    assert.ok(await store.get({ ...key, name }));
+    assert.equal((await store.list(kind)).items.length, 1);
+  });
+
   test('[ET2] a transaction of many keys is one revision, told as a whole', async (context) => {
     const etcd = await startEtcd(context);
     const store = await openStore(context, etcd);
@@ -222,6 +264,30 @@ suite('etcd store', () => {
     await store.watch({ kind: TIERS, from: store.revision, onEvent });
     await store.write({ key: tier('d'), value: valueOf('d', 1) });
     assert.deepEqual(seen, ['d']);
+  });
+
+  test('[ET5] keys of others move a quiet store on: what it has heard of may be forgotten', async (context) => {
+    const args = ['--experimental-watch-progress-notify-interval=50ms'];
+    const etcd = await startEtcd(context, { args });
+    const proxy = await startProxy(context, etcd);
+    const store = await openStore(context, etcd, { endpoints: [proxy.endpoint] });
+    const ended: Error[] = [];
+    const seen: string[] = [];
+    await store.watch({
+      kind: TIERS,
+      from: await store.write({ key: tier('a'), value: valueOf('a', 1) }),
+      onEvent: ({ key }) => void seen.push(key.name),
+      onEnd: (error) => void ended.push(error),
+    });
+    const from = store.revision;
+    for (let n = 0; n < 5; n++) await etcd.control('put', '/elsewhere', String(n));
+    await until(() => store.revision === from + 5, 'it moves on without a read');
+    proxy.cut();
+    await etcd.control('compact', String(from + 5));
+    await etcd.control('put', `${TIERS_PATH}/b`, JSON.stringify(valueOf('b', 1)));
+    proxy.mend(etcd);
+    await store.sync();
+    assert.deepEqual([seen, ended], [['b'], []]);
   });
 
   test('a compaction by others under a watch takes nothing from it', async (context) => {

@@ -18,7 +18,6 @@ import {
 
 const ResponseHeader = message({
   clusterId: identifier(1),
-  memberId: identifier(2),
   /** Of the whole store, when the response was made. */
   revision: integer(3),
 });
@@ -39,14 +38,12 @@ export const RangeRequest = message({
   /** 0: now. */
   revision: integer(4),
   keysOnly: flag(8),
-  countOnly: flag(9),
 });
 
 export const RangeResponse = message({
   header: nested(1, ResponseHeader),
   kvs: repeated(2, KeyValue),
   more: flag(3),
-  count: integer(4),
 });
 
 export const PutRequest = message({ key: text(1), value: text(2) });
@@ -125,14 +122,12 @@ export const AuthenticateRequest = message({ name: text(1), password: text(2) })
 export const AuthenticateResponse = message({ token: text(2) });
 
 export const SnapshotRequest = message({});
-export const SnapshotResponse = message({ remainingBytes: integer(2), blob: bytes(3) });
+export const SnapshotResponse = message({ blob: bytes(3) });
 
 export const StatusRequest = message({});
 export const StatusResponse = message({
   header: nested(1, ResponseHeader),
   version: text(2),
-  /** Bytes. */
-  databaseSize: integer(3),
 });
 
 /** A method of the API by its gRPC path. */

@@ -198,15 +198,18 @@ class EtcdStore implements Store {
   }
 
   /** Undefined: there is nothing to delete. Throws on what would move an object to another key. */
-  async #placeOf({ key, value }: StoreWrite): Promise<string | undefined> {
+  async #placeOf({ key, value, expected }: StoreWrite): Promise<string | undefined> {
     const fixed = etcdKeyOf(key);
     if (fixed !== undefined) return fixed;
-    const { cache } = this.#mirror;
-    if (value === undefined && cache.revisionOf(key) === 0) await this.#mirror.current();
+    if (value === undefined && this.#mirror.cache.revisionOf(key) === 0) {
+      await this.#mirror.current();
+    }
     const held = etcdKeyOf(key, this.#mirror.cache.get(key)?.value);
     if (value === undefined) return held;
     const place = etcdKeyOf(key, value);
     if (held === undefined || held === place) return place;
+    const actual = this.#mirror.cache.revisionOf(key);
+    if (expected === 0 && actual > 0) throw new RevisionConflict(key, expected, actual);
     throw new Error(
       `${key.kind} "${key.name}" would move to another key of etcd: what it is for cannot ` +
         'change; delete it and create it anew',
