@@ -28,7 +28,9 @@ function world(reports: ApplyReport[] = []) {
     enforcer: {
       apply: () => {
         calls.push('apply');
-        return reports.shift() ?? { writes: 0, errors: [], repaired: [], stuck: false };
+        return (
+          reports.shift() ?? { writes: 0, errors: [], repaired: [], stuck: false, unfiltered: [] }
+        );
       },
       isEnforced: () => it.enforced,
       resync: () => calls.push('resync'),
@@ -68,7 +70,13 @@ test('a burst of updates is one apply', async (t) => {
 
 test('a failed apply is tried again, from what the kernel holds', async (t) => {
   const { loop, calls } = world([
-    { writes: 0, errors: [{ what: 'chain', message: 'no' }], repaired: [], stuck: false },
+    {
+      writes: 0,
+      errors: [{ what: 'chain', message: 'no' }],
+      repaired: [],
+      stuck: false,
+      unfiltered: [],
+    },
   ]);
   t.after(() => loop.stop());
   loop.onStatus('in-sync');
@@ -85,6 +93,7 @@ test('while something is refused changes go through, and are no tries of what wa
     errors: [{ what: 'chain', message: 'no' }],
     repaired: [],
     stuck: false,
+    unfiltered: [],
   };
   const { loop, calls } = world([refusal, refusal, refusal]);
   t.after(() => loop.stop());
@@ -99,7 +108,13 @@ test('while something is refused changes go through, and are no tries of what wa
 
 test('a kernel that takes nothing is left alone until the next try, whatever arrives', async (t) => {
   const { loop, calls } = world([
-    { writes: 0, errors: [{ what: 'table', message: 'no' }], repaired: [], stuck: true },
+    {
+      writes: 0,
+      errors: [{ what: 'table', message: 'no' }],
+      repaired: [],
+      stuck: true,
+      unfiltered: [],
+    },
   ]);
   t.after(() => loop.stop());
   loop.onStatus('in-sync');
@@ -126,7 +141,7 @@ test('an apply that throws is a failure like any other', async (t) => {
     enforcer: {
       apply: () => {
         if (thrown++ === 0) throw new Error('no buffer space');
-        return { writes: 1, errors: [], repaired: [], stuck: false };
+        return { writes: 1, errors: [], repaired: [], stuck: false, unfiltered: [] };
       },
       isEnforced: () => true,
       resync: () => {},
@@ -167,6 +182,7 @@ test('a waiter is held up by what its own endpoint lacks, not by what others lac
     errors: [{ what: 'chain of another', message: 'refused' }],
     repaired: [],
     stuck: false,
+    unfiltered: [],
   };
   const { loop, set, enforce } = world([refusal, refusal, refusal]);
   t.after(() => loop.stop());

@@ -15,6 +15,8 @@ export interface ApplyReport {
   readonly repaired: readonly string[];
   /** Whether no change at all was taken. */
   readonly stuck: boolean;
+  /** IDs of endpoints whose policy is not all in the kernel. */
+  readonly unfiltered: readonly string[];
 }
 
 /** What the loop needs of the dataplane. */
@@ -172,7 +174,13 @@ function attempt(apply: () => ApplyReport): ApplyReport {
     return apply();
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    return { writes: 0, errors: [{ what: 'apply', message }], repaired: [], stuck: true };
+    return {
+      writes: 0,
+      errors: [{ what: 'apply', message }],
+      repaired: [],
+      stuck: true,
+      unfiltered: [],
+    };
   }
 }
 

@@ -1,5 +1,7 @@
 // Reports what this node enforces as its AgentStatus: endpoints, policies and their versions, writes.
+import { isEnforcedKind, kindKey } from '#api';
 import type { DataplaneState } from '#calc/dataplane-update';
+import type { SyncerUpdate } from '#datastore/syncer';
 import type { ApplyReport } from './apply-loop.ts';
 
 /** The status of one AgentStatus object; `kubectl get agentstatuses` shows its sums. */
@@ -12,8 +14,16 @@ export interface AgentStatusBody {
   readonly kernelWrites: number;
   readonly endpointCount: number;
   readonly policyCount: number;
-  readonly endpoints: readonly { readonly id: string; readonly interfaceName: string }[];
-  readonly policies: readonly { readonly key: string; readonly tier: string }[];
+  /** The first ones; `enforced`: its policy is in the kernel. */
+  readonly endpoints: readonly {
+    readonly id: string;
+    readonly interfaceName: string;
+    readonly enforced: boolean;
+  }[];
+  /** By kind, as `NetworkPolicy.projectcalico.org`: the newest revision that is applied. */
+  readonly appliedRevisions: Readonly<Record<string, string>>;
+  /** Policies of endpoints whose policy is not all in the kernel. */
+  readonly refusedPolicies: readonly { readonly key: string; readonly message: string }[];
   readonly errors: readonly string[];
 }
 
@@ -30,6 +40,7 @@ export interface StatusReporterOptions {
 const INTERVAL_MS = 200;
 const RETRY_MS = 2_000;
 const ERRORS_MAX = 20;
+const LISTED_MAX = 1_000;
 
 export class StatusReporter {
   readonly #options: StatusReporterOptions;
@@ -37,13 +48,27 @@ export class StatusReporter {
   #last: AgentStatusBody | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failing = false;
+  /** Of what the next apply works with, and of what the last one that went through worked with. */
+  readonly #known = new Map<string, string>();
+  #applied: Readonly<Record<string, string>> = {};
 
   constructor(options: StatusReporterOptions) {
     this.#options = options;
   }
 
+  /** Called with what the apply loop gets, before it. */
+  onUpdates(updates: readonly SyncerUpdate[]): void {
+    for (const { kind, resource } of updates) {
+      const revision = resource?.metadata.resourceVersion;
+      if (!isEnforcedKind(kind) || revision === undefined) continue;
+      const key = kindKey(kind);
+      if (Number(revision) > Number(this.#known.get(key) ?? 0)) this.#known.set(key, revision);
+    }
+  }
+
   onApplied(state: DataplaneState, report: ApplyReport): void {
-    const policies = [...state.policies].map(([key, policy]) => ({ key, tier: policy.tier }));
+    const unfiltered = new Set(report.unfiltered);
+    if (!report.stuck) this.#applied = Object.fromEntries(this.#known);
     this.#last = {
       ready: this.#options.ready(),
       version: this.#options.version,
@@ -51,12 +76,12 @@ export class StatusReporter {
       lastAppliedTime: new Date().toISOString(),
       kernelWrites: this.#options.kernelWrites(),
       endpointCount: state.endpoints.size,
-      policyCount: policies.filter((policy) => !policy.key.startsWith('Profile/')).length,
-      endpoints: [...state.endpoints.values()].map(({ id, interfaceName }) => ({
-        id,
-        interfaceName,
-      })),
-      policies,
+      policyCount: [...state.policies.keys()].filter((key) => !key.startsWith('Profile/')).length,
+      endpoints: [...state.endpoints.values()]
+        .slice(0, LISTED_MAX)
+        .map(({ id, interfaceName }) => ({ id, interfaceName, enforced: !unfiltered.has(id) })),
+      appliedRevisions: this.#applied,
+      refusedPolicies: refusedPolicies(state, report),
       errors: report.errors.slice(0, ERRORS_MAX).map(({ what, message }) => `${what}: ${message}`),
     };
     this.#schedule(INTERVAL_MS);
@@ -84,4 +109,21 @@ export class StatusReporter {
     if (this.#failing || this.#last !== status)
       this.#schedule(this.#failing ? RETRY_MS : INTERVAL_MS);
   }
+}
+
+/** Every policy of an endpoint that lacks something: which of them it is, the kernel does not say. */
+function refusedPolicies(
+  { endpoints }: DataplaneState,
+  { unfiltered, errors }: ApplyReport,
+): AgentStatusBody['refusedPolicies'] {
+  const keys = new Set<string>();
+  for (const id of unfiltered) {
+    const endpoint = endpoints.get(id);
+    for (const tier of [...(endpoint?.ingress ?? []), ...(endpoint?.egress ?? [])]) {
+      for (const key of tier.policies) keys.add(key);
+    }
+  }
+  const [first] = errors;
+  const message = first ? `${first.what}: ${first.message}` : 'not all of it is in the kernel';
+  return [...keys].slice(0, LISTED_MAX).map((key) => ({ key, message }));
 }

@@ -12,6 +12,13 @@ export const AgentStatusStatus = Type.Object(
     kernelWrites: Type.Optional(Type.Integer({ minimum: 0 })),
     /** RFC 3339. */
     lastAppliedTime: Type.Optional(Type.String()),
+    /** By kind, as `NetworkPolicy.projectcalico.org`: the newest revision that is applied. */
+    appliedRevisions: Type.Optional(Type.Record(Type.String(), Type.String())),
+    /** Policies that some endpoint of the node needs and that are not all in its kernel. */
+    refusedPolicies: Type.Optional(
+      Type.Array(Type.Object({ key: Type.String(), message: Type.String() })),
+    ),
+    errors: Type.Optional(Type.Array(Type.String())),
   },
   { additionalProperties: true },
 );

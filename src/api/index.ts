@@ -1,5 +1,13 @@
 // The door of api: every resource kind with its schema, type, defaults and checks.
 export * from './agent-status.ts';
+export type { Condition } from './conditions.ts';
+export {
+  enforcedKey,
+  enforcementOf,
+  isEnforcedKind,
+  kindKey,
+  type NodeEnforcement,
+} from './enforcement.ts';
 export * from './pending-change.ts';
 export { checkDelete, checkUpdate } from './change-check.ts';
 export * from './cluster-network-policy.ts';

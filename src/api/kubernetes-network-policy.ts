@@ -76,7 +76,8 @@ export const kubernetesNetworkPolicyKind: KindDefinition = {
   singular: 'networkpolicy',
   shortNames: ['netpol'],
   namespaced: true,
-  hasStatus: false,
+  // Kubernetes has none any more; the condition `Enforced` is there.
+  hasStatus: true,
   schema: Type.Object({
     metadata: ObjectMeta,
     spec: KubernetesNetworkPolicySpec,

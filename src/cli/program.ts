@@ -19,6 +19,7 @@ import { addTestCommand } from './test-command.ts';
 import type { Terminal } from './terminal.ts';
 import { addValidateCommand } from './validate-command.ts';
 import { addVersionCommand } from './version-command.ts';
+import { addWaitCommand } from './wait-command.ts';
 
 /** Where the program is, and what it is. */
 export interface ProgramPlace {
@@ -41,6 +42,7 @@ const COMMANDS: readonly AddCommand[] = [
   addPatchCommand,
   addLabelCommand,
   addDeleteCommand,
+  addWaitCommand,
   addExplainCommand,
   addMatrixCommand,
   addDiffCommand,

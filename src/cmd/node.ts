@@ -30,7 +30,7 @@ import { CalcGraph, isInputKind } from '#calc';
 import { CniServer, PodNetwork, VethDriver } from '#cni';
 import { type ApplyReport, Dataplane, workloadMtu } from '#dataplane';
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
-import { Syncer } from '#datastore/syncer';
+import { Syncer, type SyncerUpdate } from '#datastore/syncer';
 import { ConnectionTracker, Directory, type Flow } from '#flows';
 import { BlockAllocator, Inventory, INVENTORY_KINDS, reconcileTunnels } from '#ipam';
 import {
@@ -119,8 +119,12 @@ async function runNode(options: NodeOptions): Promise<void> {
       reporter.onApplied(state, report);
     },
   });
+  const deliver = (updates: readonly SyncerUpdate[]) => {
+    reporter.onUpdates(updates);
+    loop.onUpdates(updates);
+  };
   const pending = new PendingChanges({
-    deliver: (updates) => loop.onUpdates(updates),
+    deliver,
     log: (message) => log.warn(message),
   });
   const allocator = new BlockAllocator({
@@ -155,7 +159,7 @@ async function runNode(options: NodeOptions): Promise<void> {
         pools.onUpdates(updates);
         inventory.onUpdates(updates);
         annotator.onUpdates(updates);
-        loop.onUpdates(pending.onUpdates(updates));
+        deliver(pending.onUpdates(updates));
       },
       onStatus: (status) => {
         log.info({ status }, 'syncer');

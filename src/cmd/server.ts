@@ -23,6 +23,7 @@ import type { Store } from '#datastore';
 import { accessOptions, type AccessFlags, addAccessFlags } from './server-access.ts';
 import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
 import { startAddressController } from './address-controller.ts';
+import { startEnforcementController } from './enforcement-controller.ts';
 import { type FlowKeepingFlags, openFlowKeeping, withFlowKeepingFlags } from './flow-keeping.ts';
 import { VERSION } from './version.ts';
 
@@ -112,8 +113,10 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     const kubeconfig = join(data, 'kubeconfig');
     process.stdout.write(`tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`);
     const addresses = startAddressController(kubeconfig, log);
+    const enforcement = startEnforcementController(kubeconfig, log);
     await stopSignal();
     log.info('stopping');
+    await enforcement.stop();
     await addresses.stop();
   } finally {
     await server.close();

@@ -47,6 +47,8 @@ export interface ApplyReport {
   readonly repaired: readonly string[];
   /** Whether the kernel took no change of the packet filter at all. */
   readonly stuck: boolean;
+  /** IDs of the workload endpoints whose policy is not all in the kernel as desired. */
+  readonly unfiltered: readonly string[];
 }
 
 interface Desired {
@@ -108,6 +110,7 @@ export class Dataplane {
         ...added.repaired,
       ],
       stuck: this.#table.isStuck,
+      unfiltered: filtered.length > 0 ? this.#unfiltered(state) : [],
     };
   }
 
@@ -119,13 +122,18 @@ export class Dataplane {
     const endpoint = this.#desired?.state.endpoints.get(endpointId);
     if (!endpoint) return false;
     const routed = !this.#desired?.state.settings.routeSync || this.#areRouted(endpoint);
-    const entries = ['ingress', 'egress'] as const;
-    return (
-      entries.every((direction) => {
-        const chain = endpointChainName(endpoint.interfaceName, direction);
-        return this.#table.holds(chain) && this.#table.holds(direction);
-      }) && routed
-    );
+    return routed && this.#isFiltered(endpoint);
+  }
+
+  #isFiltered({ interfaceName }: LocalEndpoint): boolean {
+    return (['ingress', 'egress'] as const).every((direction) => {
+      const chain = endpointChainName(interfaceName, direction);
+      return this.#table.holds(chain) && this.#table.holds(direction);
+    });
+  }
+
+  #unfiltered({ endpoints }: DataplaneState): string[] {
+    return [...endpoints.values()].filter((one) => !this.#isFiltered(one)).map(({ id }) => id);
   }
 
   #areRouted({ addresses }: LocalEndpoint): boolean {

@@ -22,6 +22,13 @@ const REFUSED_LATER =
 
 export const DIFFERENCES: readonly Difference[] = [
   {
+    kinds: ['NetworkPolicy', 'GlobalNetworkPolicy'],
+    path: /^(\(kind\)$|status)/,
+    keywords: ['subresources', '(field)'],
+    added: false,
+    reason: 'the condition Enforced says whether every node has the policy in force',
+  },
+  {
     kinds: [
       'NetworkPolicy',
       'GlobalNetworkPolicy',

@@ -1,0 +1,195 @@
+// Says of each policy, as its condition `Enforced`, whether all nodes have it in force, who is last and why.
+import type { Logger } from 'pino';
+import {
+  type AgentStatus,
+  type Condition,
+  enforcementOf,
+  isEnforcedKind,
+  KINDS,
+  type KindDefinition,
+  kindOf,
+  type NodeEnforcement,
+  type Resource,
+} from '#api';
+import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
+import { Syncer, type SyncerUpdate } from '#datastore/syncer';
+
+/** A policy that is not in force after so long is said to be late. */
+const LATE_MS = 3_000;
+const TURN_MS = 50;
+
+/** A policy whose newest version is not yet known to be in force. */
+interface Waiting {
+  readonly kind: KindDefinition;
+  readonly resource: Resource;
+  readonly since: number;
+  /** When each node had it, in milliseconds since. */
+  readonly arrivals: Map<string, number>;
+}
+
+interface StatusHolder extends Resource {
+  readonly status?: { readonly conditions?: readonly Condition[] };
+}
+
+/** Works as a client of the server like any other until `stop`. */
+export function startEnforcementController(
+  kubeconfig: string,
+  log: Logger,
+): { readonly stop: () => Promise<void> } {
+  const client = new ApiClient(loadKubeconfig(kubeconfig));
+  const controller = new EnforcementController(client, (error) =>
+    log.warn({ err: error }, 'cannot say whether a policy is in force; trying again'),
+  );
+  controller.start();
+  return {
+    stop: async () => {
+      await controller.stop();
+      await client.close();
+    },
+  };
+}
+
+class EnforcementController {
+  readonly #client: ApiClient;
+  readonly #onError: (error: unknown) => void;
+  readonly #syncer: Syncer;
+  readonly #nodes = new Set<string>();
+  readonly #agents = new Map<string, AgentStatus>();
+  readonly #waiting = new Map<string, Waiting>();
+  #inSync = false;
+  #timer: NodeJS.Timeout | undefined;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(client: ApiClient, onError: (error: unknown) => void) {
+    this.#client = client;
+    this.#onError = onError;
+    this.#syncer = new Syncer({
+      client,
+      kinds: KINDS.filter((kind) => isEnforcedKind(kind) || isOfNodes(kind)),
+      callbacks: {
+        onUpdates: (updates) => this.#onUpdates(updates),
+        onStatus: (status) => {
+          this.#inSync = status === 'in-sync';
+        },
+      },
+    });
+  }
+
+  start(): void {
+    this.#syncer.start();
+    this.#timer = setInterval(() => {
+      this.#turn = this.#turn.then(() => this.#look());
+    }, TURN_MS);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#syncer.stop();
+    await this.#turn;
+  }
+
+  #onUpdates(updates: readonly SyncerUpdate[]): void {
+    for (const { kind, key, resource } of updates) {
+      const name = resource?.metadata.name ?? key.slice(key.lastIndexOf('/') + 1);
+      if (isEnforcedKind(kind)) this.#onPolicy(kind, key, resource);
+      else if (kind.kind === 'Node' && resource) this.#nodes.add(name);
+      else if (kind.kind === 'Node') this.#nodes.delete(name);
+      else if (resource) this.#agents.set(name, resource as AgentStatus);
+      else this.#agents.delete(name);
+    }
+  }
+
+  #onPolicy(kind: KindDefinition, key: string, resource: Resource | undefined): void {
+    const known = this.#waiting.get(key);
+    const condition = resource && conditionOf(resource);
+    const generation = resource?.metadata.generation;
+    const isSaid = condition?.status === 'True' && condition.observedGeneration === generation;
+    if (!resource || isSaid) this.#waiting.delete(key);
+    else if (known?.resource.metadata.generation !== generation) {
+      this.#waiting.set(key, { kind, resource, since: Date.now(), arrivals: new Map() });
+    }
+  }
+
+  async #look(): Promise<void> {
+    if (!this.#inSync || this.#nodes.size === 0) return;
+    for (const [key, waiting] of this.#waiting) {
+      const nodes = enforcementOf(waiting.resource, this.#nodes, this.#agents);
+      const age = Date.now() - waiting.since;
+      for (const { node, enforced } of nodes) {
+        if (enforced && !waiting.arrivals.has(node)) waiting.arrivals.set(node, age);
+      }
+      const isEnforced = nodes.every(({ enforced }) => enforced);
+      if (!isEnforced && age < LATE_MS) continue;
+      const said = await this.#say(waiting, nodes, isEnforced);
+      if (said && isEnforced) this.#waiting.delete(key);
+    }
+  }
+
+  /** Whether the condition is as it should be. */
+  async #say(
+    waiting: Waiting,
+    nodes: readonly NodeEnforcement[],
+    isEnforced: boolean,
+  ): Promise<boolean> {
+    const { kind, resource } = waiting;
+    const { namespace, name, generation } = resource.metadata;
+    const condition: Condition = {
+      type: 'Enforced',
+      status: isEnforced ? 'True' : 'False',
+      ...(generation !== undefined && { observedGeneration: generation }),
+      lastTransitionTime: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
+      reason: isEnforced ? 'OnEveryNode' : 'NodesBehind',
+      message: messageOf(waiting, nodes),
+    };
+    const before = conditionOf(resource);
+    if (before?.message === condition.message && before.observedGeneration === generation) {
+      return true;
+    }
+    const others = conditionsOf(resource).filter(({ type }) => type !== 'Enforced');
+    try {
+      const written = await this.#client.patch(
+        kind,
+        { name, ...(namespace !== undefined && { namespace }) },
+        { status: { conditions: [...others, condition] } },
+        { subresource: 'status' },
+      );
+      if (written.metadata.generation !== generation) return false;
+      // The version that is waited for stays: nodes need not have seen this change of its status.
+      const said: StatusHolder = { ...resource, status: { conditions: [...others, condition] } };
+      for (const [key, one] of this.#waiting) {
+        if (one === waiting) this.#waiting.set(key, { ...waiting, resource: said });
+      }
+      return true;
+    } catch (error) {
+      if (!(error instanceof ApiError && error.notFound)) this.#onError(error);
+      return false;
+    }
+  }
+}
+
+function isOfNodes(kind: KindDefinition): boolean {
+  return kind === kindOf('v1', 'Node') || kind === kindOf('tortie.dev/v1', 'AgentStatus');
+}
+
+function conditionsOf(resource: Resource): readonly Condition[] {
+  const { status }: StatusHolder = resource;
+  return status?.conditions ?? [];
+}
+
+function conditionOf(resource: Resource): Condition | undefined {
+  return conditionsOf(resource).find(({ type }) => type === 'Enforced');
+}
+
+/** `3 of 3 nodes; last node-2 after 140 ms`, or `2 of 3 nodes; missing node-3: its agent has not reported`. */
+function messageOf({ arrivals }: Waiting, nodes: readonly NodeEnforcement[]): string {
+  const done = nodes.filter(({ enforced }) => enforced).length;
+  const missing = nodes.filter(({ enforced }) => !enforced);
+  const sum = `${done} of ${nodes.length} nodes`;
+  const [first] = missing;
+  if (first) {
+    const more = missing.length > 1 ? ` and ${missing.length - 1} more` : '';
+    return `${sum}; missing ${first.node}${more}${first.error === undefined ? '' : `: ${first.error}`}`;
+  }
+  const [last] = [...arrivals].toSorted(([, a], [, b]) => b - a);
+  return last ? `${sum}; last ${last[0]} after ${last[1]} ms` : sum;
+}
