@@ -120,7 +120,8 @@ export class EtcdProcess {
     const env = { ...process.env, ETCDCTL_API: '3' };
     const all = [`--endpoints=${this.endpoint}`, ...this.#controlArgs, ...args];
     const running = promisify(execFile)('etcdctl', all, { env, maxBuffer: 1 << 28 });
-    running.child.stdin?.end(input);
+    // It need not read it.
+    running.child.stdin?.on('error', () => undefined).end(input);
     return (await running).stdout;
   }
 }
