@@ -4,11 +4,11 @@ import type { StoredObject, StoreEvent } from '#datastore';
 import { isObject } from '#lib';
 import type { PropagationPolicy } from './deletion-options.ts';
 import { FOREGROUND, isInGracePeriod, isPendingDeletion, ORPHAN } from './deletion-plan.ts';
+import { KindWatch, type KindWatchOptions } from './kind-watch.ts';
 import { type OwnerReference, ownerReferencesOf } from './metadata-rules.ts';
 import { type ObjectLife, OwnerGraph } from './owner-graph.ts';
 import { RequestError } from './request-error.ts';
 import type { NamedTarget, Resources } from './resources.ts';
-import { storeKey } from './stored-resource.ts';
 
 export interface GarbageCollectorOptions {
   readonly kinds: readonly KindDefinition[];
@@ -42,34 +42,33 @@ export class GarbageCollector {
   readonly #graph = new OwnerGraph();
   /** Objects to look at, by uid. */
   readonly #queue = new Map<string, ObjectLife>();
+  /** Owners that wait for their dependents to go, by uid. */
+  readonly #waiting = new Map<string, ObjectLife>();
   readonly #running = new Set<Promise<void>>();
   readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #watches: (() => void)[] = [];
+  readonly #watches: readonly KindWatch[];
   #closed = false;
 
   constructor(resources: Resources, options: GarbageCollectorOptions) {
     this.#resources = resources;
     this.#options = options;
+    const { kinds, onError } = options;
+    this.#watches = kinds.map((kind) => {
+      const onChange = (change: Parameters<KindWatchOptions['onChange']>[0]): void =>
+        this.#observe(kind, change);
+      return new KindWatch(resources, { kind, onChange, onError });
+    });
   }
 
   /** Looks at everything, and from then on at what changes. */
   async start(): Promise<void> {
-    for (const kind of this.#options.kinds) {
-      const { items, revision } = await this.#resources.list(kind, undefined);
-      for (const { key, value } of items) this.#observe(kind, key, { value, previous: undefined });
-      const watch = {
-        kind: storeKey(kind, '', '').kind,
-        from: revision,
-        onEvent: (event: StoreEvent) => this.#observe(kind, event.key, event),
-      };
-      this.#watches.push(await this.#resources.store.watch(watch));
-    }
+    for (const watch of this.#watches) await watch.start();
   }
 
   /** Waits for what is under way. */
   async close(): Promise<void> {
     this.#closed = true;
-    for (const stop of this.#watches) stop();
+    for (const watch of this.#watches) watch.close();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#queue.clear();
     await Promise.all(this.#running);
@@ -77,9 +76,9 @@ export class GarbageCollector {
 
   #observe(
     kind: KindDefinition,
-    { namespace, name }: { namespace: string; name: string },
-    { value, previous }: Pick<StoreEvent, 'value' | 'previous'>,
+    { key, value, previous }: Pick<StoreEvent, 'key' | 'value' | 'previous'>,
   ): void {
+    const { namespace, name } = key;
     const [before, after] = [previous, value].map((object) => {
       const life = object && lifeOf({ kind, namespace, name }, object);
       return life && { life, owners: ownerReferencesOf(object['metadata']).map(({ uid }) => uid) };
@@ -89,7 +88,7 @@ export class GarbageCollector {
       this.#lookAtOwners(this.#graph.set(before.life, []));
     }
     if (!after) return;
-    this.#lookAtOwners(this.#graph.set(after.life, after.owners));
+    this.#lookAtOwners([...this.#graph.set(after.life, after.owners), ...after.owners]);
     if (after.owners.length > 0 || (value && isMarked(value))) this.#look([after.life]);
   }
 
@@ -100,9 +99,6 @@ export class GarbageCollector {
       if (owner) this.#look([owner]);
     }
   }
-
-  /** Owners that wait for their dependents to go, by uid. */
-  readonly #waiting = new Map<string, ObjectLife>();
 
   #look(lives: readonly ObjectLife[]): void {
     if (this.#closed) return;

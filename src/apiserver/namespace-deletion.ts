@@ -3,6 +3,7 @@ import { type KindDefinition, namespaceKind, type Resource } from '#api';
 import { RevisionConflict } from '#datastore';
 import { isObject, jsonEqual } from '#lib';
 import { hasFinalizers } from './deletion-plan.ts';
+import { KindWatch } from './kind-watch.ts';
 import { RequestError } from './request-error.ts';
 import type { Resources } from './resources.ts';
 import { timestamp } from './timestamp.ts';
@@ -32,6 +33,7 @@ export class NamespaceDeletion {
   readonly #resources: Resources;
   readonly #options: NamespaceDeletionOptions;
   readonly #namespaced: readonly KindDefinition[];
+  readonly #watch: KindWatch;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #running = new Set<Promise<void>>();
   #closed = false;
@@ -40,16 +42,25 @@ export class NamespaceDeletion {
     this.#resources = resources;
     this.#options = options;
     this.#namespaced = options.kinds.filter((kind) => kind.namespaced);
+    this.#watch = new KindWatch(resources, {
+      kind: namespaceKind,
+      onError: options.onError,
+      onChange: ({ key, value }) => {
+        const marked = isObject(value?.['metadata']) && value['metadata']['deletionTimestamp'];
+        if (marked) this.#schedule(key.name, options.graceMs);
+      },
+    });
   }
 
-  /** The namespace is marked; it is emptied from now on until it is gone. */
-  begin(namespace: string): void {
-    this.#schedule(namespace, this.#options.graceMs);
+  /** Goes on with the namespaces that are marked, whoever marks them. */
+  async start(): Promise<void> {
+    await this.#watch.start();
   }
 
   /** Waits for what is under way. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#watch.close();
     for (const timer of this.#timers.values()) clearTimeout(timer);
     await Promise.all(this.#running);
   }

@@ -63,24 +63,26 @@ export class Protection {
     return kind !== namespaceKind || namespaceFinalizers(resource).length === 0;
   }
 
-  afterMark(kind: KindDefinition, marked: Resource): void {
-    if (kind === namespaceKind) this.#namespaces.begin(marked.metadata.name);
+  /** The last policy of a tier may have gone while the tier was being marked. */
+  async afterMark(kind: KindDefinition, { metadata: { name } }: Resource): Promise<void> {
+    if (kind !== tierKind || (await this.#hasPolicies(name))) return;
+    await this.#deleteAgain(tierKind, name);
   }
 
   async afterRemove(kind: KindDefinition, removed: Resource): Promise<void> {
     if (kind !== networkPolicyKind && kind !== globalNetworkPolicyKind) return;
     const name = tierOf(removed);
     const tier = await this.#resources.find({ kind: tierKind, namespace: '', name });
-    if (tier && isPendingDeletion(tier)) await this.#deleteAgain(tierKind, '', name);
+    if (tier && isPendingDeletion(tier)) await this.#deleteAgain(tierKind, name);
   }
 
+  /** Goes on with what was marked before. */
   async resume(): Promise<void> {
-    for (const kind of [namespaceKind, tierKind]) {
-      const { items } = await this.#resources.list(kind, undefined);
-      for (const { key, value } of items) {
-        const metadata = isObject(value['metadata']) ? value['metadata'] : {};
-        if (metadata['deletionTimestamp']) await this.#deleteAgain(kind, '', key.name);
-      }
+    await this.#namespaces.start();
+    const { items } = await this.#resources.list(tierKind, undefined);
+    for (const { key, value } of items) {
+      const metadata = isObject(value['metadata']) ? value['metadata'] : {};
+      if (metadata['deletionTimestamp']) await this.#deleteAgain(tierKind, key.name);
     }
   }
 
@@ -93,16 +95,16 @@ export class Protection {
     for (const kind of [networkPolicyKind, globalNetworkPolicyKind]) {
       const selector = (object: Readonly<Record<string, unknown>>): boolean =>
         isObject(object['spec']) && object['spec']['tier'] === tier;
-      const { items } = await this.#resources.list(kind, undefined, { selector });
+      const { items } = await this.#resources.page(kind, undefined, { selector, limit: 1 });
       if (items.length > 0) return true;
     }
     return false;
   }
 
   /** What is gone already is as good as deleted. */
-  async #deleteAgain(kind: KindDefinition, namespace: string, name: string): Promise<void> {
+  async #deleteAgain(kind: KindDefinition, name: string): Promise<void> {
     try {
-      await this.#resources.delete({ kind, namespace, name }, { dryRun: false });
+      await this.#resources.delete({ kind, namespace: '', name }, { dryRun: false });
     } catch (error) {
       if (!(error instanceof RequestError && error.code === 404)) throw error;
     }

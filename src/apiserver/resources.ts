@@ -316,13 +316,12 @@ export class Resources {
         return { resource: current, gone };
       }
       if (isUnchanged(current, marked)) {
-        this.#protection.afterMark(kind, marked);
         return { resource: current, gone };
       }
       const value = toStored(kind, marked);
       const revision = await this.#attempt({ key, value, expected: stored.revision });
       if (revision === undefined) continue;
-      this.#protection.afterMark(kind, marked);
+      await this.#protection.afterMark(kind, marked);
       return { resource: toResource(value, revision), gone };
     }
     throw conflict(kind, name, OVERTAKEN);
