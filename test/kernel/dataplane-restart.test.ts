@@ -94,6 +94,7 @@ void test('[DP7] a restart with nothing changed writes nothing, nor does a secon
     pending: [],
     repaired: [],
     stuck: false,
+    unfiltered: [],
   });
   second.resync();
   assert.deepEqual(second.apply(richState()), {
@@ -102,6 +103,7 @@ void test('[DP7] a restart with nothing changed writes nothing, nor does a secon
     pending: [],
     repaired: [],
     stuck: false,
+    unfiltered: [],
   });
   assert.equal(second.writes, 0);
   assert.equal(generation(router), before);
