@@ -181,6 +181,17 @@ void test('[IP17] reserved addresses and blocks are passed over, not taken away,
   assert.deepEqual(await allocator.assign({ ...owner('h3'), addresses: [asked] }), [asked]);
 });
 
+void test('[IP17] a block that is reserved whole is passed over when a node looks for its next', async () => {
+  const make = () => storeWith(pool('p', '10.0.0.0/28', { blockSize: 30 }));
+  const store = make();
+  await allocatorOf(store, 'a').assign(owner('h'));
+  const first = store.blocks()[0]?.spec.cidr ?? '';
+  const reserved = make();
+  reserved.put(reservation(first));
+  await allocatorOf(reserved, 'a').assign(owner('h'));
+  assert.notEqual(reserved.blocks()[0]?.spec.cidr, first);
+});
+
 void test('[IP18] a released address rests: it has no owner, and is not given before its time', async () => {
   let now = START;
   const store = storeWith(pool('p', '10.0.0.0/31', { blockSize: 31 }));
