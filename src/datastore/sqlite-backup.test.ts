@@ -265,4 +265,11 @@ test('[ST9] a database of another program is refused and not touched', async (co
   );
   assert.throws(() => checkStore(path), /it is of another program/);
   assert.deepEqual(await readFile(path), before);
+
+  const similar = join(await folder(context), 'store.db');
+  await (await openSqliteStore({ path: similar })).close();
+  const changed = new DatabaseSync(similar);
+  changed.exec('PRAGMA application_id = 1');
+  changed.close();
+  await assert.rejects(openSqliteStore({ path: similar }), /it is of another program/);
 });

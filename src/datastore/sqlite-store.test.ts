@@ -25,7 +25,7 @@ async function open(context: TestContext, options: { logEvents?: number } = {}):
   return store;
 }
 
-// The contract holds the tests of [ST1] [ST2] [ST5] [ST6] [ST10] [ST11] [ST12].
+// The contract holds the tests of [ST1] [ST2] [ST3] [ST5] [ST6] [ST10] [ST11] [ST12].
 storeContract('sqlite', open);
 
 const key = (name: string) => ({ kind: 'pods', namespace: 'shop', name });
@@ -156,7 +156,7 @@ test('[ST4] a commit that fails leaves nothing behind, and the next one succeeds
     BEGIN SELECT RAISE(ABORT, 'disk is full'); END`);
   database.close();
   const store = await openSqliteStore({ path });
-  context.after(() => store.close());
+  context.after(() => store.close().catch(() => undefined));
   const before = await store.write({ key: key('a'), value: { n: 1 } });
   const seen: StoreEvent[] = [];
   await store.watch({ kind: 'pods', from: before, onEvent: (event) => void seen.push(event) });
@@ -174,4 +174,13 @@ test('[ST4] a commit that fails leaves nothing behind, and the next one succeeds
   await store.write({ key: key('a'), value: { n: 4 }, expected: revision });
   assert.deepEqual(seen.at(-1)?.value, { n: 4 });
   assert.equal(await store.get(key('poison')), undefined);
+  // A namespace that the failed commit would have been the first to use.
+  const elsewhere = (name: string) => ({ ...key(name), namespace: 'new' });
+  await assert.rejects(store.write({ key: elsewhere('poison'), value: {} }), StoreUnavailable);
+  await store.write({ key: elsewhere('b'), value: { n: 5 } });
+  await store.close();
+  const again = await openSqliteStore({ path });
+  context.after(() => again.close());
+  assert.deepEqual((await again.get(elsewhere('b')))?.value, { n: 5 });
+  assert.deepEqual((await again.get(key('a')))?.value, { n: 4 });
 });

@@ -166,6 +166,8 @@ class SqliteStore implements Store {
   async close(): Promise<void> {
     this.#closed ??= new StoreUnavailable('the store is closed');
     clearInterval(this.#timer);
+    // What is forgotten goes from the file, or else with the first commit after the next start.
+    if (this.#compaction) this.#enqueue({}).catch(() => undefined);
     this.#cache.end(new StoreUnavailable('the store is closed'));
     while (this.#committing.length > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();

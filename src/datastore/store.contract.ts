@@ -68,6 +68,19 @@ export function storeContract(implementation: string, open: OpenStore): void {
       }
     });
 
+    test('who loses a race hears of it when what won can be read', async (context) => {
+      const store = await open(context);
+      const value = (n: number) => ({ key: key('a'), value: { n }, expected: 0 });
+      const won = store.write(value(1));
+      await assert.rejects(store.write(value(2)), RevisionConflict);
+      assert.deepEqual((await store.get(key('a')))?.value, { n: 1 });
+      assert.ok(store.revision >= (await won));
+      const gone = store.write({ key: key('a'), value: undefined });
+      await store.write({ key: key('a'), value: undefined });
+      assert.equal(await store.get(key('a')), undefined);
+      await gone;
+    });
+
     test('writes of one key queued together count in order', async (context) => {
       const store = await open(context);
       const writes = [{ n: 1 }, undefined, { n: 2 }, undefined, { n: 3 }];
