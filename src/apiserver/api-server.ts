@@ -246,10 +246,13 @@ export class ApiServer {
       return reply;
     }
     const body = JSON.stringify(failureStatus(refusal));
+    const { retryAfterSeconds: wait } = refusal.details;
+    const again = wait === undefined ? {} : { 'retry-after': String(wait) };
     if (reply.sent) {
-      raw.writeHead(refusal.code, { 'content-type': 'application/json' }).end(body);
+      raw.writeHead(refusal.code, { 'content-type': 'application/json', ...again }).end(body);
       return reply;
     }
+    reply.headers(again);
     return reply.code(refusal.code).type('application/json').send(body);
   }
 

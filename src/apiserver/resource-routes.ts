@@ -59,9 +59,12 @@ export class ResourceRequest {
 
   /** Throws RequestError where it is refused. */
   async answer(reply: FastifyReply): Promise<unknown> {
-    const { name } = this.#path;
+    const { name, subresource } = this.#path;
     const { method } = this.#request;
     const { watch } = this.#query;
+    if (subresource !== undefined && !['GET', 'PUT', 'PATCH'].includes(method)) {
+      throw notAllowed(method, this.#request.url.split('?')[0] ?? '');
+    }
     const isWatch = method === 'GET' && (watch === 'true' || watch === '1');
     if (isWatch) return this.#watch(reply);
     if (name === undefined) {
