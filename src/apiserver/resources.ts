@@ -1,5 +1,5 @@
 // The resources of all kinds over the store: create, read, update and delete with their rules.
-import { type KindDefinition, pendingChangeKind, type Resource } from '#api';
+import { ipPoolKind, type KindDefinition, pendingChangeKind, type Resource } from '#api';
 import { isObject } from '#lib';
 import {
   RevisionConflict,
@@ -15,6 +15,7 @@ import { isFinished, markedForDeletion } from './deletion-plan.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { PendingChanges } from './pending-changes.ts';
+import { checkPoolOverlap } from './pool-overlap.ts';
 import { Protection } from './protection.ts';
 import { alreadyExists, conflict, notFound } from './request-error.ts';
 import { storeKey, toResource, toStored } from './stored-resource.ts';
@@ -264,6 +265,7 @@ export class Resources {
     options.authorize?.(resource);
     const { name } = resource.metadata;
     await this.#protection.checkCreate(kind, namespace, name);
+    if (kind === ipPoolKind) await checkPoolOverlap(this, resource);
     const key = storeKey(kind, namespace, name);
     if (options.dryRun) return (await this.#store.get(key)) ? undefined : { resource, warnings };
     const value = toStored(kind, resource);
