@@ -30,19 +30,31 @@ export interface Decision {
 /** What one endpoint's policy says; `tier` null where its profiles decided. */
 export function decide(
   state: DataplaneState,
-  endpoint: LocalEndpoint,
+  endpoint: Pick<LocalEndpoint, 'ingress' | 'egress' | 'profiles'>,
   direction: Direction,
   packet: WirePacket,
 ): Decision {
-  for (const tier of endpoint[direction]) {
-    const decision = walkTier(state, tier, direction, packet);
-    if (decision !== 'next tier') return decision;
-  }
+  const byTiers = decideTiers(state, endpoint[direction], direction, packet);
+  if (byTiers !== 'next tier') return byTiers;
   for (const key of endpoint.profiles) {
     const hit = firstHit(state, policyOf(state, key), direction, packet);
     if (hit && hit.action !== 'Pass') return { ...verdictOf(hit), tier: null, policy: null };
   }
   return { verdict: 'deny', tier: null, policy: null, rule: -1 };
+}
+
+/** What the first tier that decides says. */
+export function decideTiers(
+  state: DataplaneState,
+  tiers: readonly EndpointTier[],
+  direction: Direction,
+  packet: WirePacket,
+): Decision | 'next tier' {
+  for (const tier of tiers) {
+    const decision = walkTier(state, tier, direction, packet);
+    if (decision !== 'next tier') return decision;
+  }
+  return 'next tier';
 }
 
 function walkTier(
@@ -53,6 +65,7 @@ function walkTier(
 ): Decision | 'next tier' {
   for (const key of tier.policies) {
     const policy = policyOf(state, key);
+    if (policy.staged) continue;
     const hit = firstHit(state, policy, direction, packet);
     if (hit?.action === 'Pass') return 'next tier';
     if (hit) return { ...verdictOf(hit), tier: tier.name, policy: policy.id };
