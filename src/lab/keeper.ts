@@ -5,6 +5,7 @@ import { type Pod, type Resource, isFinishedPod } from '#api';
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
 import { listenInNamespace, openNamespace } from '#linux';
 import { PEERS_VARIABLE } from './container-environment.ts';
+import { EventRecorder } from './event-recorder.ts';
 import { writeJsonFile } from './json-file.ts';
 import { type LabContext, Turns } from './lab-context.ts';
 import { LabFolder } from './lab-folder.ts';
@@ -82,6 +83,7 @@ class Keeper {
       folder: this.#folder,
       state: this.#state,
       client,
+      events: new EventRecorder(client, log),
       podRoutes: new PodRoutes(this.#state),
       cniTurns: new Turns(PLUGINS_AT_ONCE),
       log,
@@ -210,6 +212,8 @@ class Keeper {
     this.#bound.set(uid, nodeName);
     try {
       await context.client.patch(coreKind('Pod'), pod.metadata, { spec: { nodeName } });
+      const message = `Assigned ${podKey(pod)} to ${nodeName}`;
+      context.events.record(pod, nodeName, { type: 'Normal', reason: 'Scheduled', message });
     } catch (error) {
       this.#bound.delete(uid);
       log(`pod ${podKey(pod)}: cannot bind it to ${nodeName}: ${String(error)}`);

@@ -1,5 +1,6 @@
 // What every part of a lab's keeper shares.
 import type { ApiClient } from '#datastore/client';
+import type { EventRecorder } from './event-recorder.ts';
 import type { LabFolder } from './lab-folder.ts';
 import type { LabState } from './lab-state.ts';
 import type { PodRoutes } from './underlay.ts';
@@ -8,6 +9,7 @@ export interface LabContext {
   readonly folder: LabFolder;
   readonly state: LabState;
   readonly client: ApiClient;
+  readonly events: EventRecorder;
   readonly podRoutes: PodRoutes;
   /** Plugins that run at once. */
   readonly cniTurns: Turns;

@@ -6,6 +6,7 @@ import { createNamespace, deleteNamespace, openNamespace, RouteSocket } from '#l
 import { addressesOf, type CniInvocation, runCniPlugin } from './cni-plugin.ts';
 import { containerEnvironment } from './container-environment.ts';
 import { podNamespace } from './lab-name.ts';
+import type { PodEvent } from './event-recorder.ts';
 import type { LabContext } from './lab-context.ts';
 import type { LabNode } from './lab-state.ts';
 import { launch, type Launched } from './launch.ts';
@@ -78,6 +79,9 @@ export class PodSandbox {
   /** Ends its processes, detaches it and removes its namespace. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    for (const { name } of this.#pod.spec.containers) {
+      this.#tell('Normal', 'Killing', `Stopping container ${name}`);
+    }
     await this.#running;
     await Promise.all(this.#launched.map((process) => process.end(GRACE_MS)));
     for (const process of this.#launched) process.forget();
@@ -120,9 +124,12 @@ export class PodSandbox {
       try {
         const addresses = addressesOf(await this.#cni('ADD'));
         this.#log(`attached to ${this.#node.name} with ${addresses.join(', ')}`);
+        this.#tell('Normal', 'AddedInterface', `Attached with ${addresses.join(', ')}`);
         return addresses;
       } catch (error) {
-        this.#fail(error instanceof Error ? error.message : String(error));
+        const message = error instanceof Error ? error.message : String(error);
+        this.#fail(message);
+        this.#tell('Warning', 'FailedCreatePodSandBox', message);
         await this.#cni('DEL').catch(() => undefined);
         await sleep(delay, undefined, { signal });
       }
@@ -165,6 +172,7 @@ export class PodSandbox {
       this.#states.set(container.name, { type: 'terminated', startedAt, exit });
       if (this.#stopping.signal.aborted) return;
       this.#log(`container ${container.name} ended: ${JSON.stringify(exit)}`);
+      this.#tell('Warning', 'Exited', `Container ${container.name} ended: ${JSON.stringify(exit)}`);
       this.#report();
     });
   }
@@ -176,6 +184,7 @@ export class PodSandbox {
       const message = 'the lab runs commands, not images: give the container a command';
       this.#states.set(container.name, { type: 'waiting', reason: 'NoCommand', message });
       this.#fail(`container ${container.name}: ${message}`);
+      this.#tell('Warning', 'Failed', `container ${container.name}: ${message}`);
       return undefined;
     }
     const launched = launch(folder, {
@@ -191,6 +200,7 @@ export class PodSandbox {
       }),
     });
     this.#launched.push(launched);
+    this.#tell('Normal', 'Started', `Started container ${container.name}`);
     return launched;
   }
 
@@ -210,6 +220,10 @@ export class PodSandbox {
     };
     const trouble = this.#trouble;
     this.#status.write(podStatus({ ...situation, ...(trouble === undefined ? {} : { trouble }) }));
+  }
+
+  #tell(type: PodEvent['type'], reason: string, message: string): void {
+    this.#context.events.record(this.#pod, this.#node.name, { type, reason, message });
   }
 
   #log(message: string): void {

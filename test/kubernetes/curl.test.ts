@@ -48,7 +48,12 @@ async function curlAt(context: TestContext) {
 }
 
 const send = (method: string, type: string, body: string): string[] => [
-  ...['-X', method, '-H', `Content-Type: ${type}`, '--data-binary', body],
+  '-X',
+  method,
+  '-H',
+  `Content-Type: ${type}`,
+  '--data-binary',
+  body,
 ];
 
 test('curl writes, reads, tries out and is refused with a Status', options, async (context) => {

@@ -160,6 +160,12 @@ after(async () => {
   if (!skip) await tortie('lab', 'down', LAB);
 });
 
+test('kubectl describe tells what happened to a pod', { skip }, () => {
+  const described = kubectl('describe', 'pod', '-n', 'lab', 'server');
+  assert.match(described, /Normal\s+AddedInterface\s.*tortie-lab\s+Attached with /);
+  assert.match(described, /Normal\s+Started\s.*Started container main/);
+});
+
 test('kubectl sees the pods run where they were put, and the nodes', { skip }, () => {
   const pods = JSON.parse(kubectl('get', 'pods', '-n', 'lab', '-o', 'json')) as {
     items: { metadata: { name: string }; spec: { nodeName: string }; status: { phase: string } }[];
