@@ -2,15 +2,18 @@
 import { constants } from 'node:crypto';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { SecureContextOptions } from 'node:tls';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { SERVED_KINDS } from '#api';
 import { StoreUnavailable } from '#datastore';
 import type { AccessControl } from './auth/access-control.ts';
 import { answerAuth } from './auth/auth-routes.ts';
 import type { Identity } from './auth/identity.ts';
-import { impersonated } from './auth/impersonation.ts';
+import { FLOWS } from './auth/request-attributes.ts';
 import { REVIEWS } from './auth/reviews.ts';
+import type { KeyPair } from './certificate.ts';
 import type { ServerCertificate } from './certificate-authority.ts';
+import type { Auditor } from './audit/auditor.ts';
 import { aggregatedDiscovery } from './aggregated-discovery.ts';
 import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
 import { appendFlows, askKeptFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
@@ -25,6 +28,8 @@ import {
 import { acceptedForm } from './representation.ts';
 import { jsonBody } from './request-body.ts';
 import { failureStatus, noSuchPath, notAllowed, RequestError } from './request-error.ts';
+import { pathOf, RequestGate } from './request-gate.ts';
+import { DEFAULT_LIMITS, RequestLimits, type RequestLimitsOptions } from './request-limits.ts';
 import { parseResourcePath } from './request-path.ts';
 import { ResourceRequest } from './resource-routes.ts';
 import type { Resources } from './resources.ts';
@@ -34,6 +39,9 @@ export interface ApiServerOptions {
   readonly access: AccessControl;
   readonly certificate: ServerCertificate;
   readonly flows?: FlowStore;
+  readonly limits?: Partial<Omit<RequestLimitsOptions, 'now'>> | undefined;
+  /** Takes the audit log; without it there is none. */
+  readonly auditor?: Auditor | undefined;
   readonly version: string;
   /** Told of each request that failed for a reason of the server's own. */
   readonly onError: (error: unknown, request: { method: string; path: string }) => void;
@@ -44,15 +52,6 @@ export type Listener = { readonly host: string; readonly port: number } | { read
 
 const MAX_BODY = 3 * 1024 * 1024;
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
-/** What flows are to authorisation. */
-const FLOWS = {
-  group: 'flows.tortie.dev',
-  version: 'v1',
-  resource: 'flows',
-  subresource: '',
-  namespace: '',
-  name: '',
-} as const;
 const DISCOVERED = [
   ...SERVED_KINDS,
   ...REVIEWS.map((review) => ({ ...review, verbs: ['create'] })),
@@ -62,28 +61,29 @@ const PUBLIC_PATHS = new Set(['/healthz', '/livez', '/readyz', '/version']);
 export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #app: FastifyInstance;
+  readonly #gate: RequestGate;
   readonly #servers: Server[] = [];
+  #certificate: KeyPair;
 
   constructor(options: ApiServerOptions) {
     this.#options = options;
+    this.#certificate = options.certificate;
+    const { access, auditor } = options;
+    const now = (): number => performance.now();
+    const limits = new RequestLimits({ ...DEFAULT_LIMITS, ...options.limits, now });
+    this.#gate = new RequestGate({ access, auditor, limits });
     this.#app = this.#build();
   }
 
   /** Begins to serve; returns the port. Rejects with an Error that names the address. */
   async listen(listener: Listener): Promise<number> {
     await this.#app.ready();
-    const { certificate, key } = this.#options.certificate;
     const server = createServer(
       {
-        cert: certificate,
-        key,
-        ca: this.#options.access.clientAuthorities.pem,
+        ...this.#secureContext(),
         // Who shows none may have a token; who shows another's is told so with a Status.
         requestCert: true,
         rejectUnauthorized: false,
-        minVersion: 'TLSv1.2',
-        // Each connection is verified anew, by the authorities of now.
-        secureOptions: constants.SSL_OP_NO_TICKET,
         maxHeaderSize: 16 * 1024,
         headersTimeout: 15_000,
         requestTimeout: 60_000,
@@ -101,6 +101,24 @@ export class ApiServer {
     });
     this.#servers.push(server);
     return (server.address() as AddressInfo).port;
+  }
+
+  /** From now on new connections get this certificate, and are asked for those of today's client authorities. */
+  renew(certificate: KeyPair): void {
+    this.#certificate = certificate;
+    for (const server of this.#servers) server.setSecureContext(this.#secureContext());
+  }
+
+  #secureContext(): SecureContextOptions {
+    const { certificate, key } = this.#certificate;
+    return {
+      cert: certificate,
+      key,
+      ca: this.#options.access.clientAuthorities.pem,
+      minVersion: 'TLSv1.2',
+      // Each connection is verified anew, by the authorities of now.
+      secureOptions: constants.SSL_OP_NO_TICKET,
+    };
   }
 
   /** Ends every request, watches too. */
@@ -123,6 +141,15 @@ export class ApiServer {
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => {
       done(null, body);
+    });
+    // Before the body is read, so that nobody unknown makes the server hold one.
+    app.addHook('onRequest', async (request, reply) => {
+      if (!PUBLIC_PATHS.has(pathOf(request))) await this.#gate.admit(request, reply);
+    });
+    app.addHook('preHandler', async (request) => this.#gate.received(request));
+    app.addHook('onSend', async (request, reply, payload) => {
+      this.#gate.answering(request, reply.statusCode, payload);
+      return payload;
     });
     app.setErrorHandler((error, request, reply) => this.#refuse(error, request, reply));
     app.setNotFoundHandler((request, reply) => {
@@ -148,12 +175,11 @@ export class ApiServer {
     const path = pathOf(request);
     if (PUBLIC_PATHS.has(path)) return this.#public(path, reply);
     const { access, resources } = this.#options;
-    const { authentication, authorizer } = access;
-    const own = await authentication.identify(request.raw);
-    const identity = impersonated(own, request.raw, authorizer);
+    const { authorizer } = access;
+    const identity = this.#gate.identityOf(request);
     if (path.startsWith(`${FLOWS_PATH}/`) && this.#options.flows) {
       const params = Object.fromEntries(new URLSearchParams(request.url.split('?')[1] ?? ''));
-      this.#options.access.authorizer.require(identity, { ...FLOWS, verb: 'list' });
+      authorizer.require(identity, { ...FLOWS, verb: 'list' });
       if (request.method !== 'GET') throw notAllowed(request.method, path);
       const question = path.slice(FLOWS_PATH.length + 1);
       return reply.send(await askKeptFlows(this.#options.flows, question, params));
@@ -249,6 +275,7 @@ export class ApiServer {
     const { retryAfterSeconds: wait } = refusal.details;
     const again = wait === undefined ? {} : { 'retry-after': String(wait) };
     if (reply.sent) {
+      this.#gate.answering(request, refusal.code, body);
       raw.writeHead(refusal.code, { 'content-type': 'application/json', ...again }).end(body);
       return reply;
     }
@@ -272,10 +299,6 @@ export class ApiServer {
     }
     return new RequestError(500, 'InternalError', 'the server failed; its log says why');
   }
-}
-
-function pathOf(request: FastifyRequest): string {
-  return request.url.split('?')[0] ?? '';
 }
 
 function addressText({ host, port }: { host: string; port: number }): string {

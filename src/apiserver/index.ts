@@ -7,6 +7,10 @@ export {
   type ServerCertificate,
   serverCertificate,
 } from './certificate-authority.ts';
+export { AuditFile } from './audit/audit-file.ts';
+export { readAuditPolicy } from './audit/audit-policy.ts';
+export { Auditor } from './audit/auditor.ts';
+export { CertificateKeeper, readCertificate } from './certificate-keeper.ts';
 export { FlowLogStore } from './flow-log-store.ts';
 export type { FlowQuery, FlowStore } from './flow-store.ts';
 export { kubeconfigText } from './kubeconfig-file.ts';

@@ -9,7 +9,8 @@ import { text } from 'node:stream/consumers';
 import type { TestContext } from 'node:test';
 import { SERVED_KINDS } from '#api';
 import { ApiClient, type ClientConfig, openSqliteStore } from '#datastore';
-import { ApiServer } from './api-server.ts';
+import { ApiServer, type ApiServerOptions } from './api-server.ts';
+import type { Auditor } from './audit/auditor.ts';
 import { AccessControl, type AccessControlOptions } from './auth/access-control.ts';
 import type { User } from './auth/tokens.ts';
 import { serverCertificate } from './certificate-authority.ts';
@@ -26,6 +27,7 @@ export interface ServerFixture {
   readonly adminToken: string;
   readonly resources: Resources;
   readonly access: AccessControl;
+  readonly api: ApiServer;
   /** Holds the authority and the tokens. */
   readonly folder: string;
   readonly clientOf: (user: User | Partial<ClientConfig>) => ApiClient;
@@ -39,6 +41,8 @@ export async function startServer(
     suffix?: () => string;
     watchLimits?: WatchLimits;
     access?: Partial<AccessControlOptions>;
+    limits?: ApiServerOptions['limits'];
+    auditor?: Auditor;
   } = {},
 ): Promise<ServerFixture> {
   const folder = await mkdtemp(join(tmpdir(), 'tortie-server-'));
@@ -62,7 +66,17 @@ export async function startServer(
     ...options.access,
   });
   const flows = new FlowLogStore();
-  const server = new ApiServer({ resources, access, certificate, flows, version: 'test', onError });
+  const { limits, auditor } = options;
+  const server = new ApiServer({
+    resources,
+    access,
+    certificate,
+    flows,
+    limits,
+    auditor,
+    version: 'test',
+    onError,
+  });
   const port = await server.listen({ host: '127.0.0.1', port: 0 });
   const url = `https://127.0.0.1:${port}`;
   const clients: ApiClient[] = [];
@@ -85,7 +99,17 @@ export async function startServer(
   });
   const admin = clientOf({ kind: 'admin', name: 'admin' });
   const adminToken = access.tokens.tokenOf({ kind: 'admin', name: 'admin' }) ?? '';
-  return { url, ca: certificate.ca, admin, adminToken, resources, access, folder, clientOf };
+  return {
+    url,
+    ca: certificate.ca,
+    admin,
+    adminToken,
+    resources,
+    access,
+    api: server,
+    folder,
+    clientOf,
+  };
 }
 
 /** The administrator's GET, whatever its status. */

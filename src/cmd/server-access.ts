@@ -2,9 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import type { AccessControlOptions } from '#apiserver';
+import { type AccessControlOptions, readCertificate, type ServerCertificate } from '#apiserver';
 
 export interface AccessFlags {
+  readonly tlsCertFile?: string;
+  readonly tlsPrivateKeyFile?: string;
   readonly clientCaFile?: string;
   readonly user?: readonly UserFlag[];
   readonly serviceAccountIssuer?: string;
@@ -30,6 +32,8 @@ const PKI = 'PEM file of ';
 
 export function addAccessFlags(command: Command): Command {
   return command
+    .option('--tls-cert-file <file>', `${PKI}our certificate and its chain (made by us)`)
+    .option('--tls-private-key-file <file>', `${PKI}its key`)
     .option('--client-ca-file <file>', `${PKI}whose client certificates are taken (our own)`)
     .option('--user <name[=group,group]>', 'make DIR/users/NAME.kubeconfig; repeatable', addUser)
     .option('--service-account-issuer <url>', 'issuer of service-account tokens')
@@ -49,10 +53,9 @@ type AccessOptions = Pick<AccessControlOptions, 'clientCa' | 'issuer' | 'audienc
 
 /** `ownCa`: PEM of the server's own authority. */
 export async function accessOptions(flags: AccessFlags, ownCa: string): Promise<AccessOptions> {
-  const { clientCaFile, oidcIssuerUrl: issuer, oidcClientId: clientId = '', oidcCaFile } = flags;
-  const read = (path: string): Promise<string> => readFile(path, 'utf8');
+  const { oidcIssuerUrl: issuer, oidcClientId: clientId = '', oidcCaFile } = flags;
   return {
-    clientCa: clientCaFile === undefined ? ownCa : await read(clientCaFile),
+    clientCa: await clientCa(flags, ownCa),
     issuer: flags.serviceAccountIssuer,
     audiences: flags.apiAudiences,
     oidc:
@@ -67,9 +70,25 @@ export async function accessOptions(flags: AccessFlags, ownCa: string): Promise<
             groupsPrefix: flags.oidcGroupsPrefix,
             requiredClaims: flags.oidcRequiredClaim ?? {},
             signingAlgorithms: flags.oidcSigningAlgs,
-            ca: oidcCaFile === undefined ? undefined : await read(oidcCaFile),
+            ca: oidcCaFile === undefined ? undefined : await readFile(oidcCaFile, 'utf8'),
           },
   };
+}
+
+/** PEM of whose client certificates are taken, as the files say now. */
+export async function clientCa({ clientCaFile }: AccessFlags, ownCa: string): Promise<string> {
+  return clientCaFile === undefined ? ownCa : await readFile(clientCaFile, 'utf8');
+}
+
+/** The certificate of the flags; undefined: we make our own. Throws where the files are no pair. */
+export async function givenCertificate(flags: AccessFlags): Promise<ServerCertificate | undefined> {
+  const { tlsCertFile: certificate, tlsPrivateKeyFile: key } = flags;
+  if (certificate === undefined && key === undefined) return undefined;
+  if (certificate === undefined || key === undefined) {
+    throw new Error('--tls-cert-file and --tls-private-key-file go together; give both');
+  }
+  const pair = await readCertificate(certificate, key);
+  return { ca: pair.certificate, ...pair };
 }
 
 function list(value: string): readonly string[] {

@@ -1,5 +1,5 @@
 // `tortie server`: reads the command line, builds store, API server and flow log, and connects them.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
@@ -8,6 +8,7 @@ import { SERVED_KINDS } from '#api';
 import {
   AccessControl,
   ApiServer,
+  CertificateKeeper,
   clientCertificate,
   FlowLogStore,
   kubeconfigText,
@@ -20,7 +21,14 @@ import {
   type User,
 } from '#apiserver';
 import type { Store } from '#datastore';
-import { accessOptions, type AccessFlags, addAccessFlags } from './server-access.ts';
+import {
+  accessOptions,
+  type AccessFlags,
+  addAccessFlags,
+  clientCa,
+  givenCertificate,
+} from './server-access.ts';
+import { addLimitFlags, type LimitFlags, limitsOf, openAuditLog } from './server-limits.ts';
 import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
 import { startAddressController } from './address-controller.ts';
 import { startEnforcementController } from './enforcement-controller.ts';
@@ -32,7 +40,7 @@ interface Address {
   readonly port: number;
 }
 
-interface ServerFlags extends StoreFlags, AccessFlags, FlowKeepingFlags {
+interface ServerFlags extends StoreFlags, AccessFlags, LimitFlags, FlowKeepingFlags {
   readonly listen?: readonly Address[];
   readonly advertise?: URL;
   readonly node?: readonly string[];
@@ -56,6 +64,7 @@ export function addServerCommand(program: Command): void {
     .option('--node <name>', 'make a token and DIR/nodes/NAME.kubeconfig; repeatable', append)
     .option('--san <host>', 'one more name or address for the certificate; repeatable', append);
   addAccessFlags(command);
+  addLimitFlags(command);
   withFlowKeepingFlags(command)
     .addHelpText('after', '\nSockets handed down as systemd does (LISTEN_FDS) are served too.')
     .action(serve);
@@ -85,18 +94,18 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
   });
   await seed(resources);
   await resources.resume();
-  const certificate = await serverCertificate(
-    join(data, 'pki'),
-    hostsOf(flags, listen),
-    Date.now(),
-  );
+  const ownCertificate = (): Promise<ServerCertificate> =>
+    serverCertificate(join(data, 'pki'), hostsOf(flags, listen), Date.now());
+  const own = await ownCertificate();
+  const certificate = (await givenCertificate(flags)) ?? own;
   const access = await AccessControl.open({
-    ...(await accessOptions(flags, certificate.ca)),
+    ...(await accessOptions(flags, own.ca)),
     folder: data,
     resources,
     nodes,
     onError: (error) => log.error({ err: error }, 'access control failed'),
   });
+  const audit = await openAuditLog(flags, (error) => log.error({ err: error }, 'audit log'));
   const keeping = await openFlowKeeping(flags, (message) => log.warn(message));
   const flows = new FlowLogStore(keeping && { keeping });
   const server = new ApiServer({
@@ -104,18 +113,37 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     access,
     certificate,
     flows,
+    limits: limitsOf(flags),
+    auditor: audit.auditor,
     version: VERSION,
     onError: (error, request) => log.error({ err: error, ...request }, 'request failed'),
   });
   try {
     const url = await listenAll(server, listen, log);
-    await writeKubeconfigs({ flags, url, certificate, access });
+    const write = (pair: ServerCertificate): Promise<void> =>
+      writeKubeconfigs({ flags, url, certificate: pair, access });
+    await write(certificate);
+    const keeper = new CertificateKeeper(
+      { certificate, clientCa: access.clientAuthorities.pem },
+      {
+        certificate: async () => (await givenCertificate(flags)) ?? (await ownCertificate()),
+        clientCa: async () => clientCa(flags, (await ownCertificate()).ca),
+        onCertificate: (pair) => server.renew(pair),
+        onClientCa: (pem) => access.clientAuthorities.replace(pem),
+        onCheck: async () => write((await givenCertificate(flags)) ?? (await ownCertificate())),
+        onError: (error) => log.error({ err: error }, 'cannot take new certificates; the old stay'),
+      },
+    );
+    const reread = (): void => void keeper.check();
+    process.on('SIGHUP', reread);
     const kubeconfig = join(data, 'kubeconfig');
     process.stdout.write(`tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`);
     const addresses = startAddressController(kubeconfig, log);
     const enforcement = startEnforcementController(kubeconfig, log);
     await stopSignal();
     log.info('stopping');
+    process.off('SIGHUP', reread);
+    await keeper.close();
     await enforcement.stop();
     await addresses.stop();
   } finally {
@@ -123,6 +151,7 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     flows.close();
     await keeping?.close();
     await access.close();
+    await audit.close();
     await resources.close();
   }
 }
@@ -168,7 +197,7 @@ async function writeKubeconfigs(parts: {
     if (token === undefined) throw new Error(`there is no token for ${user.kind} "${user.name}"`);
     const name = `${user.kind}-${user.name}`;
     const contents = { server, ca: certificate.ca, user: name, credential: { token } };
-    await replaceFile(path, kubeconfigText(contents));
+    await writeChanged(path, kubeconfigText(contents));
   };
   await write(join(flags.data, 'kubeconfig'), url, { kind: 'admin', name: 'admin' });
   const advertised = flags.advertise?.origin ?? url;
@@ -182,8 +211,13 @@ async function writeKubeconfigs(parts: {
     const issuer = { authorityFolder: join(flags.data, 'pki'), now: Date.now() };
     const credential = await clientCertificate(users, subject, issuer);
     const contents = { server: advertised, ca: certificate.ca, user: name, credential };
-    await replaceFile(join(users, `${name}.kubeconfig`), kubeconfigText(contents));
+    await writeChanged(join(users, `${name}.kubeconfig`), kubeconfigText(contents));
   }
+}
+
+async function writeChanged(path: string, content: string): Promise<void> {
+  const kept = await readFile(path, 'utf8').catch(() => undefined);
+  if (kept !== content) await replaceFile(path, content);
 }
 
 function stopSignal(): Promise<unknown> {
