@@ -2,14 +2,19 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
+  BIGINT,
   type DuckDBAppender,
   type DuckDBConnection,
+  DuckDBDataChunk,
   DuckDBInstance,
+  type DuckDBType,
+  type DuckDBValue,
   LIST,
+  listValue,
   VARCHAR,
 } from '@duckdb/node-api';
 import type { FlowRecord, FlowRecordsQuery, FlowSummaryQuery, FlowSummaryRow } from '#flows';
-import { type ColumnType, FLOW_COLUMNS, recordOf } from './flow-columns.ts';
+import { type ColumnType, type ColumnValue, FLOW_COLUMNS, recordOf } from './flow-columns.ts';
 import { recordsSql, summarySql } from './flow-sql.ts';
 import type { FlowStorage, Retention, StorageState } from './flow-storage.ts';
 import { SharedLock } from './shared-lock.ts';
@@ -96,7 +101,7 @@ export class DuckdbStorage implements FlowStorage {
       await this.#writer.run('BEGIN');
       try {
         const appender = await this.#writer.createAppender('flows');
-        for (const record of records) appendRecord(appender, record);
+        await appendRecords(appender, records);
         appender.closeSync();
         await this.#writer.run('COMMIT');
       } catch (error) {
@@ -251,16 +256,32 @@ export class DuckdbStorage implements FlowStorage {
   }
 }
 
-const TEXTS = LIST(VARCHAR);
+/** Rows are handed over in pieces, so that the event loop is never held up for long. */
+const CHUNK_ROWS = 256;
 
-function appendRecord(appender: DuckDBAppender, record: FlowRecord): void {
-  for (const { of } of FLOW_COLUMNS) {
-    const value = of(record);
-    if (typeof value === 'number') appender.appendBigInt(BigInt(value));
-    else if (typeof value === 'string') appender.appendVarchar(value);
-    else appender.appendList(value, TEXTS);
+const VALUE_TYPES: Readonly<Record<ColumnType, DuckDBType>> = {
+  integer: BIGINT,
+  text: VARCHAR,
+  texts: LIST(VARCHAR),
+};
+
+async function appendRecords(
+  appender: DuckDBAppender,
+  records: readonly FlowRecord[],
+): Promise<void> {
+  const types = FLOW_COLUMNS.map(({ type }) => VALUE_TYPES[type]);
+  for (let first = 0; first < records.length; first += CHUNK_ROWS) {
+    const part = records.slice(first, first + CHUNK_ROWS);
+    const chunk = DuckDBDataChunk.create(types, part.length);
+    chunk.setColumns(FLOW_COLUMNS.map(({ of }) => part.map((record) => duckdbValue(of(record)))));
+    appender.appendDataChunk(chunk);
+    await new Promise((resolve) => setImmediate(resolve));
   }
-  appender.endRow();
+}
+
+function duckdbValue(value: ColumnValue): DuckDBValue {
+  if (typeof value === 'number') return BigInt(value);
+  return typeof value === 'string' ? value : listValue(value);
 }
 
 function reasonOf(error: unknown): string {
