@@ -45,6 +45,8 @@ export class Inventory {
   readonly #client: IpamClient;
   readonly #kinds: readonly KindDefinition[];
   readonly #resources: ReadonlyMap<string, Map<string, Resource>>;
+  /** Kind and name of what we wrote and no event has told since. */
+  readonly #unseen = new Set<string>();
   #isFed = false;
   #isDoubtful = true;
 
@@ -58,12 +60,15 @@ export class Inventory {
   onUpdates(updates: readonly InventoryUpdate[]): void {
     for (const { kind, key, resource } of updates) {
       if (kind.group !== GROUP || !this.#resources.has(kind.kind)) continue;
-      if (resource) this.record(resource);
-      else {
-        // It may have been made again since: what is true now only a list can say.
-        this.forget(kind.kind, key.slice(key.lastIndexOf(' ') + 1));
-        this.doubt();
+      const name = resource?.metadata.name ?? key.slice(key.lastIndexOf(' ') + 1);
+      const id = `${kind.kind} ${name}`;
+      if (resource) {
+        if (this.#put(resource)) this.#unseen.delete(id);
+        continue;
       }
+      // An own write that the watch has not told yet: was it deleted after that, or before?
+      if (this.#unseen.delete(id)) this.doubt();
+      this.forget(kind.kind, name);
     }
   }
 
@@ -77,17 +82,22 @@ export class Inventory {
     this.#isDoubtful = true;
   }
 
-  /** A write's answer, or an event; an older one than is known changes nothing. */
+  /** The answer to an own write. */
   record(resource: Resource): void {
+    if (this.#put(resource)) this.#unseen.add(`${resource.kind} ${resource.metadata.name}`);
+  }
+
+  /** An older one than is known changes nothing; whether it was taken in. */
+  #put(resource: Resource): boolean {
     const known = this.#resources.get(resource.kind);
-    if (!known) return;
-    const current = known.get(resource.metadata.name);
-    if (!current || !isNewer(current, resource.metadata.resourceVersion)) {
-      known.set(resource.metadata.name, resource);
-    }
+    const current = known?.get(resource.metadata.name);
+    if (!known || (current && isNewer(current, resource.metadata.resourceVersion))) return false;
+    known.set(resource.metadata.name, resource);
+    return true;
   }
 
   forget(kind: string, name: string): void {
+    this.#unseen.delete(`${kind} ${name}`);
     this.#resources.get(kind)?.delete(name);
   }
 

@@ -402,10 +402,22 @@ void test('[IP24] a fed inventory needs no lists, and lists before anybody is se
   const stale = store.blocks()[0];
   assert.ok(stale);
   await allocator.assign(owner('h5'));
+  const listed = lists;
+  const affinity = { group: 'projectcalico.org', kind: 'BlockAffinity' };
+  fed.onUpdates([{ kind: affinity, key: 'projectcalico.org/v3/BlockAffinity other' }]);
+  await allocator.release({ handle: 'h3' });
+  assert.equal(lists, listed, 'what others delete is no reason to list');
   const kind = { group: 'projectcalico.org', kind: 'IPAMBlock' };
   fed.onUpdates([
     { kind, key: `projectcalico.org/v3/IPAMBlock ${stale.metadata.name}`, resource: stale },
   ]);
   assert.ok((fed.blocks[0]?.spec.sequenceNumber ?? 0) > (stale.spec.sequenceNumber ?? 0));
-  assert.equal(store.blocks().flatMap(allocationsIn).length, 4);
+  assert.equal(store.blocks().flatMap(allocationsIn).length, 3);
+  // A deletion that may have come before our own last write.
+  fed.onUpdates([{ kind, key: `projectcalico.org/v3/IPAMBlock ${stale.metadata.name}` }]);
+  assert.deepEqual(
+    await allocator.allocationsOf('h5'),
+    await allocatorOf(store, 'a').allocationsOf('h5'),
+  );
+  assert.ok(lists > listed);
 });
