@@ -8,6 +8,8 @@ import {
   type KindDefinition,
   nodeKind,
   podKind,
+  roleBindingKind,
+  roleKind,
   secretKind,
   serviceKind,
 } from '#api';
@@ -108,6 +110,13 @@ test('[AP16] nodes, services, slices, events, configuration', () => {
   };
   assert.equal(row(eventKind, event), '60s | Warning | Failed | pod/p | no');
   assert.match(row(eventKind, event, 1), /kubelet, n1 \| no \| <unknown> \| 4 \| a$/);
+  assert.equal(row(roleKind, { rules: [] }), `a | ${CREATED}`);
+  const subjects = [
+    { kind: 'User', name: 'u' },
+    { kind: 'ServiceAccount', name: 's', namespace: 'n' },
+  ];
+  const binding = { roleRef: { kind: 'Role', name: 'r' }, subjects };
+  assert.equal(row(roleBindingKind, binding, 1), 'a | Role/r | 60m | u |  | n/s');
   assert.equal(row(configMapKind, { data: { a: '1', b: '2' } }), 'a | 2 | 60m');
   assert.equal(row(secretKind, { type: 'Opaque', data: { a: 'MQ==' } }), 'a | Opaque | 1 | 60m');
 });

@@ -1,5 +1,7 @@
 // The columns of `kubectl get` that Kubernetes computes for its own kinds, rather than reads at a path.
 import {
+  clusterRoleBindingKind,
+  clusterRoleKind,
   configMapKind,
   endpointSliceKind,
   eventKind,
@@ -8,6 +10,8 @@ import {
   nodeKind,
   podKind,
   type Resource,
+  roleBindingKind,
+  roleKind,
   secretKind,
   serviceAccountKind,
   serviceKind,
@@ -144,11 +148,33 @@ const EVENT = [
   column('Name', 'Name of the event', (event) => text(at(event, 'metadata', 'name')), wide),
 ];
 
+const ROLE = [
+  name,
+  column('Created At', 'When it was created', (role) =>
+    text(at(role, 'metadata', 'creationTimestamp')),
+  ),
+];
+
+const ROLE_BINDING = [
+  name,
+  column('Role', 'The role', (binding) =>
+    ['kind', 'name'].map((field) => text(at(binding, 'roleRef', field))).join('/'),
+  ),
+  age,
+  column('Users', 'Users', (binding) => subjects(binding, 'User'), wide),
+  column('Groups', 'Groups', (binding) => subjects(binding, 'Group'), wide),
+  column('ServiceAccounts', 'Accounts', (binding) => subjects(binding, 'ServiceAccount'), wide),
+];
+
 const PRINTERS = new Map<KindDefinition, readonly PrinterColumn[]>([
   [podKind, POD],
   [nodeKind, NODE],
   [serviceKind, SERVICE],
   [endpointSliceKind, ENDPOINT_SLICE],
+  [roleKind, ROLE],
+  [clusterRoleKind, ROLE],
+  [roleBindingKind, ROLE_BINDING],
+  [clusterRoleBindingKind, ROLE_BINDING],
   [eventKind, EVENT],
   [eventsEventKind, EVENT],
   [
@@ -243,6 +269,15 @@ function servicePorts(service: Fields): string {
     return `${text(port)}${outer}/${text(protocol) || 'TCP'}`;
   });
   return ports.join(',') || NONE;
+}
+
+function subjects(binding: Fields, kind: string): string {
+  const chosen = list(binding['subjects']).filter((subject) => subject['kind'] === kind);
+  const texts = chosen.map((subject) => {
+    const own = text(subject['name']);
+    return kind === 'ServiceAccount' ? `${text(subject['namespace'])}/${own}` : own;
+  });
+  return texts.join(', ');
 }
 
 /** An event with a series was last seen when that was, else at its last time, else when it began. */

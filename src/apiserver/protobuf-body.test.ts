@@ -97,6 +97,16 @@ test('configuration, secrets, events and options of deletions are read', () => {
     data: { p: '/wA=' },
     type: 'Opaque',
   });
+  const target = (bytes: readonly number[], rest = '') =>
+    field(1, message(Buffer.from([24, 80]), field(4, message(Buffer.from(bytes), field(3, rest)))));
+  const spec = message(target([8, 0, 16, 81]), target([8, 1], 'http'));
+  const service = read('v1', 'Service', message(field(1, ''), field(2, spec), field(3, '')));
+  assert.deepEqual((service as { spec: unknown }).spec, {
+    ports: [
+      { port: 80, targetPort: 81 },
+      { port: 80, targetPort: 'http' },
+    ],
+  });
   const time = Buffer.from([8, 0x90, 0x1c, 16, 0xe8, 7]);
   const event = message(field(1, ''), field(6, time), field(10, time), field(7, ''));
   assert.deepEqual(read('v1', 'Event', event), {

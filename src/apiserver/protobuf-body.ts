@@ -81,6 +81,7 @@ function addField(
   if (form === 'texts') list(text(bytes));
   else if (form === 'map') addEntry(object, name, bytes, text);
   else if (form === 'bytes-map') addEntry(object, name, bytes, base64);
+  else if (form === 'number-or-text') object.set(name, numberOrText(fieldsOf(bytes)));
   else if (form === 'time' || form === 'micro-time') {
     const time = timeText(fieldsOf(bytes), form === 'time' ? 0 : 6);
     if (time !== undefined) object.set(name, time);
@@ -93,6 +94,15 @@ function addField(
 
 function isRepeated(form: Message | readonly [Message]): form is readonly [Message] {
   return Array.isArray(form);
+}
+
+/** 1 says which: 0 is the number in 2, 1 the text in 3. */
+function numberOrText(fields: readonly Field[]): number | string {
+  const [type = 0n, number = 0n] = [1, 2].map((wanted) => {
+    const field = fields.findLast((candidate) => candidate.number === wanted);
+    return field && 'varint' in field ? field.varint : undefined;
+  });
+  return type === 0n ? Number(BigInt.asIntN(32, number)) : text(lastBytes(fields, 3));
 }
 
 function base64(bytes: Buffer): string {

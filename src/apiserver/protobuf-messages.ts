@@ -2,7 +2,7 @@
 
 /**
  * `text` and `number` are left out where empty or 0, `integer` is not; `texts` is a list, `map` of texts by
- * text, `bytes-map` of base64 by text; `time` and `micro-time` are RFC 3339 in seconds and microseconds.
+ * text, `bytes-map` of base64 by text; `number-or-text` is intstr.IntOrString; `time` and `micro-time` are RFC 3339 in seconds and microseconds.
  */
 export type ScalarForm =
   | 'text'
@@ -14,6 +14,7 @@ export type ScalarForm =
   | 'bytes-map'
   | 'time'
   | 'micro-time'
+  | 'number-or-text'
   | 'metadata';
 /** A message in brackets is a list of such. */
 export type FieldForm = ScalarForm | Message | readonly [Message];
@@ -158,6 +159,31 @@ const Secret: Message = {
   5: ['immutable', 'boolean'],
 };
 
+const ServicePort: Message = {
+  1: ['name', 'text'],
+  2: ['protocol', 'text'],
+  3: ['port', 'number'],
+  4: ['targetPort', 'number-or-text'],
+  5: ['nodePort', 'number'],
+  6: ['appProtocol', 'text'],
+};
+
+const ServiceSpec: Message = {
+  1: ['ports', [ServicePort]],
+  2: ['selector', 'map'],
+  3: ['clusterIP', 'text'],
+  4: ['type', 'text'],
+  5: ['externalIPs', 'texts'],
+  7: ['sessionAffinity', 'text'],
+  8: ['loadBalancerIP', 'text'],
+  9: ['loadBalancerSourceRanges', 'texts'],
+  10: ['externalName', 'text'],
+  11: ['externalTrafficPolicy', 'text'],
+  17: ['ipFamilyPolicy', 'text'],
+  18: ['clusterIPs', 'texts'],
+  19: ['ipFamilies', 'texts'],
+};
+
 const LeaseSpec: Message = {
   1: ['holderIdentity', 'text'],
   2: ['leaseDurationSeconds', 'number'],
@@ -204,6 +230,7 @@ export const MESSAGES: ReadonlyMap<string, Message> = new Map([
   ],
   ['v1 ConfigMap', ConfigMap],
   ['v1 Secret', Secret],
+  ['v1 Service', { 1: metadata, 2: ['spec', ServiceSpec] }],
   ['v1 Event', Event],
   ['events.k8s.io/v1 Event', EventsEvent],
   ['coordination.k8s.io/v1 Lease', { 1: metadata, 2: ['spec', LeaseSpec] }],

@@ -9,7 +9,8 @@ export function jsonBody(
   request: FastifyRequest,
   allowed: readonly string[] = ['application/json'],
 ): unknown {
-  const type = mediaType(request);
+  // As in Kubernetes: what says nothing is JSON.
+  const type = mediaType(request) || 'application/json';
   if (!allowed.includes(type)) throw unsupportedMediaType(type, allowed);
   const body = optionalJsonBody(request);
   if (body === undefined) throw badRequest('the request needs a body');
