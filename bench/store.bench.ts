@@ -1,7 +1,7 @@
 // Durable writes a second of the store against bare node:sqlite, and what 1,000 watchers cost.
 import { join } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { openSqliteStore, type Store } from '#datastore';
+import { openSqliteStore, type Store, type StoreEvent } from '#datastore';
 import { median, printFigure, printMachine, timedAsync } from './measurement.ts';
 import { withScratch } from './scratch.ts';
 
@@ -12,6 +12,7 @@ const SECONDS = 1;
 const WARM_SECONDS = 2;
 const WATCHERS = 1000;
 const WATCHED_WRITES = 1000;
+const UNCONCERNED = 100_000;
 const KIND = 'projectcalico.org/networkpolicies';
 
 /** About one kilobyte, as a policy is. */
@@ -82,7 +83,10 @@ async function watchers(store: Store): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {
     alone.push(await writeAll(store));
     let events = 0;
-    const onEvent = (): void => void events++;
+    // As the API server does: it reads both, to see what the event means to its client.
+    const onEvent = ({ value, previous }: StoreEvent): void => {
+      if ((value ?? previous)?.['spec']) events++;
+    };
     const from = store.revision;
     const watches = Array.from({ length: WATCHERS }, () =>
       store.watch({ kind: KIND, from, onEvent }),
@@ -98,6 +102,30 @@ async function watchers(store: Store): Promise<void> {
   });
   const rate = (WATCHERS * WATCHED_WRITES) / median(watched);
   printFigure('events delivered to watchers', rate, 'events/s');
+}
+
+/** Each watches one name that is not written, as an agent watches its own node. */
+async function unconcerned(store: Store): Promise<void> {
+  const [alone, watched]: [number[], number[]] = [[], []];
+  const onEvent = (): never => {
+    throw new Error('an event was delivered');
+  };
+  for (let round = 0; round < ROUNDS; round++) {
+    alone.push(await writeAll(store));
+    const ends: (() => void)[] = [];
+    const from = store.revision;
+    for (let index = 0; index < UNCONCERNED; index++) {
+      const name = `node-${index}`;
+      ends.push(await store.watch({ kind: KIND, namespace: 'default', name, from, onEvent }));
+    }
+    watched.push(await writeAll(store));
+    for (const end of ends) end();
+  }
+  const name = `${WATCHED_WRITES} writes, ${UNCONCERNED} watches of other names`;
+  printFigure(name, median(watched) * 1000, 'ms', {
+    name: 'the same without watchers',
+    figure: median(alone) * 1000,
+  });
 }
 
 await withScratch(async (scratch) => {
@@ -124,4 +152,5 @@ await withScratch(async (scratch) => {
     printFigure(`store, writers ${writers}`, figure, 'durable writes/s', bare);
   }
   await watchers(store);
+  await unconcerned(store);
 });

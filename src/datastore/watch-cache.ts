@@ -171,7 +171,7 @@ export class WatchCache {
       this.#parsed.keep(version, value);
     }
     const change = this.#store(collection, version);
-    if (change) this.#watchers.tell(this.#event(change));
+    if (change) this.#watchers.tell(this.#event(change, value));
   }
 
   /** Everything up to the revision has been taken in; there may be no change of ours at it. */
@@ -283,17 +283,21 @@ export class WatchCache {
     };
   }
 
-  /** Parsed only where somebody looks. */
-  #event({ version, previous }: Change): StoreEvent {
+  /** Parsed only where somebody looks, and once for all who do. */
+  #event({ version, previous }: Change, value?: StoredObject): StoreEvent {
     const parsed = this.#parsed;
+    let now = value;
+    let before: StoredObject | undefined;
     return {
       key: keyOf(version),
       revision: version.revision,
       get value() {
-        return parsed.read(version);
+        now ??= parsed.read(version);
+        return now;
       },
       get previous() {
-        return previous && parsed.read(previous);
+        before ??= previous && parsed.read(previous);
+        return before;
       },
     };
   }
