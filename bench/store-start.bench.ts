@@ -79,7 +79,7 @@ function parseSome(): Map<string, unknown> {
 
 function memory(): { rss: number; heapUsed: number } {
   // `--expose-gc`
-  for (let turn = 0; turn < 3; turn++) void globalThis.gc?.();
+  for (let turn = 0; turn < 3; turn++) globalThis.gc?.();
   return process.memoryUsage();
 }
 
