@@ -183,7 +183,8 @@ const tierName = fc.constantFrom('default', 'default', 'first', 'second');
 
 const accountSelector = fc.constantFrom('all()', 'role == "robot"', '!has(role)');
 
-const policyBody = (namespaced: boolean) =>
+/** The spec of a policy of Calico's, without what only global policies have. */
+export const policyBody = (namespaced: boolean) =>
   fc
     .record({
       order,

@@ -101,6 +101,17 @@ test('failsafe ports are configurable, by network too, and an empty list switche
   assert.equal(verdict(none, OUTSIDE, 'node:one', { port: 22 }), 'deny ingress');
 });
 
+test('what finds neighbours and routers over IPv6 is allowed as a failsafe port is', () => {
+  const six = [...CLUSTER, node('six', 'fd00:30::1')];
+  const closed = hostEndpoint('six-eth0', { node: 'six', interfaceName: 'eth0' }, HOST);
+  const none = felix({ failsafeInboundHostPorts: [], failsafeOutboundHostPorts: [] });
+  const all = [...six, closed, none];
+  const icmpv6 = (icmpType: number) => ({ protocol: 58, icmpType, icmpCode: 0 });
+  assert.equal(verdict(all, 'fd00:30::9', 'node:six', icmpv6(135)), 'allow');
+  assert.equal(verdict(all, 'node:six', 'fd00:30::9', icmpv6(136)), 'allow');
+  assert.equal(verdict(all, 'fd00:30::9', 'node:six', icmpv6(128)), 'deny ingress');
+});
+
 test('normal policy is for the host itself, not for what it forwards', () => {
   const all = [...CLUSTER, named(OPEN), denyAll({}, 'ingress')];
   assert.equal(verdict(all, OUTSIDE, 'node:one'), 'deny ingress');

@@ -84,12 +84,19 @@ function failsafePorts(value: unknown): FailsafePort[] | undefined {
   });
 }
 
-/** Whether a failsafe port of the host allows the packet, whatever policy says. */
+/**
+ * What finds listeners, routers and neighbours over IPv6, both ways: no failsafe port would be reached
+ * without it.
+ */
+export const HOST_DISCOVERY: readonly number[] = [130, 131, 132, 133, 134, 135, 136, 143];
+
+/** Whether a failsafe port of the host allows the packet, whatever policy says; discovery counts as one. */
 export function isFailsafe(
   settings: HostSettings,
   direction: Direction,
   traffic: Traffic,
 ): boolean {
+  if (isHostDiscovery(traffic)) return true;
   const ports = direction === 'ingress' ? settings.failsafeInbound : settings.failsafeOutbound;
   const remote = direction === 'ingress' ? traffic.source : traffic.destination;
   return ports.some(
@@ -98,4 +105,9 @@ export function isFailsafe(
       port === traffic.destination.port &&
       (net === undefined || prefixContains(net, remote.address)),
   );
+}
+
+function isHostDiscovery({ family, protocol, icmp }: Traffic): boolean {
+  const types = family === 6 && protocol === PROTOCOL_NUMBERS.icmpv6 ? HOST_DISCOVERY : [];
+  return types.includes(icmp?.type ?? -1);
 }

@@ -230,6 +230,12 @@ export class KernelCluster {
         ...route(family, family === 4 ? '0.0.0.0/0' : '::/0', gateway[family]),
         source: outsideAddress[family],
       });
+      // To the nodes too, which are neighbours.
+      for (const { address } of this.#nodes) {
+        const { gateway: _, ...direct } = route(family, hostText(address[family]), '');
+        const source = outsideAddress[family];
+        outside.replaceRoute({ ...direct, interface: 'eth0', source });
+      }
     }
     for (const { address, blocks } of this.#nodes) {
       for (const block of blocks) {

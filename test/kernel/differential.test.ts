@@ -7,10 +7,12 @@ import { loadManifests, type Pod, type Resource } from '#api';
 import { buildWorld, evaluate, type Party } from '#policy';
 import type { Family } from '#lib';
 import { FIXED, NODE_ADDRESS, NODES, OUTSIDE, podAddress, PROBED_PORTS, world } from '../worlds.ts';
+import { hostWorld } from '../world-hosts.ts';
 import { KernelCluster } from './cluster.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 const WORLDS = Number(process.env['WORLDS'] ?? 100);
+const HOST_WORLDS = Number(process.env['HOST_WORLDS'] ?? 12);
 /** Probes run at once; what stays silent for the first time is asked again, alone and for longer. */
 const TIMEOUT_MS = { first: 600, again: 2_500 } as const;
 const NUMBER = { tcp: 6, udp: 17 } as const;
@@ -51,6 +53,25 @@ test('the kernel and the reference give every probe of random worlds the same ve
     },
   );
   process.stdout.write(`# ${probes} of ${probes} probes agree, seed ${SEED}\n`);
+  assert.ok(probes > 0);
+});
+
+test('[DP17] [DP18] [DP19] [DP21] [DP22] host endpoints too: the kernel and the reference agree', async () => {
+  process.stdout.write(`# seed ${SEED}, worlds with host endpoints ${HOST_WORLDS}\n`);
+  let probes = 0;
+  await fc.assert(
+    fc.asyncProperty(hostWorld(['normal', 'forward', 'preDNAT']), async (one) => {
+      probes += await compare(one.resources, PROBED_PORTS, 'hosts too');
+    }),
+    {
+      seed: SEED,
+      numRuns: HOST_WORLDS,
+      interruptAfterTimeLimit: 10 * 60_000,
+      endOnFailure: process.env['SHRINK'] === undefined,
+      markInterruptAsFailure: false,
+    },
+  );
+  process.stdout.write(`# hosts: ${probes} of ${probes} probes agree, seed ${SEED}\n`);
   assert.ok(probes > 0);
 });
 
@@ -95,11 +116,12 @@ function placed(pod: Pod, index: number): Pod {
 async function compare(
   resources: readonly Resource[],
   ports: readonly ProbedPort[] = PROBED_PORTS,
+  pairs: Pairs = 'with a pod',
 ): Promise<number> {
   assert.deepEqual(cluster.enforce(resources), []);
   const reference = buildWorld(resources);
   const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
-  const probes = allProbes(pods.length, ports);
+  const probes = allProbes(pods.length, ports, pairs);
   const outcomes = await Promise.all(probes.map((probe) => run(probe, TIMEOUT_MS.first)));
   for (const [index, probe] of probes.entries()) {
     const expected = evaluate(reference, {
@@ -119,15 +141,18 @@ async function compare(
   return probes.length;
 }
 
-function allProbes(podCount: number, ports: readonly ProbedPort[]): Probe[] {
+/** Between machines that are no pods only host endpoints judge. */
+type Pairs = 'with a pod' | 'hosts too';
+
+function allProbes(podCount: number, ports: readonly ProbedPort[], pairs: Pairs): Probe[] {
   const pods = Array.from({ length: podCount }, (_, index) => `p${index}`);
   const all = [...pods, ...NODES, 'outside'];
   const probes: Probe[] = [];
   for (const family of [4, 6] as const) {
     for (const from of all) {
       for (const to of all) {
-        // Between machines that are no pods there is nothing of ours to judge in this slice.
-        if (from === to || (!pods.includes(from) && !pods.includes(to))) continue;
+        const withPod = pods.includes(from) || pods.includes(to);
+        if (from === to || (pairs === 'with a pod' && !withPod)) continue;
         for (const port of ports) probes.push({ from, to, family, ...port });
       }
     }
@@ -154,7 +179,9 @@ function partyOf(name: string, family: Family, pods: readonly Pod[]): Party {
 }
 
 function explain(probe: Probe, expected: object, resources: readonly Resource[]): string {
-  const policies = resources.filter((one) => /Policy|Tier|Set$|^Pod$/.test(one.kind));
+  const policies = resources.filter((one) =>
+    /Policy|Tier|Set$|^Pod$|HostEndpoint|FelixConfiguration/.test(one.kind),
+  );
   const rulesets = process.env['RULESET'] ? NODES.map((node) => cluster.ruleset(node)) : [];
   return `${JSON.stringify(probe)}\nreference: ${JSON.stringify(expected, null, 1)}\n${policies
     .map((one) => JSON.stringify(one))

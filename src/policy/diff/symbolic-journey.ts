@@ -1,6 +1,7 @@
 // What each half says about every packet between two parties at once: the journey of one packet over sets of packets.
 import type { Half, Verdict } from '../explanation.ts';
 import { NEIGHBOUR_DISCOVERY } from '../journey.ts';
+import { HOST_DISCOVERY } from '../world-settings.ts';
 import { PROTOCOL_NUMBERS } from '../packet.ts';
 import type { HostProgram, Judge, PodSettings, ProfileProgram, TierProgram } from './programs.ts';
 import type { End, RuleMatcher, SymbolicRule } from './symbolic-rule.ts';
@@ -46,16 +47,23 @@ export class SymbolicJourney {
   readonly #space: TrafficSpace;
   readonly #matcher: RuleMatcher;
   readonly #neighbourDiscovery: number;
+  readonly #hostDiscovery: number;
   readonly #ipip: number;
 
   constructor(space: TrafficSpace, matcher: RuleMatcher) {
     this.#space = space;
     this.#matcher = matcher;
-    this.#neighbourDiscovery = NEIGHBOUR_DISCOVERY.reduce((sum, type) => {
-      const icmp = [type * ICMP_CODES, type * ICMP_CODES + ICMP_CODES - 1] as const;
-      return space.or(sum, this.#of(PROTOCOL_NUMBERS.icmpv6, { ...UNCONDITIONAL, icmp }));
-    }, 0);
+    this.#neighbourDiscovery = this.#ofTypes(NEIGHBOUR_DISCOVERY);
+    this.#hostDiscovery = this.#ofTypes(HOST_DISCOVERY);
     this.#ipip = this.#of(4, UNCONDITIONAL);
+  }
+
+  /** ICMPv6 of these types. */
+  #ofTypes(types: readonly number[]): number {
+    return types.reduce((sum, type) => {
+      const icmp = [type * ICMP_CODES, type * ICMP_CODES + ICMP_CODES - 1] as const;
+      return this.#space.or(sum, this.#of(PROTOCOL_NUMBERS.icmpv6, { ...UNCONDITIONAL, icmp }));
+    }, 0);
   }
 
   #of(protocol: number, conditions: PortConditions): number {
@@ -198,7 +206,10 @@ export class SymbolicJourney {
   #failsafe({ failsafes }: HostProgram, remote: End): number {
     return failsafes
       .filter(({ net }) => net === undefined || remote.atoms.has(net))
-      .reduce((sum, { protocol, port }) => this.#space.or(sum, this.#ofPort(protocol, port)), 0);
+      .reduce(
+        (sum, { protocol, port }) => this.#space.or(sum, this.#ofPort(protocol, port)),
+        remote.family === 6 ? this.#hostDiscovery : 0,
+      );
   }
 
   /** Untracked and pre-DNAT tiers never deny by default. */

@@ -1,0 +1,197 @@
+// Packet by packet: one node's kernel against the reference, with host endpoints of every stage, untracked too.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import fc from 'fast-check';
+import { kindOf, type Pod, podToWorkloadEndpoint, type Resource } from '#api';
+import { CalcGraph } from '#calc';
+import type { SyncerUpdate } from '#datastore/syncer';
+import type { Family } from '#lib';
+import { buildWorld, evaluate, type Explanation, type Party } from '#policy';
+import { hostWorld } from '../world-hosts.ts';
+import { NODE_ADDRESS, NODES, OUTSIDE, podAddress, POD_COUNT } from '../worlds.ts';
+import { type Injected, PacketNode } from './packet-node.ts';
+
+const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+const WORLDS = Number(process.env['PACKET_WORLDS'] ?? 30);
+const NODE = 'node-1';
+const FAMILIES = [4, 6] as const;
+
+interface Kind {
+  readonly protocol: Readonly<Record<Family, number>>;
+  readonly port?: number;
+  readonly icmpType?: Readonly<Record<Family, number>>;
+}
+
+const same = (protocol: number) => ({ 4: protocol, 6: protocol });
+const KINDS: readonly Kind[] = [
+  { protocol: same(6), port: 8080 },
+  { protocol: same(6), port: 9090 },
+  { protocol: same(17), port: 5353 },
+  { protocol: same(17), port: 8080 },
+  { protocol: same(132), port: 9090 },
+  { protocol: { 4: 1, 6: 58 }, icmpType: { 4: 8, 6: 128 } },
+  { protocol: { 4: 1, 6: 58 }, icmpType: { 4: 13, 6: 135 } },
+];
+const SOURCE_PORT = 40_000;
+
+interface End {
+  readonly name: string;
+  readonly party: (family: Family) => Party;
+  readonly address: Readonly<Record<Family, string>>;
+  /** Where what it sends enters the node: `eth0` for those elsewhere, null for the node itself. */
+  readonly from: string | null;
+  readonly isHere: boolean;
+}
+
+let node: PacketNode;
+/** Packets that the reference allows: neither none nor all of them. */
+let passing = 0;
+before(() => {
+  node = new PacketNode([`${NODE_ADDRESS[NODE][4]}/24`, `${NODE_ADDRESS[NODE][6]}/64`]);
+  for (let index = 0; index < POD_COUNT; index += 2) {
+    for (const namespace of ['red', 'blue']) node.addInterface(interfaceOf(namespace, index));
+  }
+});
+after(() => node.close());
+
+test('[DP20] every packet of random worlds with host endpoints passes where the reference allows it', async () => {
+  process.stdout.write(`# seed ${SEED}, worlds ${WORLDS}\n`);
+  let packets = 0;
+  passing = 0;
+  const stages = ['normal', 'forward', 'preDNAT', 'doNotTrack', 'doNotTrack'] as const;
+  await fc.assert(
+    fc.asyncProperty(hostWorld(stages), async ({ resources }) => {
+      packets += await compare(resources);
+    }),
+    {
+      seed: SEED,
+      numRuns: WORLDS,
+      endOnFailure: process.env['SHRINK'] === undefined,
+      interruptAfterTimeLimit: 10 * 60_000,
+      markInterruptAsFailure: false,
+    },
+  );
+  process.stdout.write(`# ${packets} of ${packets} packets agree, ${passing} pass, seed ${SEED}\n`);
+  assert.ok(passing > packets / 10 && passing < (packets * 9) / 10);
+});
+
+async function compare(resources: readonly Resource[]): Promise<number> {
+  const calc = new CalcGraph(NODE);
+  calc.onUpdates(resources.map(updateOf));
+  assert.deepEqual(node.enforce(calc.state()), []);
+  const reference = buildWorld(resources);
+  const cases = casesOf(resources);
+  const passed = await node.passing(cases.map(({ packet }) => packet));
+  for (const [index, { from, to, kind, family, packet }] of cases.entries()) {
+    const icmpType = kind.icmpType?.[family];
+    const explanation = evaluate(reference, {
+      from: from.party(family),
+      to: to.party(family),
+      protocol: packet.protocol,
+      family,
+      ...(kind.port !== undefined && { port: kind.port, sourcePort: SOURCE_PORT }),
+      ...(icmpType !== undefined && { icmpType, icmpCode: 0 }),
+    });
+    const expected = passesHere(explanation, from, to);
+    if (expected) passing++;
+    if (passed[index] === expected) continue;
+    const related = resources.filter((one) =>
+      /Policy|Tier|Set$|^Pod$|HostEndpoint|FelixConfiguration/.test(one.kind),
+    );
+    const text = [...related, packet, explanation].map((one) => JSON.stringify(one)).join('\n');
+    const ruleset = process.env['RULESET'] ? node.run('nft list ruleset', '') : '';
+    assert.fail(`it ${passed[index] ? 'passes' : 'does not pass'}:\n${text}\n${ruleset}`);
+  }
+  return cases.length;
+}
+
+/** What this node has a say in: what its own ends send and receive. */
+function passesHere({ egress, ingress }: Explanation, from: End, to: End): boolean {
+  return (
+    (!from.isHere || egress.verdict === 'allow') && (!to.isHere || ingress.verdict === 'allow')
+  );
+}
+
+interface Case {
+  readonly from: End;
+  readonly to: End;
+  readonly family: Family;
+  readonly kind: Kind;
+  readonly packet: Injected;
+}
+
+function casesOf(resources: readonly Resource[]): Case[] {
+  const ends = endsOf(resources);
+  return ends.flatMap((from) =>
+    ends
+      .filter((to) => from !== to && (from.isHere || to.isHere))
+      .flatMap((to) =>
+        FAMILIES.flatMap((family) =>
+          KINDS.map((kind): Case => {
+            const icmpType = kind.icmpType?.[family];
+            const packet: Injected = {
+              from: from.from,
+              source: from.address[family],
+              destination: to.address[family],
+              protocol: kind.protocol[family],
+              sourcePort: SOURCE_PORT,
+              destinationPort: kind.port,
+              ...(icmpType !== undefined && { icmp: { type: icmpType, code: 0 } }),
+            };
+            return { from, to, family, kind, packet };
+          }),
+        ),
+      ),
+  );
+}
+
+function endsOf(resources: readonly Resource[]): End[] {
+  const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
+  const workloads = pods.map(({ metadata: { name, namespace = '' } }, index): End => {
+    const isHere = NODES[index % 2] === NODE;
+    return {
+      name,
+      party: () => ({ type: 'workload', namespace, name }),
+      address: { 4: podAddress(index, 4), 6: podAddress(index, 6) },
+      from: isHere ? interfaceOf(namespace, index) : 'eth0',
+      isHere,
+    };
+  });
+  const hosts = NODES.map(
+    (name): End => ({
+      name,
+      party: () => ({ type: 'node', name }),
+      address: NODE_ADDRESS[name],
+      from: name === NODE ? null : 'eth0',
+      isHere: name === NODE,
+    }),
+  );
+  const outside: End = {
+    name: 'outside',
+    party: (family) => ({ type: 'address', address: OUTSIDE[family] }),
+    address: OUTSIDE,
+    from: 'eth0',
+    isHere: false,
+  };
+  return [...workloads, ...hosts, outside];
+}
+
+function interfaceOf(namespace: string, index: number): string {
+  const pod: Pod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: `p${index}`, namespace },
+    spec: { nodeName: NODE, containers: [{ name: 'main' }] },
+    status: { podIPs: [{ ip: podAddress(index, 4) }] },
+  };
+  const name = podToWorkloadEndpoint(pod)?.spec.interfaceName;
+  assert.ok(name);
+  return name;
+}
+
+function updateOf(resource: Resource): SyncerUpdate {
+  const kind = kindOf(resource.apiVersion, resource.kind);
+  assert.ok(kind, `${resource.apiVersion} ${resource.kind}`);
+  const { namespace = '', name } = resource.metadata;
+  return { kind, key: `${kind.group}/${kind.kind} ${namespace}/${name}`, resource };
+}

@@ -1,0 +1,197 @@
+// Random host endpoints, and policies for them, on top of the random worlds.
+import fc from 'fast-check';
+import type { Resource } from '#api';
+import { NODE_ADDRESS, NODES } from './world-addresses.ts';
+import { policyBody } from './world-policies.ts';
+import { world, type World } from './worlds.ts';
+
+const calico = 'projectcalico.org/v3';
+type NodeName = (typeof NODES)[number];
+
+const labels = fc.record(
+  { app: fc.constantFrom('web', 'cart', 'db'), zone: fc.constantFrom('a', 'b') },
+  { requiredKeys: [] },
+);
+const profiles = fc.constantFrom<string[]>([], ['projectcalico-default-allow']);
+
+type Place = 'interface' | 'addresses' | 'interface and addresses' | 'all';
+
+/** Where a host endpoint stands: by its interface's name, by its addresses, or everywhere. */
+function placeOf(node: NodeName, place: Place) {
+  const expectedIPs = [NODE_ADDRESS[node][4], NODE_ADDRESS[node][6]];
+  switch (place) {
+    case 'interface':
+      return { interfaceName: 'eth0' };
+    case 'addresses':
+      return { expectedIPs };
+    case 'interface and addresses':
+      return { interfaceName: 'eth0', expectedIPs };
+    case 'all':
+      return { interfaceName: '*', expectedIPs };
+    default:
+      return place satisfies never;
+  }
+}
+
+const named = fc.constantFrom<Place>('interface', 'addresses', 'interface and addresses');
+/** Mostly by name: only such an endpoint has untracked policy. */
+const places = fc.oneof(
+  { weight: 1, arbitrary: fc.constant<Place[]>([]) },
+  { weight: 3, arbitrary: named.map((place) => [place]) },
+  { weight: 2, arbitrary: fc.constant<Place[]>(['all']) },
+  { weight: 2, arbitrary: named.map((place): Place[] => [place, 'all']) },
+);
+
+const hostEndpoints = (node: NodeName) =>
+  fc
+    .tuple(places, fc.array(fc.record({ labels, profiles }), { minLength: 2, maxLength: 2 }))
+    .map(([list, bodies]) =>
+      list.map((place, index) => {
+        const { labels: own, profiles: names } = bodies[index] ?? { labels: {}, profiles: [] };
+        return {
+          apiVersion: calico,
+          kind: 'HostEndpoint',
+          metadata: {
+            name: `${node}-${place.replaceAll(' ', '-')}`,
+            labels: { ...own, host: node },
+          },
+          spec: {
+            node,
+            ...placeOf(node, place),
+            profiles: names,
+            ports: [{ name: 'http', protocol: 'TCP', port: 9090 }],
+          },
+        };
+      }),
+    );
+
+type Stage = 'normal' | 'forward' | 'preDNAT' | 'doNotTrack';
+
+/** Most of them are for host endpoints alone. */
+const hostSelector = fc.oneof(
+  { weight: 3, arbitrary: fc.constant('has(host)') },
+  {
+    weight: 2,
+    arbitrary: fc.constantFrom('host == "node-1"', 'all()', 'app == "web"', '!has(zone)'),
+  },
+);
+
+const port = fc.constantFrom<(number | string)[] | undefined>(
+  [8080],
+  [9090],
+  [5353],
+  ['http'],
+  undefined,
+);
+
+/** Rules that often match: protocol and port, seldom who is at the other end. */
+const plainRule = fc
+  .record({
+    action: fc.constantFrom('Allow', 'Allow', 'Deny', 'Deny', 'Pass'),
+    protocol: fc.constantFrom('TCP', 'UDP', 'SCTP', 'ICMP', undefined),
+    ports: port,
+    sourcePorts: fc.constantFrom<number[] | undefined>([40_000], [8080], undefined, undefined),
+    source: fc.option(fc.constantFrom('app == "web"', 'has(host)', 'has(zone)'), {
+      nil: undefined,
+      freq: 2,
+    }),
+  })
+  .map(({ action, protocol, ports, sourcePorts, source }) => {
+    const withPorts = protocol !== undefined && protocol !== 'ICMP';
+    const from = {
+      ...(source !== undefined && { selector: source }),
+      ...(withPorts && sourcePorts && { ports: sourcePorts }),
+    };
+    return {
+      action,
+      ...(protocol !== undefined && { protocol }),
+      ...(Object.keys(from).length > 0 && { source: from }),
+      ...(withPorts && ports && { destination: { ports } }),
+    };
+  });
+
+const plainBody = fc
+  .record({
+    order: fc.option(fc.constantFrom(10, 20, 30), { nil: undefined }),
+    tier: fc.constantFrom('default', 'first', 'second'),
+    ingress: fc.array(plainRule, { minLength: 1, maxLength: 3 }),
+    egress: fc.array(plainRule, { minLength: 1, maxLength: 3 }),
+  })
+  .map(({ order, ...spec }) => ({
+    ...spec,
+    ...(order !== undefined && { order }),
+    types: ['Ingress', 'Egress'],
+  }));
+
+const body = fc.oneof<fc.MaybeWeightedArbitrary<object>[]>(
+  { weight: 3, arbitrary: plainBody },
+  { weight: 1, arbitrary: policyBody(false) },
+);
+
+/** What the spec of a policy of each stage has besides; pre-DNAT policy is for ingress alone. */
+function inStage(spec: object, stage: Stage): object {
+  if (stage === 'normal') return spec;
+  if (stage === 'forward') return { ...spec, applyOnForward: true };
+  const marked = { ...spec, applyOnForward: true, [stage]: true };
+  if (stage === 'doNotTrack') return marked;
+  const { egress: _, ...ingress }: typeof marked & { egress?: unknown } = marked;
+  return { ...ingress, types: ['Ingress'] };
+}
+
+const hostPolicies = (stages: readonly Stage[]) =>
+  fc
+    .array(
+      fc.record({
+        spec: body,
+        selector: hostSelector,
+        stage: fc.constantFrom(...stages),
+      }),
+      { minLength: 1, maxLength: 5 },
+    )
+    .map((list) =>
+      list.map(({ spec, selector, stage }, index) => ({
+        apiVersion: calico,
+        kind: 'GlobalNetworkPolicy',
+        metadata: { name: `host-${index}` },
+        spec: inStage({ ...spec, selector }, stage),
+      })),
+    );
+
+const failsafePorts = fc.constantFrom<object[] | undefined>(
+  [],
+  [],
+  [{ protocol: 'TCP', port: 8080 }],
+  [
+    { protocol: 'UDP', port: 5353, net: '172.30.0.0/24' },
+    { protocol: 'TCP', port: 9090, net: 'fd00:244::/32' },
+  ],
+  undefined,
+);
+
+const configuration = fc
+  .record({
+    failsafeInboundHostPorts: failsafePorts,
+    failsafeOutboundHostPorts: failsafePorts,
+    defaultEndpointToHostAction: fc.constantFrom('Drop', 'Accept', 'Return', undefined),
+  })
+  .map((spec) => ({
+    apiVersion: calico,
+    kind: 'FelixConfiguration',
+    metadata: { name: 'default' },
+    spec: Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined)),
+  }));
+
+/** A world with host endpoints; `stages`: those of the policies that are meant for them. */
+export function hostWorld(stages: readonly Stage[]): fc.Arbitrary<World> {
+  return fc
+    .tuple(
+      world,
+      hostEndpoints('node-1'),
+      hostEndpoints('node-2'),
+      hostPolicies(stages),
+      configuration,
+    )
+    .map(([base, one, two, policies, settings]) => ({
+      resources: [...base.resources, ...one, ...two, ...policies, settings] as Resource[],
+    }));
+}
