@@ -55,9 +55,10 @@ export class Scratch {
     return { path, fd, route, run };
   }
 
-  /** A process of `traffic.ts` inside a namespace. */
-  async traffic(host: Host): Promise<Traffic> {
-    const child = spawn('nsenter', [`--net=${host.path}`, process.execPath, TRAFFIC], {
+  /** A process of `traffic.ts` inside a namespace, on one CPU where given. */
+  async traffic(host: Host, cpu?: number): Promise<Traffic> {
+    const argv = [`--net=${host.path}`, ...pinned(cpu), process.execPath, TRAFFIC];
+    const child = spawn('nsenter', argv, {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.later(() => endProcess(child));
@@ -97,6 +98,11 @@ export async function withScratch(work: (scratch: Scratch) => Promise<void>): Pr
   } finally {
     await scratch.end();
   }
+}
+
+/** Runs what follows on one CPU, before what others do there. */
+export function pinned(cpu: number | undefined): string[] {
+  return cpu === undefined ? [] : ['nice', '-n', '-15', 'taskset', '-c', String(cpu)];
 }
 
 async function endProcess(child: ChildProcess): Promise<void> {

@@ -48,6 +48,7 @@ export class StatusReporter {
   #last: AgentStatusBody | undefined;
   #timer: NodeJS.Timeout | undefined;
   #failing = false;
+  #sentAt = 0;
   /** Of what the next apply works with, and of what the last one that went through worked with. */
   readonly #known = new Map<string, string>();
   #applied: Readonly<Record<string, string>> = {};
@@ -84,7 +85,7 @@ export class StatusReporter {
       refusedPolicies: refusedPolicies(state, report),
       errors: report.errors.slice(0, ERRORS_MAX).map(({ what, message }) => `${what}: ${message}`),
     };
-    this.#schedule(INTERVAL_MS);
+    this.#schedule(Math.max(0, this.#sentAt + INTERVAL_MS - Date.now()));
   }
 
   stop(): void {
@@ -98,6 +99,7 @@ export class StatusReporter {
   async #report(): Promise<void> {
     const status = this.#last;
     if (!status) return;
+    this.#sentAt = Date.now();
     try {
       await this.#options.send(status);
       this.#failing = false;
