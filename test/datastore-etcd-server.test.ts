@@ -19,6 +19,7 @@ import {
   tierKind,
 } from '#api';
 import { type ApiClient, Syncer } from '#datastore';
+import { EtcdConnection } from '../src/datastore/etcd/etcd-connection.ts';
 import {
   EtcdProcess,
   type EtcdProcessOptions,
@@ -26,6 +27,7 @@ import {
   makeCertificates,
   tlsArgs,
 } from '../src/datastore/etcd/etcd-fixture.ts';
+import { txn } from '../src/datastore/etcd/etcd-messages.ts';
 import {
   type ServerProcess,
   startServerProcess,
@@ -261,6 +263,28 @@ suite('tortie server over etcd', () => {
     await etcd.control('del', `${V3}/networksets/default/theirs`);
     await until(() => heard.includes('theirs gone'), 'the syncer hears of the deletion');
     assert.equal(await client.get(networkSetKind, metadata), undefined);
+  });
+
+  test('[ET2] one transaction of many keys is told to the last, however much it is at once', async (context) => {
+    const etcd = await startEtcd(context);
+    const { client } = await startServer(context, etcd);
+    const { heard } = await follow(context, client);
+    const connection = new EtcdConnection({ endpoints: [etcd.endpoint] });
+    context.after(() => connection.close());
+    const count = 600;
+    const nets = Array.from({ length: 40 }, (_, n) => `192.0.2.${n}/32`);
+    for (let from = 0; from < count; from += 100) {
+      const success = Array.from({ length: 100 }, (_, n) => {
+        const name = `set-${from + n}`;
+        const value = JSON.stringify({ ...networkSet(name, 1), spec: { nets } });
+        return { put: { key: `${V3}/networksets/default/${name}`, value } };
+      });
+      await connection.call(txn, { success });
+    }
+    await until(() => heard.length === count, 'all that were made are heard of');
+    await etcd.control('del', '--prefix', `${V3}/networksets/`);
+    await until(() => heard.length === 2 * count, 'all that are gone are heard of');
+    assert.equal(new Set(heard).size, 2 * count);
   });
 
   test("[ET2] a server that comes to an etcd of Calico's adds no pools and no parameters", async (context) => {

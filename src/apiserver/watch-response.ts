@@ -154,12 +154,16 @@ class WatchStream {
   /** What the event means to one who sees only what is selected. */
   #onEvent({ value, previous, revision }: StoreEvent): void {
     if (this.#paused || this.#ended) return;
+    // Between revisions only: it goes on after the last one, of which nothing may be left.
+    if (revision > this.#position && this.#isFull()) {
+      this.#pause();
+      return;
+    }
     const before = previous !== undefined && this.#selects(previous);
     const after = value !== undefined && this.#selects(value);
     this.#position = revision;
     if (after) this.#send(before ? 'MODIFIED' : 'ADDED', value, revision);
     else if (before) this.#send('DELETED', previous, revision);
-    if (this.#isFull()) this.#pause();
   }
 
   #pause(): void {
