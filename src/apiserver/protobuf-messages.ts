@@ -2,7 +2,8 @@
 
 /**
  * `text` and `number` are left out where empty or 0, `integer` is not; `texts` is a list, `map` of texts by
- * text, `bytes-map` of base64 by text; `number-or-text` is intstr.IntOrString; `time` and `micro-time` are RFC 3339 in seconds and microseconds.
+ * text, `bytes-map` of base64 by text; `number-or-text` is intstr.IntOrString; `time` and `micro-time` are
+ * RFC 3339 in seconds and microseconds.
  */
 export type ScalarForm =
   | 'text'
