@@ -14,13 +14,12 @@ export class ParsedValues {
     this.#bytes = bytes;
   }
 
-  /** Undefined for a deletion. */
+  /** Undefined for a deletion. Throws where the file was damaged. */
   read(version: Version): StoredObject | undefined {
     if (!version.block) return undefined;
     const young = this.#young.get(version);
     if (young) return young;
-    // Only objects are written.
-    const value = this.#old.get(version) ?? (JSON.parse(textOf(version)) as StoredObject);
+    const value = this.#old.get(version) ?? parse(version);
     this.keep(version, value);
     return value;
   }
@@ -39,5 +38,19 @@ export class ParsedValues {
   forget(version: Version): void {
     if (this.#young.delete(version)) this.#youngBytes -= version.length;
     this.#old.delete(version);
+  }
+}
+
+function parse(version: Version): StoredObject {
+  try {
+    // Only objects are written.
+    return JSON.parse(textOf(version)) as StoredObject;
+  } catch (error) {
+    const { place, name, revision } = version;
+    throw new Error(
+      `${place.kind} ${place.namespace}/${name} is damaged at revision ${revision}: ` +
+        'see `tortie datastore check`, and restore a backup',
+      { cause: error },
+    );
   }
 }

@@ -182,6 +182,21 @@ test('[ST15] a check finds what is damaged and says where', async (context) => {
   assert.throws(() => checkStore(path), /cannot check the store .*it is damaged or no store/);
 });
 
+test('[ST15] a damaged value is said when it is read; the others can be read', async (context) => {
+  const path = join(await folder(context), 'store.db');
+  const store = await open(context, path);
+  await store.write({ key: key('a'), value: { n: 1 } });
+  await store.write({ key: key('b'), value: { n: 2 } });
+  await Promise.all([store.close(), store.close()]);
+  const database = new DatabaseSync(path);
+  database.exec("UPDATE history SET value = substr(value, 1, 3) WHERE name = 'b'");
+  database.close();
+  const damaged = await open(context, path);
+  assert.deepEqual((await damaged.get(key('a')))?.value, { n: 1 });
+  const b = await damaged.get(key('b'));
+  assert.throws(() => b?.value, /pods shop\/b is damaged at revision \d+: see `tortie datastore/);
+});
+
 /** As the first format laid it out, written with its own statements. */
 function writeFormat1(path: string): void {
   const database = new DatabaseSync(path);

@@ -79,6 +79,7 @@ class SqliteStore implements Store {
   #compacting: Compaction | undefined;
   #settled: (() => void) | undefined;
   #closed: Error | undefined;
+  #closing: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: SqliteStoreOptions) {
@@ -158,17 +159,23 @@ class SqliteStore implements Store {
       await this.#heads.get(idOf(key))?.durable;
       return this.#cache.revision;
     }
-    const revision = this.#nextRevision++;
-    const row = { ...key, revision, value: value === undefined ? null : JSON.stringify(value) };
+    const text = value === undefined ? null : JSON.stringify(value);
+    const row = { ...key, revision: this.#nextRevision++, value: text };
     return this.#enqueue({ row, write });
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const wasOpen = this.#closed === undefined;
     this.#closed ??= new StoreUnavailable('the store is closed');
     clearInterval(this.#timer);
-    // What is forgotten goes from the file, or else with the first commit after the next start.
-    if (this.#compaction) this.#enqueue({}).catch(() => undefined);
     this.#cache.end(new StoreUnavailable('the store is closed'));
+    // What is forgotten goes from the file, or else with the first commit after the next start.
+    if (wasOpen && this.#compaction) this.#enqueue({}).catch(() => undefined);
     while (this.#committing.length > 0) {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.#settled = resolve;
@@ -265,6 +272,7 @@ class SqliteStore implements Store {
   #die(error: Error): void {
     const expected = this.#closed !== undefined;
     this.#closed ??= error;
+    clearInterval(this.#timer);
     this.#onFailed(error);
     this.#cache.end(new StoreUnavailable(error.message, error));
     this.#settled?.();
