@@ -444,6 +444,8 @@ export class ModelWorld {
   async quiet(turn: () => Promise<void>): Promise<void> {
     this.#isCalm = true;
     for (const agent of this.agents) agent.isCut = false;
+    // Without any node nothing is concluded from one that is gone (IP29).
+    if (this.agents.every(({ isThere }) => !isThere)) this.#changeNode();
     await this.#drain(turn);
     for (const pod of this.pods.values()) if (pod.state !== 'running') this.#leave(pod);
     await this.#drain(turn);
