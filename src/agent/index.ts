@@ -7,3 +7,4 @@ export { FlowShipper } from './flow-shipper.ts';
 export { PoolSelection } from './pool-selection.ts';
 export { type AgentStatusBody, StatusReporter } from './status-reporter.ts';
 export { StaleConnections } from './stale-connections.ts';
+export { ToldProblems } from './told-problems.ts';

@@ -13,6 +13,7 @@ import {
   PoolSelection,
   StaleConnections,
   StatusReporter,
+  ToldProblems,
 } from '#agent';
 import {
   apiVersionOf,
@@ -109,6 +110,9 @@ async function runNode(options: NodeOptions): Promise<void> {
   });
   const connections = ConntrackSocket.open({ events: [] });
   const stale = new StaleConnections(connections);
+  const told = new ToldProblems((problem) =>
+    log.warn(problem, 'a resource is not as it should be'),
+  );
   const loop: ApplyLoop = new ApplyLoop({
     calculation: calc,
     enforcer: dataplane,
@@ -117,6 +121,7 @@ async function runNode(options: NodeOptions): Promise<void> {
       const forgotten = stale.onApplied(state);
       if (forgotten > 0) log.info({ forgotten }, 'connections of workloads that have gone');
       reporter.onApplied(state, report);
+      told.tell(calc.problems());
     },
   });
   const deliver = (updates: readonly SyncerUpdate[]) => {
