@@ -19,7 +19,10 @@ function valueOf(index: number): Record<string, unknown> {
     destination: { ports: [8000 + rule] },
   }));
   const uid = '7a1b3c55-1111-4222-8333-444455556666';
-  return { metadata: { name: `p${index}`, uid, labels: { count: String(index) } }, spec: { rules } };
+  return {
+    metadata: { name: `p${index}`, uid, labels: { count: String(index) } },
+    spec: { rules },
+  };
 }
 
 /** Each writer waits for its write before the next one. */
