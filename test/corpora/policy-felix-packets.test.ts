@@ -5,86 +5,20 @@ import { maskPrefix, parseAddress, parsePrefix, prefixContains, type Prefix } fr
 import { type AddressSet, type Decision, type MatchEntity, type MatchRule } from '#policy';
 import { type PortSet, type Traffic, type WalkProfile, type WalkTier } from '#policy';
 import { type Walk, walkHostIngress, walkProfiles, walkTiers } from '#policy';
+import type {
+  FelixPacket,
+  FelixPolicy,
+  FelixProtocol,
+  FelixRule,
+  FelixTier,
+  PacketCase,
+  Ports,
+} from './felix-packets.ts';
 import { corpusMissing, readCorpus } from './corpora.ts';
 import { protocolNumber } from './policy-worlds.ts';
 
-interface Case {
-  readonly id: string;
-  readonly ipv6: boolean;
-  readonly policy: {
-    readonly Tiers?: readonly FelixTier[];
-    readonly Profiles?: readonly FelixPolicy[];
-    readonly ForHostInterface?: boolean;
-    readonly ForXDP?: boolean;
-    readonly HostPreDnatTiers?: readonly FelixTier[];
-    readonly HostForwardTiers?: readonly FelixTier[];
-    readonly HostNormalTiers?: readonly FelixTier[];
-    readonly HostProfiles?: readonly FelixPolicy[];
-    readonly SuppressNormalHostPolicy?: boolean;
-  };
-  readonly ipSets?: Readonly<Record<string, readonly string[]>>;
-  readonly allowed?: readonly FelixPacket[];
-  readonly dropped?: readonly FelixPacket[];
-  readonly unmatched?: readonly FelixPacket[];
-}
-
-interface FelixTier {
-  readonly Name: string;
-  readonly EndAction?: string;
-  readonly Policies?: readonly FelixPolicy[];
-}
-
-interface FelixPolicy {
-  readonly Name: string;
-  readonly Rules?: readonly FelixRule[];
-}
-
-interface FelixProtocol {
-  readonly Name?: string;
-  readonly Number?: number;
-}
-
-type Sided<Field extends string> = `src_${Field}` | `dst_${Field}`;
-type Ports = readonly { readonly first?: number; readonly last?: number }[];
-
-interface FelixRule
-  extends Readonly<Partial<Record<Sided<'net'> | `not_${Sided<'net'>}`, readonly string[]>>>,
-    Readonly<Partial<Record<Sided<'ports'> | `not_${Sided<'ports'>}`, Ports>>>,
-    Readonly<Partial<Record<SetField, readonly string[]>>> {
-  readonly action: string;
-  readonly protocol?: FelixProtocol;
-  readonly not_protocol?: FelixProtocol;
-  readonly Icmp?: { readonly IcmpType?: number; readonly IcmpTypeCode?: TypeCode };
-  readonly NotIcmp?: { readonly NotIcmpType?: number; readonly NotIcmpTypeCode?: TypeCode };
-}
-
-type SetField =
-  | Sided<'ip_set_ids'>
-  | `not_${Sided<'ip_set_ids'>}`
-  | Sided<'named_port_ip_set_ids'>
-  | `not_${Sided<'named_port_ip_set_ids'>}`;
-
-interface TypeCode {
-  readonly type: number;
-  readonly code: number;
-}
-
-interface FelixPacket {
-  readonly protocol: number;
-  readonly src: string;
-  readonly dst: string;
-  readonly srcPort?: number;
-  readonly dstPort?: number;
-  readonly preDNATDst?: string;
-  readonly preDNATDstPort?: number;
-  readonly icmpType?: number;
-  readonly icmpCode?: number;
-  readonly fromHost?: boolean;
-  readonly toHost?: boolean;
-}
-
 test('felix-policy-packets', { skip: corpusMissing('felix-policy-packets') }, () => {
-  const cases = readCorpus<Case>('felix-policy-packets/cases.json');
+  const cases = readCorpus<PacketCase>('felix-policy-packets/cases.json');
   const results = cases.flatMap((one) =>
     (['allowed', 'dropped', 'unmatched'] as const).flatMap((wanted) =>
       (one[wanted] ?? []).map((packet) => {
@@ -103,7 +37,7 @@ test('felix-policy-packets', { skip: corpusMissing('felix-policy-packets') }, ()
 
 const VERDICTS = { allow: 'allowed', deny: 'dropped', none: 'unmatched' } as const;
 
-function judge(one: Case, packet: FelixPacket): Decision {
+function judge(one: PacketCase, packet: FelixPacket): Decision {
   const { policy } = one;
   const sets = new IpSets(one.ipSets ?? {});
   const tiers = (list: readonly FelixTier[] = []) => list.map((tier) => walkTier(tier, sets));

@@ -29,7 +29,8 @@ const OBSERVER = `table inet observe {
   chain o { type filter hook output priority 1000; log group ${GROUP} snaplen 64; drop; }
 }`;
 const BATCH = 4_000;
-const QUIET_MS = 150;
+/** The kernel hands each packet over at once. */
+const QUIET_MS = 40;
 
 interface Space {
   readonly path: string;
@@ -70,7 +71,12 @@ export class PacketNode {
     this.run('nft', OBSERVER);
     writeSysctlInNamespace(fd, 'net/netfilter/nf_conntrack_checksum', 0);
     this.#host = new HostSocket(fd);
-    this.#log = LogReader.open({ group: GROUP, namespace: fd, bufferBytes: 64 << 20 });
+    this.#log = LogReader.open({
+      group: GROUP,
+      namespace: fd,
+      queueThreshold: 1,
+      bufferBytes: 64 << 20,
+    });
     const nftables = NftablesSocket.open({ namespace: fd });
     const sysctls = sysctlsOfNamespace(fd);
     const routes = RouteSocket.open({ namespace: fd });
