@@ -37,16 +37,19 @@ export interface Block {
 }
 
 const BLOCK_BYTES = 1 << 20;
+/** UTF-8 has at most so many bytes for a UTF-16 code unit. */
+const BYTES_A_UNIT = 3;
 
 export class ValueArena {
   #current: Block = blockOf(Buffer.allocUnsafeSlow(BLOCK_BYTES));
 
   /** Puts the text with the version. */
   put(version: Version, text: string): void {
-    const length = Buffer.byteLength(text);
-    const block = this.#blockFor(length);
-    block.bytes.write(text, block.used);
-    append(version, block, length);
+    const { bytes, used } = this.#current;
+    // It is only measured where it might not fit.
+    const fits = text.length * BYTES_A_UNIT <= bytes.length - used;
+    const block = fits ? this.#current : this.#blockFor(Buffer.byteLength(text));
+    append(version, block, block.bytes.write(text, block.used));
   }
 
   /** As `put`, for versions whose texts lie one after the other in `bytes`; their lengths are set. */
