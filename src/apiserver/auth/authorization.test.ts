@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import {
+  clusterInformationKind,
   clusterRoleBindingKind,
   clusterRoleKind,
   globalNetworkPolicyKind,
@@ -286,6 +287,18 @@ test('[AZ10] a watch tells of the tiers that may be seen', async (context) => {
     break;
   }
   assert.deepEqual(seen, ['app.seen']);
+});
+
+test('[AZ19] the cluster information is not for users to write', async (context) => {
+  const { as, grant, admin } = await startCluster(context);
+  const robot = await as('robot');
+  await grant('robot', [rule('*', '*', ['*'])]);
+  const information = make(clusterInformationKind, 'default', { spec: { datastoreReady: false } });
+  const refused = { status: 403, message: /it is written by the system alone$/ };
+  await assert.rejects(robot.create(clusterInformationKind, information), refused);
+  await admin.create(clusterInformationKind, information);
+  await robot.list(clusterInformationKind);
+  await assert.rejects(robot.delete(clusterInformationKind, { name: 'default' }), refused);
 });
 
 test('[AZ13] reviews say what requests would be told', async (context) => {

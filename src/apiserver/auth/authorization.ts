@@ -1,5 +1,5 @@
 // Who may do what: nodes what their agents need, everybody else what RBAC gives them, policies by their tier.
-import type { KindDefinition } from '#api';
+import { clusterInformationKind, type KindDefinition } from '#api';
 import type { ObjectSelector } from '../object-selector.ts';
 import { accessDenied } from './access-denied.ts';
 import { escalationCheck } from './escalation.ts';
@@ -40,6 +40,9 @@ export interface Decision {
   readonly reason: string;
 }
 
+const READS = new Set(['get', 'list', 'watch']);
+const FOR_SYSTEM = 'it is written by the system alone';
+
 export class Authorizer {
   readonly #policy: RbacPolicy;
   readonly #tiers: () => Iterable<string>;
@@ -57,6 +60,7 @@ export class Authorizer {
   /** Whether the request may be made, as a SubjectAccessReview says it. */
   decide(identity: Identity, attributes: Attributes): Decision {
     if (identity.groups.includes(MASTERS)) return { allowed: true, reason: `group ${MASTERS}` };
+    if (isForSystem(attributes)) return { allowed: false, reason: FOR_SYSTEM };
     const granted = this.#policy.allowing(identity, attributes);
     if (!('path' in attributes) && isTiered(attributes)) {
       if (nodeNameOf(identity) !== undefined && nodeMay(attributes)) return byNode();
@@ -80,6 +84,7 @@ export class Authorizer {
     const attributes = attributesOf(kind, verb, attempt);
     const allows = (asked: Attributes): boolean =>
       this.#policy.allowing(identity, asked) !== undefined;
+    if (isForSystem(attributes)) throw accessDenied(identity, attributes, FOR_SYSTEM);
     const node = nodeNameOf(identity);
     if (isTiered(attributes)) {
       if (node !== undefined && nodeMay(attributes)) return {};
@@ -133,6 +138,13 @@ export class Authorizer {
     const reason = access.denied(identity, 'default', attributes.name).message;
     return { allowed: false, reason };
   }
+}
+
+/** Calico's webhook guards the cluster's information so: it says what the cluster is, and can stop every agent. */
+function isForSystem(attributes: Attributes): boolean {
+  if ('path' in attributes || READS.has(attributes.verb)) return false;
+  const { group, plural } = clusterInformationKind;
+  return attributes.group === group && attributes.resource === plural;
 }
 
 function byNode(): Decision {

@@ -71,7 +71,7 @@ async function startProvider(context: TestContext): Promise<Https> {
         sub: id,
         email: `${id}@example.com`,
         email_verified: id !== 'mallory',
-        groups: ['dev', 'ops'],
+        groups: ['dev', 'ops', 'system:masters'],
       }),
     }),
   });
@@ -168,11 +168,20 @@ test('[AZ4] a login at a real provider is a user with groups', async (context) =
   assert.deepEqual((answer as { status: unknown }).status, {
     userInfo: {
       username: 'alice@example.com',
-      groups: ['idp:dev', 'idp:ops', 'system:authenticated'],
+      groups: ['idp:dev', 'idp:ops', 'idp:system:masters', 'system:authenticated'],
     },
   });
   const unverified = clientOf({ token: await logIn(https, 'mallory') });
   await assert.rejects(unverified.request('POST', path, { body: {} }), { status: 401 });
+
+  const decoded = decodeToken(token);
+  assert.ok(decoded);
+  const unprefixed = await providerOf(https, { groupsClaim: 'groups' }).identify(decoded);
+  assert.deepEqual(
+    unprefixed?.groups,
+    ['dev', 'ops'],
+    "the cluster's own groups are not for a provider",
+  );
 
   const accepted = async (options: Partial<OidcOptions>): Promise<string | undefined> =>
     nameOf(providerOf(https, options), token);
@@ -223,6 +232,7 @@ test('[AZ4] keys that the provider changes are followed, not asked for at will',
   assert.equal(await nameOf(provider, await sign(before, { iss: 'https://other' })), undefined);
   assert.equal(await nameOf(provider, await sign(before, { nbf: now / 1000 + 50 })), undefined);
   assert.equal(await nameOf(provider, await sign(before, { aud: ['x', CLIENT] })), 'a');
+  assert.equal(await nameOf(provider, await sign(before, { sub: 'system:admin' })), undefined);
   assert.equal(asked, 2);
 
   current = await makeKey('two');

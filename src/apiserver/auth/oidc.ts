@@ -32,6 +32,7 @@ export interface OidcOptions {
   readonly onError: (error: unknown) => void;
 }
 
+const RESERVED = 'system:';
 const TIMEOUT_MS = 10_000;
 const MAX_ANSWER = 1024 * 1024;
 /** Keys are asked for again at most this often, whatever key ids tokens name. */
@@ -99,7 +100,11 @@ export class OidcProvider {
       return undefined;
     }
     const { groupsPrefix = '' } = this.#options;
-    return { name: prefix + username, groups: groups.map((group) => groupsPrefix + group) };
+    const name = prefix + username;
+    // Those are the cluster's own to give, whatever a provider claims.
+    if (name.startsWith(RESERVED)) return undefined;
+    const prefixed = groups.map((group) => groupsPrefix + group);
+    return { name, groups: prefixed.filter((group) => !group.startsWith(RESERVED)) };
   }
 
   async #isSigned(token: DecodedToken): Promise<boolean> {
