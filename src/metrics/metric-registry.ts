@@ -1,0 +1,84 @@
+// Metrics by their definitions: a value for a name that is not defined is a mistake of ours, not a new metric.
+import { Counter, Gauge, Registry, Summary } from 'prom-client';
+
+export interface MetricDefinition {
+  readonly name: string;
+  readonly type: 'gauge' | 'counter' | 'summary';
+  readonly help: string;
+  readonly labels?: readonly string[];
+}
+
+export type MetricLabels = Readonly<Record<string, string>>;
+
+/** Quantiles of the last minutes, as Go's client has them by default. */
+const PERCENTILES = [0.5, 0.9, 0.99];
+const MAX_AGE_SECONDS = 600;
+
+/** `text` is the exposition format; whoever collects is asked first. */
+export class MetricRegistry {
+  readonly #registry = new Registry();
+  readonly #gauges = new Map<string, Gauge>();
+  readonly #counters = new Map<string, Counter>();
+  readonly #summaries = new Map<string, Summary>();
+  readonly #collectors: (() => void | Promise<void>)[] = [];
+
+  constructor(definitions: readonly MetricDefinition[]) {
+    for (const { name, type, help, labels = [] } of definitions) {
+      const base = { name, help, labelNames: [...labels], registers: [this.#registry] };
+      if (type === 'gauge') this.#gauges.set(name, new Gauge(base));
+      else if (type === 'counter') this.#counters.set(name, new Counter(base));
+      else {
+        const summary = { ...base, percentiles: PERCENTILES, maxAgeSeconds: MAX_AGE_SECONDS };
+        this.#summaries.set(name, new Summary({ ...summary, ageBuckets: 5 }));
+      }
+    }
+  }
+
+  set(name: string, value: number, labels: MetricLabels = {}): void {
+    found(this.#gauges, name).set({ ...labels }, value);
+  }
+
+  /** Counters never fall: `by` below zero is refused. */
+  add(name: string, by = 1, labels: MetricLabels = {}): void {
+    found(this.#counters, name).inc({ ...labels }, by);
+  }
+
+  /** A counter whose sum somebody else keeps. */
+  total(name: string, value: number, labels: MetricLabels = {}): void {
+    const counter = found(this.#counters, name);
+    counter.remove({ ...labels });
+    counter.inc({ ...labels }, value);
+  }
+
+  /** Seconds, sizes. */
+  observe(name: string, value: number, labels: MetricLabels = {}): void {
+    found(this.#summaries, name).observe({ ...labels }, value);
+  }
+
+  /** All series of a gauge or counter, in place of those there were. */
+  replace(name: string, series: readonly { labels: MetricLabels; value: number }[]): void {
+    const metric = this.#gauges.get(name) ?? found(this.#counters, name);
+    metric.reset();
+    for (const { labels, value } of series) metric.inc({ ...labels }, value);
+  }
+
+  /** Called before each reading. */
+  onCollect(collect: () => void | Promise<void>): void {
+    this.#collectors.push(collect);
+  }
+
+  async text(): Promise<string> {
+    for (const collect of this.#collectors) await collect();
+    return this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+}
+
+function found<T>(metrics: ReadonlyMap<string, T>, name: string): T {
+  const metric = metrics.get(name);
+  if (!metric) throw new Error(`cannot measure ${name}: it is not defined so`);
+  return metric;
+}

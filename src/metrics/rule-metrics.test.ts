@@ -1,0 +1,117 @@
+// Tests of per-rule metrics: readable labels, sums that survive merging, series that go when they are silent.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Flow } from '#flows';
+import { MetricRegistry } from './metric-registry.ts';
+import { RULE_METRICS, RuleMetrics } from './rule-metrics.ts';
+
+function flow(more: Partial<Flow> = {}): Flow {
+  const end = (name: string, address: string): Flow['source'] => ({
+    type: 'workload',
+    namespace: 'shop',
+    name,
+    address,
+    labels: {},
+  });
+  return {
+    startTime: 0,
+    endTime: 0,
+    reporter: 'dst',
+    node: 'one',
+    source: end('cart', '10.0.0.1'),
+    destination: end('db', '10.0.0.2'),
+    protocol: 'tcp',
+    port: 5432,
+    verdict: 'allow',
+    packets: { in: 3, out: 4 },
+    bytes: { in: 30, out: 40 },
+    connections: { started: 1, completed: 0, live: 1 },
+    policies: [
+      {
+        direction: 'ingress',
+        tier: 'default',
+        kind: 'NetworkPolicy',
+        namespace: 'shop',
+        name: 'default.db',
+        rule: 2,
+        action: 'allow',
+      },
+    ],
+    ...more,
+  };
+}
+
+function denied(rule: number, address: string): Flow {
+  const [hit] = flow().policies;
+  return flow({
+    verdict: 'deny',
+    source: { ...flow().source, address },
+    packets: { in: 0, out: 1 },
+    bytes: { in: 0, out: 60 },
+    connections: { started: 0, completed: 0, live: 0 },
+    policies: hit ? [{ ...hit, rule, action: 'deny' }] : [],
+  });
+}
+
+function values(text: string, name: string): number[] {
+  return [...text.matchAll(new RegExp(`^${name}\\{.*\\} (\\S+)$`, 'gm'))].map(([, it]) =>
+    Number(it),
+  );
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+
+test('an allowed connection counts both ways under its rule', async () => {
+  const metrics = new MetricRegistry(RULE_METRICS);
+  const rules = new RuleMetrics(metrics, { instance: 'one' });
+  rules.onFlows([flow(), flow({ connections: { started: 0, completed: 1, live: 0 } })]);
+  const text = await metrics.text();
+  const labels =
+    'tier="default",policy="shop/default.db",namespace="shop",rule_index="2",action="allow"';
+  assert.match(
+    text,
+    new RegExp(
+      `cnx_policy_rule_packets\\{${labels},traffic_direction="inbound",rule_direction="ingress",instance="one"\\} 8`,
+    ),
+  );
+  assert.match(
+    text,
+    new RegExp(`cnx_policy_rule_bytes\\{${labels},traffic_direction="outbound".*\\} 60`),
+  );
+  assert.deepEqual(values(text, 'cnx_policy_rule_connections'), [1]);
+});
+
+test('a denied packet counts under its rule and its source', async () => {
+  const metrics = new MetricRegistry(RULE_METRICS);
+  new RuleMetrics(metrics, { instance: 'one' }).onFlows([denied(-1, '192.0.2.7')]);
+  const text = await metrics.text();
+  assert.match(
+    text,
+    /calico_denied_packets\{policy="default\|shop\/default\.db\|-1\|deny",srcIP="192\.0\.2\.7",instance="one"\} 1/,
+  );
+  assert.deepEqual(values(text, 'calico_denied_bytes'), [60]);
+});
+
+test('above the limit sums stay exact, and merging is said', async () => {
+  const metrics = new MetricRegistry(RULE_METRICS);
+  const rules = new RuleMetrics(metrics, { instance: 'one', seriesMax: 5 });
+  for (let index = 0; index < 100; index++) rules.onFlows([denied(index, `10.1.0.${index}`)]);
+  const text = await metrics.text();
+  for (const name of ['cnx_policy_rule_packets', 'calico_denied_packets']) {
+    assert.equal(sum(values(text, name)), 100, name);
+    assert.ok(values(text, name).length <= 6 + 100, name);
+  }
+  assert.ok(values(text, 'cnx_policy_rule_packets').length <= 6);
+  assert.match(text, /^tortie_rule_series_merged 1$/m);
+});
+
+test('a series without packets goes after a while', async () => {
+  const metrics = new MetricRegistry(RULE_METRICS);
+  let now = 0;
+  const rules = new RuleMetrics(metrics, { instance: 'one', retentionMs: 30_000, now: () => now });
+  rules.onFlows([flow()]);
+  now = 30_000;
+  assert.equal(values(await metrics.text(), 'cnx_policy_rule_connections').length, 1);
+  now = 30_001;
+  assert.equal(values(await metrics.text(), 'cnx_policy_rule_connections').length, 0);
+});

@@ -1,0 +1,117 @@
+// The server's metrics: addresses under the names of kube-controllers, flows under those of Goldmane, the store.
+import type { FlowKeeperCounts } from '#flowstore';
+import type { MetricDefinition, MetricLabels, MetricRegistry } from './metric-registry.ts';
+
+function gauge(name: string, help: string, labels?: readonly string[]): MetricDefinition {
+  return { name, type: 'gauge', help, ...(labels && { labels }) };
+}
+
+function counter(name: string, help: string, labels?: readonly string[]): MetricDefinition {
+  return { name, type: 'counter', help, ...(labels && { labels }) };
+}
+
+const POOL_AND_NODE = ['ippool', 'node'];
+
+export const SERVER_METRICS: readonly MetricDefinition[] = [
+  gauge('ipam_allocations_in_use', 'Addresses that a workload or a tunnel has.', POOL_AND_NODE),
+  gauge(
+    'ipam_allocations_borrowed',
+    'Addresses in use from a block of another node.',
+    POOL_AND_NODE,
+  ),
+  gauge(
+    'ipam_allocations_gc_candidates',
+    'Allocations whose owner could not be found.',
+    POOL_AND_NODE,
+  ),
+  counter(
+    'ipam_allocations_gc_reclamations',
+    'Allocations taken back from owners that were gone.',
+    POOL_AND_NODE,
+  ),
+  gauge('ipam_blocks', 'Blocks of addresses that nodes hold.', POOL_AND_NODE),
+  gauge('ipam_ippool_size', 'Addresses of a pool.', ['ippool']),
+  gauge('ipam_ippool_reserved', 'Addresses of a pool that reservations keep back.', ['ippool']),
+  gauge('ipam_blocks_per_node', 'Blocks that a node holds.', ['node']),
+  gauge('ipam_allocations_per_node', 'Addresses that a node has given out.', ['node']),
+  gauge('ipam_allocations_borrowed_per_node', 'Addresses from blocks of other nodes.', ['node']),
+  counter('goldmane_aggr_received_flows_total', 'Reports about flows taken in.'),
+  counter('goldmane_aggr_dropped_flows_total', 'Reports about flows that could not be kept.'),
+  gauge('goldmane_aggr_num_unique_flows', 'Records of flows that are not kept yet.'),
+  counter('tortie_flow_records_kept_total', 'Records of flows that were kept.'),
+  counter('tortie_flow_reports_late_total', 'Reports that came after their bucket was closed.'),
+  gauge('tortie_store_revision', 'The newest durable revision.'),
+  counter('tortie_requests_total', 'Requests answered.', ['verb', 'code']),
+];
+
+/** A number for each pool and node; `no_ippool` and `no_affinity` where there is none. */
+export interface AddressCount {
+  readonly ippool: string;
+  readonly node: string;
+  readonly value: number;
+}
+
+export interface AddressCounts {
+  readonly inUse: readonly AddressCount[];
+  readonly borrowed: readonly AddressCount[];
+  readonly blocks: readonly AddressCount[];
+  readonly candidates: readonly AddressCount[];
+  readonly reclaimed: readonly AddressCount[];
+  readonly pools: readonly {
+    readonly ippool: string;
+    readonly size: number;
+    readonly reserved: number;
+  }[];
+}
+
+export interface ServerSources {
+  readonly addresses: () => AddressCounts | undefined;
+  readonly flows: () => FlowKeeperCounts | undefined;
+  readonly revision: () => number;
+}
+
+/** Fills the metrics whenever somebody asks. */
+export function measureServer(metrics: MetricRegistry, sources: ServerSources): void {
+  metrics.onCollect(() => {
+    const addresses = sources.addresses();
+    if (addresses) setAddresses(metrics, addresses);
+    const flows = sources.flows();
+    if (flows) {
+      metrics.total('goldmane_aggr_received_flows_total', flows.received);
+      metrics.total('goldmane_aggr_dropped_flows_total', flows.lostFlows);
+      metrics.set('goldmane_aggr_num_unique_flows', flows.waiting);
+      metrics.total('tortie_flow_records_kept_total', flows.kept);
+      metrics.total('tortie_flow_reports_late_total', flows.late);
+    }
+    metrics.set('tortie_store_revision', sources.revision());
+  });
+}
+
+function setAddresses(metrics: MetricRegistry, counts: AddressCounts): void {
+  const series = (all: readonly AddressCount[]) =>
+    all.map(({ ippool, node, value }) => ({ labels: { ippool, node }, value }));
+  metrics.replace('ipam_allocations_in_use', series(counts.inUse));
+  metrics.replace('ipam_allocations_borrowed', series(counts.borrowed));
+  metrics.replace('ipam_allocations_gc_candidates', series(counts.candidates));
+  metrics.replace('ipam_allocations_gc_reclamations', series(counts.reclaimed));
+  metrics.replace('ipam_blocks', series(counts.blocks));
+  metrics.replace('ipam_blocks_per_node', perNode(counts.blocks));
+  metrics.replace('ipam_allocations_per_node', perNode(counts.inUse));
+  metrics.replace('ipam_allocations_borrowed_per_node', perNode(counts.borrowed));
+  const pools = (value: (pool: AddressCounts['pools'][number]) => number) =>
+    counts.pools.map((pool) => ({ labels: { ippool: pool.ippool }, value: value(pool) }));
+  metrics.replace(
+    'ipam_ippool_size',
+    pools(({ size }) => size),
+  );
+  metrics.replace(
+    'ipam_ippool_reserved',
+    pools(({ reserved }) => reserved),
+  );
+}
+
+function perNode(all: readonly AddressCount[]): { labels: MetricLabels; value: number }[] {
+  const sums = new Map<string, number>();
+  for (const { node, value } of all) sums.set(node, (sums.get(node) ?? 0) + value);
+  return [...sums].map(([node, value]) => ({ labels: { node }, value }));
+}
