@@ -1,4 +1,4 @@
-// 500 endpoints and 10,000 policies on one host: from nothing, after changes, after a restart; and the memory (needs root).
+// 500 endpoints and 10,000 policies on one host: from nothing, after changes, after a restart (needs root).
 import { execFileSync } from 'node:child_process';
 import type {
   DataplanePolicy,

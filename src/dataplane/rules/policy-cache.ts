@@ -1,7 +1,7 @@
 // Rendered policies kept from one apply to the next: what did not change is the same object again.
 import type { DataplanePolicy, Direction } from '#calc/dataplane-update';
-import { policyKey } from '#calc/dataplane-update';
 import {
+  type NamedPolicies,
   type PolicySettings,
   type RenderedPolicies,
   renderPolicies,
@@ -15,7 +15,7 @@ interface Entry {
   readonly rendered: RenderedPolicies;
 }
 
-/** By direction and first policy, as groups are named. Policies and IP sets are values. */
+/** By direction and name of the group. Policies and IP sets are values. */
 export class PolicyCache {
   #kept = new Map<string, Entry>();
   #used = new Map<string, Entry>();
@@ -26,13 +26,9 @@ export class PolicyCache {
     this.#used = new Map();
   }
 
-  rendered(
-    policies: readonly DataplanePolicy[],
-    direction: Direction,
-    settings: PolicySettings,
-  ): RenderedPolicies {
-    const [first] = policies;
-    const key = `${direction} ${first ? policyKey(first.id) : ''}`;
+  rendered(group: NamedPolicies, direction: Direction, settings: PolicySettings): RenderedPolicies {
+    const { policies } = group;
+    const key = `${direction} ${group.name}`;
     const before = this.#used.get(key) ?? this.#kept.get(key);
     const { denyAction, logPrefix } = settings;
     const entry =
@@ -42,7 +38,7 @@ export class PolicyCache {
             policies,
             denyAction,
             logPrefix,
-            rendered: renderPolicies(policies, direction, settings),
+            rendered: renderPolicies(group, direction, settings),
           };
     this.#used.set(key, entry);
     return entry.rendered;

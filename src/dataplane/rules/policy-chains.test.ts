@@ -297,7 +297,7 @@ class Machine {
 }
 
 function render(policies: readonly DataplanePolicy[], ipSets = IP_SETS): RenderedPolicies {
-  return renderPolicies(policies, 'ingress', {
+  return renderPolicies({ name: 'group', policies }, 'ingress', {
     ipSets,
     denyAction: 'Drop',
     logPrefix: 'calico-packet',

@@ -54,14 +54,20 @@ export function shapeOf(set: IpSet | undefined): string {
   return set ? `${set.type}${isExpanded(set) ? '' : ' big'}` : 'missing';
 }
 
-/** Renders policies that stand side by side. Rules that refer to missing sets fail closed. */
+/** Policies that stand side by side; the name is that of no other group of the direction. */
+export interface NamedPolicies {
+  readonly name: string;
+  readonly policies: readonly DataplanePolicy[];
+}
+
+/** Renders a group of policies. Rules that refer to missing sets fail closed. */
 export function renderPolicies(
-  policies: readonly DataplanePolicy[],
+  group: NamedPolicies,
   direction: Direction,
   settings: PolicySettings,
 ): RenderedPolicies {
   const renderer = new PolicyRenderer(direction, settings);
-  return renderer.render(policies);
+  return renderer.render(group);
 }
 
 interface Decision {
@@ -107,8 +113,9 @@ class PolicyRenderer {
     this.#settings = settings;
   }
 
-  render(policies: readonly DataplanePolicy[]): RenderedPolicies {
-    this.#group(policies.map((policy) => ({ policy, rules: this.#place(policy) })));
+  render({ name, policies }: NamedPolicies): RenderedPolicies {
+    const placed = policies.map((policy) => ({ policy, rules: this.#place(policy) }));
+    this.#group(name, placed);
     return {
       steps: this.#steps,
       chains: this.#chains,
@@ -120,14 +127,17 @@ class PolicyRenderer {
   }
 
   /** Too many for look-ups: two halves, down to single policies, which are then walked. */
-  #group(placed: readonly { policy: DataplanePolicy; rules: readonly PlacedRule[] }[]): void {
+  #group(
+    name: string,
+    placed: readonly { policy: DataplanePolicy; rules: readonly PlacedRule[] }[],
+  ): void {
     const [first] = placed;
     if (!first) return;
     const direction = this.#direction;
     const key = policyKey(first.policy.id);
     const more = placed.length > 1 ? ` and ${placed.length - 1} more` : '';
     const options = {
-      name: policyChainName(key, direction),
+      name: policyChainName(name, direction),
       comment: `${key}${more} ${direction}`,
       direction,
       ipSetOf: (id: string) => this.#read(id),
@@ -136,8 +146,9 @@ class PolicyRenderer {
     const found = classify(rules, options);
     if (!found && placed.length > 1) {
       const middle = placed.length >> 1;
-      this.#group(placed.slice(0, middle));
-      this.#group(placed.slice(middle));
+      const second = placed[middle];
+      this.#group(name, placed.slice(0, middle));
+      this.#group(`${name} ${second ? policyKey(second.policy.id) : ''}`, placed.slice(middle));
       return;
     }
     const { chains, maps } = found ?? walk(rules, options);

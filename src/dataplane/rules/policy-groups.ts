@@ -1,7 +1,18 @@
-// Which policies can be decided together: those that stand side by side in every tier list that has one of them.
+// Which policies are decided together: few groups for each tier list, most of them shared between lists.
+
+/** Policies that stand side by side. Groups of one name have the same policies. */
+export interface PolicyGroup {
+  readonly name: string;
+  readonly keys: readonly string[];
+}
 
 /** On average. Smaller groups are more look-ups for each packet, bigger ones more work for each change. */
 const GROUP_SIZE = 1024;
+/** A list in more groups than this gets groups of its own, as long as there is room for them. */
+const SHARED_MAX = 4;
+/** How often a policy may be repeated in lists' own groups, on average, and how many more there may be. */
+const REPEATS_MAX = 4;
+const ROOM_MIN = 4096;
 
 /**
  * Whether a group ends before this policy. By its name alone, so that policies which come and go leave the
@@ -14,13 +25,41 @@ function isBoundary(key: string): boolean {
 }
 
 /**
- * Cuts ordered lists of policy keys into groups, the same in each list: the lists as groups. A key for which
- * `isAlone` holds is a group of its own. Every key is in at most one group, whose first key thus names it.
+ * Cuts ordered lists of policy keys into groups. Policies that stand side by side in every list that has one of
+ * them are a group for all these lists; where that leaves many groups, because lists take turns with what they
+ * have in common, a list gets its own. A key for which `isAlone` holds is a group of its own.
  */
 export function groupPolicies(
   lists: readonly (readonly string[])[],
   isAlone: (key: string) => boolean,
-): string[][][] {
+): PolicyGroup[][] {
+  const goesWith = togetherEverywhere(lists);
+  const shared = lists.map((list) =>
+    cut(list, (key, next) => goesWith(key, next) && !isBoundary(next), isAlone).map(
+      (keys): PolicyGroup => ({ name: keys[0] ?? '', keys }),
+    ),
+  );
+  let room = REPEATS_MAX * new Set(lists.flat()).size + ROOM_MIN;
+  const result = [...shared];
+  const worstFirst = [...lists.keys()].toSorted(
+    (a, b) => (shared[b]?.length ?? 0) - (shared[a]?.length ?? 0),
+  );
+  for (const index of worstFirst) {
+    const list = lists[index] ?? [];
+    const before = shared[index]?.length ?? 0;
+    if (before <= SHARED_MAX || list.length > room) continue;
+    const own = cut(list, (_, next) => !isBoundary(next), isAlone);
+    if (own.length >= before) continue;
+    room -= list.length;
+    // Named by all that is in it: it is a group of every list that has the same part.
+    result[index] = own.map((keys) => ({ name: `${keys.join('\n')}\n`, keys }));
+  }
+  return result;
+}
+
+function togetherEverywhere(
+  lists: readonly (readonly string[])[],
+): (key: string, next: string) => boolean {
   const uses = new Map<string, number>();
   const followers = new Map<string, string | undefined>();
   for (const list of lists) {
@@ -31,20 +70,20 @@ export function groupPolicies(
       followers.set(key, isSame ? next : undefined);
     }
   }
-  const goesWith = (key: string, next: string | undefined) =>
-    next !== undefined &&
-    followers.get(key) === next &&
-    uses.get(key) === uses.get(next) &&
-    !isAlone(key) &&
-    !isAlone(next) &&
-    !isBoundary(next);
-  return lists.map((list) => {
-    const groups: string[][] = [];
-    for (const [index, key] of list.entries()) {
-      const before = list[index - 1];
-      if (before !== undefined && goesWith(before, key)) groups.at(-1)?.push(key);
-      else groups.push([key]);
-    }
-    return groups;
-  });
+  return (key, next) => followers.get(key) === next && uses.get(key) === uses.get(next);
+}
+
+function cut(
+  list: readonly string[],
+  goesWith: (key: string, next: string) => boolean,
+  isAlone: (key: string) => boolean,
+): string[][] {
+  const groups: string[][] = [];
+  for (const [index, key] of list.entries()) {
+    const before = list[index - 1];
+    const isOpen = before !== undefined && !isAlone(before) && !isAlone(key);
+    if (isOpen && goesWith(before, key)) groups.at(-1)?.push(key);
+    else groups.push([key]);
+  }
+  return groups;
 }

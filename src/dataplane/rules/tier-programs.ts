@@ -7,7 +7,7 @@ import type { LogPrefixes } from './log-prefix.ts';
 import { PASS_MARK } from './mark.ts';
 import { shortHash, tierChainName } from './names.ts';
 import type { PolicyCache } from './policy-cache.ts';
-import type { PolicySettings, PolicyStep } from './policy-chains.ts';
+import type { NamedPolicies, PolicySettings, PolicyStep } from './policy-chains.ts';
 import { groupPolicies } from './policy-groups.ts';
 import type { VerdictMap } from './verdict-map.ts';
 
@@ -25,7 +25,7 @@ interface Program {
   readonly tier: EndpointTier;
   /** The first of its policies that is not there; it stands for one that denies everything. */
   readonly missing: string | undefined;
-  readonly groups: readonly (readonly DataplanePolicy[])[];
+  readonly groups: readonly NamedPolicies[];
   chain?: Chain;
 }
 
@@ -70,7 +70,8 @@ export class TierPrograms {
   /** The chain of a profile; undefined when it is not there. */
   profile(key: string, direction: Direction): string | undefined {
     const profile = this.#options.policies.get(key);
-    return profile && this.#stepsOf([profile], direction)[0]?.chain;
+    if (!profile) return undefined;
+    return this.#stepsOf({ name: key, policies: [profile] }, direction)[0]?.chain;
   }
 
   /** The rule at the end of what decided nothing. */
@@ -98,16 +99,17 @@ export class TierPrograms {
     });
     const grouped = groupPolicies(lists, (key) => policies.get(key)?.staged ?? false);
     const programs = [...distinct].map(([content, tier], index): [string, Program] => {
-      const groups = (grouped[index] ?? []).map((keys) =>
-        keys.flatMap((key) => policies.get(key) ?? []),
-      );
+      const groups = (grouped[index] ?? []).map(({ name, keys }) => ({
+        name,
+        policies: keys.flatMap((key) => policies.get(key) ?? []),
+      }));
       return [content, { tier, missing: missing[index], groups }];
     });
     return new Map(programs);
   }
 
   #tierChain({ tier, missing, groups }: Program, direction: Direction): Chain {
-    const steps = groups.flatMap((policies) => this.#stepsOf(policies, direction));
+    const steps = groups.flatMap((group) => this.#stepsOf(group, direction));
     const rules = steps.flatMap(({ chain, passes }): Rule[] => [
       { matches: [], actions: [{ action: 'jump', chain }] },
       ...(passes ? [LEAVE_PASSED] : []),
@@ -125,9 +127,9 @@ export class TierPrograms {
     return chain;
   }
 
-  #stepsOf(policies: readonly DataplanePolicy[], direction: Direction): readonly PolicyStep[] {
+  #stepsOf(group: NamedPolicies, direction: Direction): readonly PolicyStep[] {
     const { cache, settings, prefixes, onProblem } = this.#options;
-    const rendered = cache.rendered(policies, direction, settings);
+    const rendered = cache.rendered(group, direction, settings);
     for (const chain of rendered.chains) this.chains.set(chain.name, chain);
     for (const map of rendered.maps) this.maps.set(map.name, map);
     prefixes.absorb(rendered.hits);
