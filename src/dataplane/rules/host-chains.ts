@@ -77,7 +77,8 @@ export function hostChains(
   const dispatch = new Map<string, Map<string, string>>();
   if (placed.size === 0) return { chains: [], dispatch };
   for (const chain of failsafeChains(state.settings)) add(chain);
-  for (const station of stations(state.tunnels)) {
+  const used = usedStages([...placed.values()]);
+  for (const station of stations(state.tunnels, used)) {
     const { stage, direction, hook, before } = station;
     const map = new Map<string, string>();
     const rules = [...before];
@@ -95,7 +96,7 @@ export function hostChains(
     dispatch.set(name, map);
     add({ name: baseName(stage, direction), hook, rules });
   }
-  for (const point of ['prerouting', 'output'] as const) {
+  for (const point of used.has('untracked') ? (['prerouting', 'output'] as const) : []) {
     const hook = { point, priority: PRIORITY.NOTRACK };
     add({ name: `host-notrack-${point}`, hook, rules: [NOT_TRACKED] });
   }
@@ -106,11 +107,23 @@ function baseName(stage: HostStage, direction: Direction): string {
   return `${stage}-${direction}`;
 }
 
-function stations(tunnels: readonly VxlanTunnel[]): Station[] {
+/** Those in which some endpoint has policy; a packet does not meet the others. Normal policy denies without any. */
+function usedStages(endpoints: readonly HostEndpoint[]): ReadonlySet<HostStage> {
+  const stages = (['untracked', 'pre-dnat', 'forward'] as const).filter((stage) =>
+    endpoints.some((endpoint) =>
+      (['ingress', 'egress'] as const).some((way) => tiersOf(endpoint, stage, way).length > 0),
+    ),
+  );
+  return new Set([...stages, 'normal']);
+}
+
+function stations(tunnels: readonly VxlanTunnel[], used: ReadonlySet<HostStage>): Station[] {
+  const isMarked = used.has('untracked') || used.has('pre-dnat');
+  const allowedEarlier = isMarked ? [ALLOWED_EARLIER] : [];
   const failsafe = (direction: Direction, early?: EarlyFailsafe) =>
     jumpTo(failsafeChainName(direction, early));
   const at = (point: Hook['point'], priority: number): Hook => ({ point, priority });
-  return [
+  const all: Station[] = [
     {
       stage: 'untracked',
       direction: 'ingress',
@@ -127,13 +140,13 @@ function stations(tunnels: readonly VxlanTunnel[]): Station[] {
       stage: 'pre-dnat',
       direction: 'ingress',
       hook: at('prerouting', PRIORITY.MANGLE),
-      before: [ALLOWED_EARLIER, loopback('ingress'), ESTABLISHED, failsafe('ingress')],
+      before: [...allowedEarlier, loopback('ingress'), ESTABLISHED, failsafe('ingress')],
     },
     {
       stage: 'forward',
       direction: 'ingress',
       hook: at('forward', PRIORITY.BEFORE_WORKLOADS),
-      before: [ALLOWED_EARLIER, loopback('ingress'), ESTABLISHED],
+      before: [...allowedEarlier, loopback('ingress'), ESTABLISHED],
     },
     {
       stage: 'forward',
@@ -146,7 +159,7 @@ function stations(tunnels: readonly VxlanTunnel[]): Station[] {
       direction: 'ingress',
       hook: at('input', PRIORITY.AFTER_WORKLOADS),
       before: [
-        ALLOWED_EARLIER,
+        ...allowedEarlier,
         loopback('ingress'),
         workloads('ingress'),
         ESTABLISHED,
@@ -159,7 +172,7 @@ function stations(tunnels: readonly VxlanTunnel[]): Station[] {
       direction: 'egress',
       hook: at('output', PRIORITY.AFTER_WORKLOADS),
       before: [
-        ALLOWED_EARLIER,
+        ...allowedEarlier,
         loopback('egress'),
         workloads('egress'),
         ESTABLISHED,
@@ -168,6 +181,8 @@ function stations(tunnels: readonly VxlanTunnel[]): Station[] {
       ],
     },
   ];
+  // The first stage also takes away a mark that the packet came with: what reads it comes after that.
+  return all.filter(({ stage }) => used.has(stage) || (stage === 'untracked' && isMarked));
 }
 
 function endpointRules(

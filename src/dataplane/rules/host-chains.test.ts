@@ -1,0 +1,92 @@
+// Host endpoints as chains: which hooks there are, and on whose interface an endpoint stands.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { HostEndpoint } from '#calc/dataplane-update';
+import { policyKey } from '#calc/dataplane-update';
+import { policy, rule, stateOf } from '../fixture.ts';
+import { placeHostEndpoints } from './host-interfaces.ts';
+import { HOST_MARK } from './mark.ts';
+import { rulesetOf } from './ruleset.ts';
+
+const NO_TIERS = { ingress: [], egress: [] };
+
+function host(id: string, more: Partial<HostEndpoint> = {}): HostEndpoint {
+  return {
+    id,
+    interfaceName: 'eth0',
+    addresses: [],
+    untracked: NO_TIERS,
+    preDnat: [],
+    forward: NO_TIERS,
+    normal: NO_TIERS,
+    profiles: [],
+    ...more,
+  };
+}
+
+const OPEN = policy('open', { ingress: [rule('Allow')], egress: [rule('Allow')] });
+const TIER = { name: 'default', defaultAction: 'Pass', policies: [policyKey(OPEN.id)] } as const;
+
+function hooks(...endpoints: readonly HostEndpoint[]): string[] {
+  const hostEndpoints = new Map(endpoints.map((one) => [one.id, one]));
+  const { chains } = rulesetOf(stateOf([], [OPEN], { hostEndpoints }));
+  return [...chains.values()]
+    .filter(({ name, hook }) => hook && /ingress$|egress$|notrack/.test(name) && name.includes('-'))
+    .map(({ name }) => name)
+    .toSorted();
+}
+
+test('[DP33] packets meet only the stages in which some endpoint has policy', () => {
+  assert.deepEqual(hooks(), []);
+  assert.deepEqual(hooks(host('a')), ['normal-egress', 'normal-ingress']);
+  assert.deepEqual(hooks(host('a', { forward: { ingress: [TIER], egress: [] } })), [
+    'forward-egress',
+    'forward-ingress',
+    'normal-egress',
+    'normal-ingress',
+  ]);
+  assert.deepEqual(
+    hooks(host('a'), host('b', { interfaceName: 'eth1', preDnat: [TIER] })),
+    [
+      'normal-egress',
+      'normal-ingress',
+      'pre-dnat-ingress',
+      'untracked-egress',
+      'untracked-ingress',
+    ],
+    'the first stage takes marks away',
+  );
+  assert.equal(hooks(host('a', { untracked: { ingress: [TIER], egress: [] } })).length, 6);
+});
+
+test('[DP33] a mark is believed only where it is taken away before', () => {
+  for (const more of [{}, { preDnat: [TIER] }]) {
+    const hostEndpoints = new Map([['a', host('a', more)]]);
+    const { chains } = rulesetOf(stateOf([], [OPEN], { hostEndpoints }));
+    const text = JSON.stringify([...chains.values()]);
+    const reads = text.includes(`{"match":"mark","bit":${HOST_MARK}}`);
+    const forgets = chains.get('untracked-ingress')?.rules[0]?.actions[0]?.action === 'clear-mark';
+    assert.equal(reads, forgets);
+  }
+});
+
+test('[DP23] of several endpoints the named come before those with addresses, then the first by ID', () => {
+  const endpoints = [
+    host('b', { interfaceName: null, addresses: ['192.0.2.1'] }),
+    host('c'),
+    host('d'),
+    host('e', { interfaceName: '*' }),
+  ];
+  const problems: string[] = [];
+  const placed = placeHostEndpoints(
+    new Map(endpoints.map((one) => [one.id, one])),
+    [
+      { interface: 'lo', prefix: '127.0.0.1/8' },
+      { interface: 'eth0', prefix: '192.0.2.1/24' },
+    ],
+    (what) => problems.push(what),
+  );
+  const ids = [...placed].map(([name, { id }]) => `${name}=${id}`);
+  assert.deepEqual(ids.toSorted(), ['*=e', 'eth0=c']);
+  assert.deepEqual(problems, ['HostEndpoint d', 'HostEndpoint b']);
+});
