@@ -38,11 +38,6 @@ export function podUse(pod: Pod): PodUse | undefined {
   };
 }
 
-/** Pods by `namespace/name`. */
-export function podUses(pods: readonly Pod[]): Map<string, PodUse> {
-  return new Map(pods.flatMap((pod) => podUse(pod) ?? []).map((use) => [use.key, use]));
-}
-
 /** Every use of an address that anything claims. */
 export function usesOf(
   pods: Iterable<PodUse>,

@@ -25,7 +25,7 @@ import {
 import type { ApiClient } from '#datastore/client';
 import type { ClusterState } from './collection.ts';
 import { isAffinity, isBlock, isHandle, isPool } from './inventory.ts';
-import { podUses, usesOf } from './owners.ts';
+import { podUse, type PodUse, usesOf } from './owners.ts';
 import { Reservations, settingsOf } from './settings.ts';
 
 export interface ClusterReading extends ClusterState {
@@ -38,6 +38,7 @@ export interface ClusterReading extends ClusterState {
 type ListClient = Pick<ApiClient, 'list'>;
 
 const DEFAULT_GRACE_MS = 15 * 60_000;
+const SLICE = 500;
 
 /**
  * Blocks are read before pods: an address that was allocated after the blocks were read is not there
@@ -61,7 +62,7 @@ export async function readCluster(client: ListClient): Promise<ClusterReading> {
   const [podItems = [], nodeItems = [], services = []] = await Promise.all(
     [podKind, nodeKind, serviceKind].map(list),
   );
-  const pods = podUses(podItems.filter(isPod));
+  const pods = await usesInSlices(podItems.filter(isPod));
   const nodes = nodeItems as KubernetesNode[];
   const configuration = named(configurations) as IPAMConfiguration | undefined;
   return {
@@ -77,6 +78,19 @@ export async function readCluster(client: ListClient): Promise<ClusterReading> {
     information: named(information) as ClusterInformation | undefined,
     graceMs: graceOf(named(controllers) as KubeControllersConfiguration | undefined),
   };
+}
+
+/** A server reads this beside its other work: nobody waits for ten thousand pods. */
+async function usesInSlices(pods: readonly Pod[]): Promise<Map<string, PodUse>> {
+  const uses = new Map<string, PodUse>();
+  for (let start = 0; start < pods.length; start += SLICE) {
+    if (start > 0) await new Promise((resolve) => setImmediate(resolve));
+    for (const pod of pods.slice(start, start + SLICE)) {
+      const use = podUse(pod);
+      if (use) uses.set(use.key, use);
+    }
+  }
+  return uses;
 }
 
 /** The singleton. */
