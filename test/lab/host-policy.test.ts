@@ -1,0 +1,96 @@
+// A host policy that shuts a node of a lab, and is undone because nobody confirms it.
+import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const TORTIE = join(import.meta.dirname, '..', '..', 'bin', 'tortie');
+const LAB = `h-${process.pid}`;
+const skip = process.getuid?.() === 0 ? false : 'a lab needs root';
+const work = mkdtempSync(join(tmpdir(), 'tortie-host-test-'));
+const WAIT = JSON.stringify('setInterval(() => 0, 100000)');
+
+const LAB_MANIFEST = `
+apiVersion: lab.tortie.dev/v1
+kind: Lab
+spec:
+  nodes: 2
+  outside: [{name: admin, addresses: [198.51.100.7], command: [node, -e, ${WAIT}]}]
+`;
+
+/** Nothing in or out, and no failsafe port: the agent cannot make new connections to the server either. */
+const SHUT = `
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: node-1-eth0, labels: {host: node-1}}
+spec: {node: node-1, interfaceName: eth0, expectedIPs: [172.30.0.11]}
+---
+apiVersion: projectcalico.org/v3
+kind: FelixConfiguration
+metadata: {name: node.node-1}
+spec: {failsafeInboundHostPorts: [], failsafeOutboundHostPorts: []}
+`;
+
+function tortie(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    const options = { env: { ...process.env, KUBECONFIG: '' }, timeout: 120_000 };
+    execFile(TORTIE, args, options, (error, out, err) => {
+      resolve({ code: error === null ? 0 : 1, out, err });
+    });
+  });
+}
+
+/** Whether a node answers the machine outside. */
+function answers(node: string): boolean {
+  const namespace = `--net=/run/netns/tortie-${LAB}--outside-admin`;
+  try {
+    execFileSync('nsenter', [namespace, 'ping', '-n', '-c', '1', '-W', '1', node], {
+      stdio: 'pipe',
+    });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function eventually(what: string, look: () => boolean): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    if (look()) return;
+    await sleep(200);
+  }
+  assert.fail(`not seen: ${what}`);
+}
+
+before(async () => {
+  if (skip) return;
+  const file = join(work, 'lab.yaml');
+  writeFileSync(file, LAB_MANIFEST);
+  const { code, err } = await tortie('lab', 'up', '-f', file, '--name', LAB);
+  assert.equal(code, 0, err);
+});
+
+after(async () => {
+  rmSync(work, { recursive: true, force: true });
+  if (!skip) await tortie('lab', 'down', LAB);
+});
+
+test('a change that shuts a node is undone unless it is confirmed', { skip }, async () => {
+  const file = join(work, 'shut.yaml');
+  writeFileSync(file, SHUT);
+  assert.ok(answers('172.30.0.11'));
+  const applied = await tortie('apply', '--confirm-within', '4s', '-f', file, '--lab', LAB);
+  assert.equal(applied.code, 0, applied.err);
+  await eventually('node-1 is shut', () => !answers('172.30.0.11'));
+  assert.ok(answers('172.30.0.12'), 'the other node is not');
+  await eventually('node-1 is open again', () => answers('172.30.0.11'));
+  const left = await tortie('get', 'hostendpoints', '-o', 'name', '--lab', LAB);
+  assert.doesNotMatch(left.out, /node-1-eth0/);
+
+  await tortie('apply', '--confirm-within', '60s', '-f', file, '--lab', LAB);
+  await eventually('node-1 is shut', () => !answers('172.30.0.11'));
+  assert.match((await tortie('confirm', '--lab', LAB)).out, /confirmed/);
+  assert.equal(answers('172.30.0.11'), false);
+});
