@@ -3,12 +3,15 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
+import { backupStore, restoreStore } from './sqlite-backup.ts';
 import { checkStore } from './sqlite-check.ts';
+import { openSqliteStore } from './sqlite-store.ts';
 import type { Item, Line } from './writer-fixture.ts';
 
 /** The long form: FAULTS=1000. */
@@ -19,6 +22,8 @@ const WRITER = join(import.meta.dirname, 'writer-fixture.ts');
 const START_MS = 250;
 /** The others this long after their first line. */
 const WRITING_MS = 120;
+const RESTORE_KILLS = Math.ceil(KILLS / 3);
+const RESTORING_MS = 150;
 
 /** What the lines of all processes together say; each is checked against those before it. */
 class History {
@@ -134,4 +139,63 @@ test('[ST1] [ST5] [ST7] killed at random under 64 writers: no acknowledged write
     `${KILLS} kills (${whileStarting} while starting), ${history.events} events, ` +
       `${history.acknowledged} acknowledged, none lost; seed ${SEED}`,
   );
+});
+
+/** Restores one backup after the other until it is killed; says when it begins with the first. */
+const RESTORER = `
+  const { restoreStore } = await import(process.argv[1]);
+  const [path, ...backups] = process.argv.slice(2);
+  process.stdout.write('begins');
+  for (let turn = 0; ; turn++) {
+    restoreStore(backups[turn % backups.length], path, { replace: true, now: 1 });
+  }`;
+
+test('[ST14] killed within a restore: the store is the one before or the backup, and whole', {
+  timeout: 120_000,
+}, async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'tortie-crash-'));
+  context.after(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
+  const [path, made] = [join(folder, 'store.db'), join(folder, 'made.db')];
+  const backups: string[] = [];
+  const store = await openSqliteStore({ path: made });
+  for (const count of [5, 700]) {
+    for (let n = 0; n < count; n++) {
+      const key = { kind: 'pods', namespace: '', name: `p${n}` };
+      await store.write({ key, value: { n, text: 'x'.repeat(1000) } });
+    }
+    backups.push(join(folder, `backup-${count}`));
+    backupStore(made, backups.at(-1) ?? '');
+  }
+  await store.close();
+  let revision = restoreStore(backups[0] ?? '', path, { replace: false, now: 1 }).revision;
+  const program = pathToFileURL(join(import.meta.dirname, 'sqlite-backup.ts')).href;
+  for (let kill = 0; kill < RESTORE_KILLS; kill++) {
+    const words = ['--input-type=module', '--eval', RESTORER, program, path, ...backups];
+    const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const ended = once(child, 'exit');
+    await Promise.race([once(child.stdout, 'data'), ended]);
+    await setTimeout(random(SEED, kill) * RESTORING_MS);
+    child.kill('SIGKILL');
+    await ended;
+    assert.equal(child.signalCode, 'SIGKILL');
+    const report = checkStore(path);
+    assert.deepEqual(report.problems, [], `kill ${kill + 1}, seed ${SEED}`);
+    assert.ok(report.revision >= revision, 'a revision is never given again');
+    revision = report.revision;
+    const opened = await openSqliteStore({ path });
+    const { length } = (await opened.list('pods')).items;
+    assert.ok(length === 5 || length === 700, `${length} objects, seed ${SEED}`);
+    revision = await opened.write({
+      key: { kind: 'services', namespace: '', name: 'a' },
+      value: {},
+    });
+    await opened.close();
+  }
+  restoreStore(backups[1] ?? '', path, { replace: true, now: 1 });
+  const names = await readdir(folder);
+  assert.deepEqual(
+    names.filter((name) => name.includes('restoring')),
+    [],
+  );
+  assert.ok(names.some((name) => name.includes('replaced-')));
 });
