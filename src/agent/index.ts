@@ -1,7 +1,13 @@
 // The door of agent: the loops of one node's agent.
 export { NodeAnnotator } from './node-annotator.ts';
 export { PendingChanges } from './pending-changes.ts';
-export { ApplyLoop, type ApplyReport, type AwaitedEndpoint } from './apply-loop.ts';
+export {
+  ApplyLoop,
+  type ApplyReport,
+  type AwaitedEndpoint,
+  type Calculation,
+  type Enforcer,
+} from './apply-loop.ts';
 export { FlowCollector } from './flow-collector.ts';
 export { FlowShipper } from './flow-shipper.ts';
 export { PoolSelection } from './pool-selection.ts';

@@ -6,8 +6,6 @@ import type { Command } from 'commander';
 import { type Logger, pino } from 'pino';
 import {
   ApplyLoop,
-  FlowCollector,
-  FlowShipper,
   NodeAnnotator,
   PendingChanges,
   PoolSelection,
@@ -32,19 +30,19 @@ import { CniServer, PodNetwork, VethDriver } from '#cni';
 import { type ApplyReport, Dataplane, workloadMtu } from '#dataplane';
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
 import { Syncer, type SyncerUpdate } from '#datastore/syncer';
-import { ConnectionTracker, Directory, type Flow } from '#flows';
+import { Directory } from '#flows';
 import { BlockAllocator, Inventory, INVENTORY_KINDS, reconcileTunnels } from '#ipam';
 import {
   ConntrackSocket,
   currentNamespace,
   hostProblems,
-  LogReader,
   NftablesSocket,
-  Poller,
   RouteSocket,
   sysctlsOfNamespace,
   writeSysctlInNamespace,
 } from '#linux';
+import { type NodeFlows, startFlows } from './node-flows.ts';
+import { NodeMetrics } from './node-metrics.ts';
 import { VERSION } from './version.ts';
 
 interface NodeOptions {
@@ -61,8 +59,6 @@ function isRead(kind: KindDefinition): boolean {
   return isInputKind(kind) || INVENTORY_KINDS.includes(kind) || kind === pendingChangeKind;
 }
 
-/** NFLOG groups of policy decisions: towards the workload, and from it (spec 03, 3.1). */
-const LOG_GROUPS = [1, 2] as const;
 /** What the node's kernel must be told before it can count connections. */
 const SYSCTLS: readonly (readonly [path: string, value: string])[] = [
   ['net/netfilter/nf_conntrack_acct', '1'],
@@ -113,11 +109,23 @@ async function runNode(options: NodeOptions): Promise<void> {
   const told = new ToldProblems((problem) =>
     log.warn(problem, 'a resource is not as it should be'),
   );
+  const metrics = new NodeMetrics({
+    node: options.name,
+    sources: {
+      table: () => dataplane.size,
+      log: () => flows.groups(),
+      connections: () => flows.connections(),
+      reports: () => flows.reports(),
+      lost: () => flows.lost(),
+    },
+    log: (message) => log.info(message),
+  });
   const loop: ApplyLoop = new ApplyLoop({
-    calculation: calc,
-    enforcer: dataplane,
+    calculation: metrics.calculation(calc),
+    enforcer: metrics.enforcer(dataplane),
     onApplied: (state, report) => {
       logApply(log, report);
+      metrics.onParameters(calc.parameters().values);
       const forgotten = stale.onApplied(state);
       if (forgotten > 0) log.info({ forgotten }, 'connections of workloads that have gone');
       reporter.onApplied(state, report);
@@ -168,13 +176,21 @@ async function runNode(options: NodeOptions): Promise<void> {
       },
       onStatus: (status) => {
         log.info({ status }, 'syncer');
+        metrics.agent.onStatus(status);
         inventory.setFed(status === 'in-sync');
         annotator.onStatus(status);
         loop.onStatus(status);
       },
     },
   });
-  const flows = startFlows(options.name, client, directory, dataplane, log);
+  const flows: NodeFlows = startFlows({
+    node: options.name,
+    client,
+    directory,
+    dataplane,
+    log,
+    onFlows: (reports) => metrics.rules.onFlows(reports),
+  });
   const cni = new CniServer({
     socketPath: join(options.runDir, 'cni.sock'),
     handler: new PodNetwork({
@@ -201,6 +217,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   loop.stop();
   reporter.stop();
   await flows.stop();
+  await metrics.stop();
   dataplane.close();
   connections.close();
   await client.close();
@@ -235,45 +252,6 @@ function logApply(log: Logger, report: Pick<ApplyReport, 'writes' | 'errors' | '
   if (repaired.length > 0) log.warn({ repaired }, 'somebody else had changed this; it is undone');
   if (report.errors.length > 0) log.error({ errors: report.errors }, 'apply left something undone');
   else if (report.writes > 0) log.info({ writes: report.writes }, 'applied');
-}
-
-function startFlows(
-  node: string,
-  client: ApiClient,
-  directory: Directory,
-  dataplane: Dataplane,
-  log: Logger,
-): { stop: () => Promise<void> } {
-  const logs = LOG_GROUPS.map((group) => LogReader.open({ group }));
-  const conntrack = ConntrackSocket.open({ events: ['new', 'destroy'] });
-  const poller = new Poller();
-  const shipper = new FlowShipper({
-    send: async (flows: readonly Flow[]) => {
-      await client.request('POST', '/apis/flows.tortie.dev/v1/flows', { body: { flows } });
-    },
-    log: (message) => log.warn(message),
-  });
-  const collector = new FlowCollector({
-    logs,
-    conntrack,
-    poller,
-    tracker: new ConnectionTracker({ node, directory }),
-    hitOf: (prefix) => dataplane.hitOf(prefix),
-    onLost: (lost) => log.warn({ lost }, 'flow events were given up; counts of flows are too low'),
-    onFlows: (flows) => {
-      shipper.add(flows);
-      void shipper.ship();
-    },
-  });
-  return {
-    stop: async () => {
-      collector.stop();
-      poller.close();
-      await shipper.ship();
-      for (const reader of logs) reader.close();
-      conntrack.close();
-    },
-  };
 }
 
 /** The host's own parameters, the stronger first: FELIX_ variables, then the file, if there is one (spec 04). */

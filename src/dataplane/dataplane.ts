@@ -86,6 +86,18 @@ export class Dataplane {
     return nftables.writes + routes.writes + this.#sysctls.writes;
   }
 
+  /** How much of the table there is, as last desired. */
+  get size(): { chains: number; rules: number; sets: number; maps: number } {
+    const ruleset = this.#desired?.ruleset;
+    const chains = [...(ruleset?.chains.values() ?? [])];
+    return {
+      chains: chains.length,
+      rules: chains.reduce((sum, { rules }) => sum + rules.length, 0),
+      sets: ruleset?.ipSets.size ?? 0,
+      maps: (ruleset?.maps.size ?? 0) + (ruleset?.dispatch.size ?? 0),
+    };
+  }
+
   /**
    * Makes the kernel enforce the state, writing only what differs. Tunnels, which nothing leads to yet, come
    * first; routes that must go, go then; the packet filter changes in one transaction; new routes come last.

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { once } from 'node:events';
+import type { TLSSocket } from 'node:tls';
 import type { MetricRegistry } from './metric-registry.ts';
 
 export interface MetricsTls {
@@ -39,6 +40,11 @@ export class MetricsServer {
       void respond(metrics, request, response);
     };
     const server = tls ? createSecureServer(tlsOptions(tls), answer) : createServer(answer);
+    // A certificate need not be given, but one that is given must be good.
+    server.on('secureConnection', (socket: TLSSocket) => {
+      const isGiven = Object.keys(socket.getPeerCertificate()).length > 0;
+      if (isGiven && !socket.authorized && tls?.clientAuth !== 'none') socket.destroy();
+    });
     server.requestTimeout = TIMEOUT_MS;
     server.maxConnections = 64;
     server.unref();

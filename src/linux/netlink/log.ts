@@ -64,6 +64,7 @@ export class LogReader {
   readonly #socket: NetlinkSocket;
   #expected: number | undefined;
   #lost = 0;
+  #received = 0;
 
   private constructor(socket: NetlinkSocket) {
     this.#socket = socket;
@@ -103,6 +104,11 @@ export class LogReader {
     return this.#lost;
   }
 
+  /** Packets that were read. */
+  get received(): number {
+    return this.#received;
+  }
+
   /** The packets that have come; does not wait. */
   read(): LogPacket[] {
     const packets: LogPacket[] = [];
@@ -112,6 +118,7 @@ export class LogReader {
       this.#count(attributes.be32(ATTRIBUTE.SEQUENCE));
       packets.push(packetOf(attributes));
     }
+    this.#received += packets.length;
     return packets;
   }
 
