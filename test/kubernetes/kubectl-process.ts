@@ -66,10 +66,17 @@ export async function kubectlAt(
   };
 }
 
+/** Of the client: 32 for v1.32. */
+export async function minorVersion(kubectl: Kubectl): Promise<number> {
+  const { clientVersion } = JSON.parse(await kubectl.ok('version', '--client', '-o', 'json')) as {
+    clientVersion: { minor: string };
+  };
+  return Number.parseInt(clientVersion.minor, 10);
+}
+
 /** Skips the test with such a client, which does not read OpenAPI v3. */
 export async function isBefore127(context: TestContext, kubectl: Kubectl): Promise<boolean> {
-  const { clientVersion } = JSON.parse(await kubectl.ok('version', '--client', '-o', 'json'));
-  const before = Number.parseInt(clientVersion.minor, 10) < 27;
-  if (before) context.skip(`kubectl ${clientVersion.gitVersion} does not read OpenAPI v3`);
-  return before;
+  const minor = await minorVersion(kubectl);
+  if (minor < 27) context.skip(`kubectl v1.${minor} does not read OpenAPI v3`);
+  return minor < 27;
 }
