@@ -5,6 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { readAuditPolicy } from '#apiserver';
 import { startServerProcess, temporaryFolder } from './server-process.ts';
 
 const has = (program: string, ...words: string[]): boolean =>
@@ -88,7 +89,7 @@ test(
     assert.equal(
       denied.err.trim(),
       'Error from server (Forbidden): pods is forbidden: User "alice" cannot list resource "pods" ' +
-      'in API group "" in the namespace "default"',
+        'in API group "" in the namespace "default"',
     );
     await admin('create', 'namespace', 'shop');
     await admin('create', 'role', 'pods', '-n', 'shop', '--verb=get,list', '--resource=pods');
@@ -241,3 +242,45 @@ test('the audit log of a running server', options, async (context) => {
   assert.ok(events.some(({ requestObject }) => requestObject?.metadata?.name === 'seen'));
   assert.ok(!JSON.stringify(events).includes('tiers'));
 });
+
+test(
+  'the example roles do what they say, the example audit policy is one',
+  options,
+  async (context) => {
+    const example = join(import.meta.dirname, '..', '..', 'examples', 'access');
+    readAuditPolicy(await readFile(join(example, 'audit-policy.yaml'), 'utf8'));
+    const { admin, file } = await startCluster(context);
+    await admin('apply', '-f', join(example, 'roles.yaml'));
+    await admin('create', 'namespace', 'shop');
+    const tier =
+      'apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: security}\nspec: {}\n';
+    await admin('apply', '-f', await file('tier.yaml', tier));
+    const bind = (kind: string, role: string, user: string, ...more: string[]): Promise<string> =>
+      admin('create', kind, role, `--clusterrole=${role}`, `--user=${user}`, ...more);
+    await bind('clusterrolebinding', 'network-admin', 'nadia');
+    await bind('rolebinding', 'network-service-owner', 'otto', '-n', 'shop');
+    await bind('clusterrolebinding', 'security-tier-owner', 'sam');
+    const policy = (name: string, of: string): string =>
+      `apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: ${name}, namespace: shop}\n` +
+      `spec: {tier: ${of}, selector: all()}\n`;
+    const own = await file('own.yaml', policy('own', 'default'));
+    const guarded = await file('guarded.yaml', policy('security.guarded', 'security'));
+    const may = async (user: string, path: string): Promise<boolean> =>
+      admin('apply', '-f', path, '--as', user, '--dry-run=server').then(
+        () => true,
+        (error: unknown) => {
+          assert.match(String(error), /\(Forbidden\)/);
+          return false;
+        },
+      );
+    for (const [user, mayOwn, mayGuarded] of [
+      ['nadia', true, true],
+      ['otto', true, false],
+      ['sam', false, true],
+      ['nobody', false, false],
+    ] as const) {
+      assert.equal(await may(user, own), mayOwn, `${user} in the default tier`);
+      assert.equal(await may(user, guarded), mayGuarded, `${user} in the tier security`);
+    }
+  },
+);

@@ -7,9 +7,9 @@ import type {
   Role,
   RoleBinding,
   RoleRef,
-  Subject,
 } from '#api';
-import { type Attributes, type Identity, serviceAccountUser } from './identity.ts';
+import { BindingIndex, type BoundTo } from './binding-index.ts';
+import type { Attributes, Identity } from './identity.ts';
 import { ruleAllows } from './rbac-rules.ts';
 
 /** A rule that somebody has, and through which binding. */
@@ -25,9 +25,9 @@ export type RbacPlural = 'roles' | 'rolebindings' | 'clusterroles' | 'clusterrol
 /** Holds the objects by name; `set` follows their changes. Pure but for that. */
 export class RbacPolicy {
   readonly #roles = new Map<string, Map<string, Role>>();
-  readonly #bindings = new Map<string, Map<string, RoleBinding>>();
+  readonly #bindings = new Map<string, BindingIndex>();
   readonly #clusterRoles = new Map<string, ClusterRole>();
-  readonly #clusterBindings = new Map<string, ClusterRoleBinding>();
+  readonly #clusterBindings = new BindingIndex('');
 
   /** Undefined: it has gone. */
   set(plural: RbacPlural, key: { namespace: string; name: string }, value?: Resource): void {
@@ -36,11 +36,11 @@ export class RbacPolicy {
       case 'roles':
         return put(inNamespace(this.#roles, namespace), name, value as Role | undefined);
       case 'rolebindings':
-        return put(inNamespace(this.#bindings, namespace), name, value as RoleBinding | undefined);
+        return this.#bindingsIn(namespace).set(name, value as RoleBinding | undefined);
       case 'clusterroles':
         return put(this.#clusterRoles, name, value as ClusterRole | undefined);
       case 'clusterrolebindings':
-        return put(this.#clusterBindings, name, value as ClusterRoleBinding | undefined);
+        return this.#clusterBindings.set(name, value as ClusterRoleBinding | undefined);
     }
   }
 
@@ -72,41 +72,24 @@ export class RbacPolicy {
   }
 
   *#granted(identity: Identity, namespace: string): Generator<GrantedRule> {
-    for (const binding of this.#clusterBindings.values()) {
-      yield* this.#rulesThrough(identity, binding, '');
-    }
-    if (namespace === '') return;
-    for (const binding of this.#bindings.get(namespace)?.values() ?? []) {
-      yield* this.#rulesThrough(identity, binding, namespace);
+    for (const bound of this.#clusterBindings.of(identity)) yield* this.#rulesThrough(bound, '');
+    for (const bound of this.#bindings.get(namespace)?.of(identity) ?? []) {
+      yield* this.#rulesThrough(bound, namespace);
     }
   }
 
-  *#rulesThrough(
-    identity: Identity,
-    binding: RoleBinding | ClusterRoleBinding,
-    namespace: string,
-  ): Generator<GrantedRule> {
-    const subject = binding.subjects?.find((one) => isSubject(identity, one, namespace));
-    if (!subject) return;
+  #bindingsIn(namespace: string): BindingIndex {
+    const found = this.#bindings.get(namespace) ?? new BindingIndex(namespace);
+    this.#bindings.set(namespace, found);
+    return found;
+  }
+
+  *#rulesThrough({ binding, subject }: BoundTo, namespace: string): Generator<GrantedRule> {
     const { kind, metadata, roleRef } = binding;
     const place = namespace === '' ? metadata.name : `${metadata.name}/${namespace}`;
     const owner = `${subject.kind} "${subject.name}"`;
     const through = `${kind} "${place}" of ${roleRef.kind} "${roleRef.name}" to ${owner}`;
     for (const rule of this.rulesOfRole(roleRef, namespace) ?? []) yield { rule, through };
-  }
-}
-
-/** A service account without a namespace is of the binding's. */
-function isSubject({ name, groups }: Identity, subject: Subject, namespace: string): boolean {
-  switch (subject.kind) {
-    case 'User':
-      return subject.name === name;
-    case 'Group':
-      return groups.includes(subject.name);
-    case 'ServiceAccount': {
-      const home = subject.namespace || namespace;
-      return home !== '' && serviceAccountUser(home, subject.name) === name;
-    }
   }
 }
 

@@ -163,7 +163,13 @@ function policyOf({ roles, bindings }: { roles: readonly Role[]; bindings: reado
     const plural = isCluster ? 'clusterrolebindings' : 'rolebindings';
     const name = `b${index}`;
     const object = { apiVersion, kind, metadata: { name, namespace }, roleRef, subjects };
+    // What was before it, and what comes and goes beside it, must leave nothing.
+    const other = [{ kind: 'Group', name: index % 2 === 0 ? 'dev' : 'other' }];
+    const before = { ...object, subjects: other, metadata: { name, namespace } };
+    policy.set(plural, { namespace, name }, before as unknown as RoleBinding);
     policy.set(plural, { namespace, name }, object as unknown as RoleBinding);
+    policy.set(plural, { namespace, name: 'gone' }, before as unknown as RoleBinding);
+    policy.set(plural, { namespace, name: 'gone' });
   }
   return policy;
 }
