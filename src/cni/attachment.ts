@@ -204,7 +204,7 @@ export class PodNetwork implements CniHandler {
     const pod = await this.#getPod(key);
     const owner = pod?.metadata.annotations?.[ANNOTATION.containerID];
     if (await this.#ownsInterface(request, key, owner)) {
-      this.#interfaces.detach(hostInterfaceName(key));
+      await this.#interfaces.detach(hostInterfaceName(key));
     }
     if (pod && owner === request.containerId) await this.#withdraw(key);
     const aliases = [workloadHandleOf(key)];

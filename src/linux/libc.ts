@@ -51,6 +51,20 @@ export function libc(name: CallName, ...args: Argument[]): number {
   return result === -1 && koffi ? -koffi.errno() : result;
 }
 
+/**
+ * Calls a function on a thread of the pool, for calls that keep the kernel busy for long. Byte arrays must stay as
+ * they are until the answer. Why a call failed is not known: the answer is then minus EIO.
+ */
+export function libcInBackground(name: CallName, ...args: Argument[]): Promise<number> {
+  const call = bound.get(name) ?? bindCall(name);
+  return new Promise((resolve, reject) => {
+    call.async(...args, (error: Error | null, result: unknown) => {
+      if (error) reject(error);
+      else resolve(Number(result) === -1 ? -ERRNO.EIO : Number(result));
+    });
+  });
+}
+
 /** As `libc`, but throws a SystemError that starts with `action` when the call fails. */
 export function libcOrThrow(action: string, name: CallName, ...args: Argument[]): number {
   const result = libc(name, ...args);
@@ -92,6 +106,7 @@ function describeErrno(errno: number): string {
 export const ERRNO = {
   ENOENT: 2,
   EINTR: 4,
+  EIO: 5,
   EAGAIN: 11,
   EEXIST: 17,
   ENODEV: 19,

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type LinkAddress, NetlinkError, type Neighbour, ROUTE_PROTOCOL, type Route } from '#linux';
+import { type LinkAddress, NetlinkError, type Neighbour } from '#linux';
+import { ROUTE_PROTOCOL, type Route, RouteSocket } from '#linux';
 import { ip, makeNamespace, makePair, run } from './linux-namespaces.ts';
 
 void test('veth pairs, bridges, names, MAC addresses and MTUs are as iproute2 sees them', (t) => {
@@ -321,4 +322,24 @@ void test('a thousand routes are listed whole', (t) => {
   }
   const listed = left.route.routes({ protocol: ROUTE_PROTOCOL.TORTIE });
   assert.equal(new Set(listed.map(({ destination }) => destination)).size, 1000);
+});
+
+void test('an interface is deleted in the background while this thread goes on', async (t) => {
+  const host = makeNamespace(t);
+  host.route.createVeth({ name: 'left', peerName: 'right' });
+  host.route.setUp('left');
+  host.route.setUp('right');
+  const remover = RouteSocket.open({ namespace: host.fd });
+  t.after(() => remover.close());
+  let turns = 0;
+  let gone: boolean | undefined;
+  void remover.deleteLinkInBackground('left').then((found) => (gone = found));
+  while (gone === undefined) {
+    await new Promise(setImmediate);
+    turns++;
+  }
+  assert.equal(gone, true);
+  assert.ok(turns > 10, `${turns} turns of the event loop`);
+  assert.equal(host.route.link('right'), undefined);
+  assert.equal(await remover.deleteLinkInBackground('left'), false);
 });

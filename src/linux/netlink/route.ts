@@ -154,6 +154,23 @@ export class RouteSocket {
     return this.#delete(LINK_MESSAGE.DELETE, body, `cannot delete interface ${name}`);
   }
 
+  /**
+   * As `deleteLink`, but this thread goes on while the kernel waits. Nothing else may be asked of this
+   * object meanwhile.
+   */
+  async deleteLinkInBackground(name: string): Promise<boolean> {
+    const action = `cannot delete interface ${name}`;
+    this.#writes++;
+    try {
+      const body = linkByName(name).finish();
+      await this.#socket.requestInBackground({ type: LINK_MESSAGE.DELETE, body, action });
+      return true;
+    } catch (error) {
+      if (isRefusal(error, 'ENODEV')) return false;
+      throw error;
+    }
+  }
+
   addresses(): LinkAddress[] {
     const nameOf = this.#nameOf();
     const messages = this.#socket.dump({

@@ -1,6 +1,6 @@
 // A netlink socket: requests with acknowledgement, dumps, batches and notifications, all bounded.
 
-import { ERRNO, LITTLE_ENDIAN, libc, libcOrThrow } from '../libc.ts';
+import { ERRNO, LITTLE_ENDIAN, libc, libcInBackground, libcOrThrow } from '../libc.ts';
 import { Answer } from './answer.ts';
 import {
   CONTROL_TYPE,
@@ -106,6 +106,25 @@ export class NetlinkSocket {
   request(request: NetlinkRequest): NetlinkMessage[] {
     const sequence = this.#send([request], MESSAGE_FLAG.REQUEST | MESSAGE_FLAG.ACK);
     const action = request.action ?? `netlink request of type ${request.type}`;
+    return this.#collect(sequence, action).messages;
+  }
+
+  /**
+   * As `request`, but what the kernel does for it is done on another thread: it works while it takes the
+   * request. Nothing else may be asked of this socket meanwhile.
+   */
+  async requestInBackground(request: NetlinkRequest): Promise<NetlinkMessage[]> {
+    this.#assertOpen();
+    const action = request.action ?? `netlink request of type ${request.type}`;
+    const sequence = this.#nextSequence(1);
+    const bytes = encodeMessages([request], sequence, MESSAGE_FLAG.REQUEST | MESSAGE_FLAG.ACK);
+    const to = kernelAddress();
+    const sent = await libcInBackground('sendto', this.#fd, bytes, bytes.length, 0, to, to.length);
+    if (sent !== bytes.length) {
+      throw new NetlinkError(action, sent < 0 ? -sent : ERRNO.EMSGSIZE, {
+        detail: `${bytes.length} bytes to send`,
+      });
+    }
     return this.#collect(sequence, action).messages;
   }
 
@@ -232,8 +251,7 @@ export class NetlinkSocket {
 
   #send(requests: readonly NetlinkRequest[], flags: number): number {
     this.#assertOpen();
-    const first = this.#sequence + 1;
-    this.#sequence = (this.#sequence + requests.length) % 0x7fff_0000;
+    const first = this.#nextSequence(requests.length);
     const bytes = encodeMessages(requests, first, flags);
     if (bytes.length + 1024 > this.#sendBufferBytes) this.#growSendBuffer(bytes.length + 65_536);
     for (;;) {
@@ -245,6 +263,13 @@ export class NetlinkSocket {
         detail: `${bytes.length} bytes to send`,
       });
     }
+  }
+
+  /** The first of some numbers that were not used yet. */
+  #nextSequence(count: number): number {
+    const first = this.#sequence + 1;
+    this.#sequence = (this.#sequence + count) % 0x7fff_0000;
+    return first;
   }
 
   #batchFailure(
