@@ -1,7 +1,7 @@
 // NFLOG events to flow records under a UDP flood, against only reading them (needs root).
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FlowCollector } from '#agent';
-import { ConnectionTracker, Directory, type RuleHit } from '#flows';
+import { ConnectionTracker, describeReport, Directory, type RuleHit } from '#flows';
 import { ConntrackSocket, LogReader, Poller } from '#linux';
 import { printFigure, printMachine } from './measurement.ts';
 import { type Host, type Scratch, type Traffic, withScratch } from './scratch.ts';
@@ -52,7 +52,7 @@ function collect(receiver: Host): Pipeline {
   });
   const poller = new Poller();
   const directory = new Directory();
-  const tracker = new ConnectionTracker({ node: 'node-1', directory });
+  const tracker = new ConnectionTracker({ isLocal: () => true });
   let events = 0;
   const collector = new FlowCollector({
     logs: [log],
@@ -61,8 +61,10 @@ function collect(receiver: Host): Pipeline {
     tracker,
     onLost: (lost) => process.stdout.write(`lost so far: ${lost}\n`),
     hitOf: (prefix) => (prefix === PREFIX ? HIT : undefined),
-    onFlows: (flows) => {
-      for (const { packets } of flows) events += packets.out;
+    onReports: (reports) => {
+      for (const report of reports) {
+        events += describeReport(report, { node: 'node-1', directory }).packets.out;
+      }
     },
   });
   const stop = (): void => {

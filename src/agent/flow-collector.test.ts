@@ -8,14 +8,14 @@ test('lost events are told when there are more of them, and not again', async (t
   const told: number[] = [];
   const log = { fd: 1, lost: 0, read: () => [] };
   const conntrack = { fd: 2, lost: 0, events: () => [], dump: () => [] };
-  const tracker = { dropped: 0, drain: () => [] };
+  const tracker = { dropped: 0, drain: () => [], onListing: () => {} };
   const collector = new FlowCollector({
     logs: [log],
     conntrack,
     tracker,
     poller: { onReadable: () => {} },
     hitOf: () => undefined,
-    onFlows: () => {},
+    onReports: () => {},
     onLost: (lost: number) => told.push(lost),
     intervalMs: 5,
   } as unknown as FlowCollectorOptions);

@@ -1,5 +1,5 @@
-// Reads the kernel's policy log and connection events, and turns them into flow records.
-import type { ConnectionTracker, Flow, RuleHit } from '#flows';
+// Reads the kernel's policy log and connection events, and turns them into reports of connections.
+import type { ConnectionReport, ConnectionTracker, RuleHit } from '#flows';
 import {
   type ConntrackEvent,
   type ConntrackSocket,
@@ -17,7 +17,7 @@ export interface FlowCollectorOptions {
   readonly tracker: ConnectionTracker;
   /** What a log prefix stands for; undefined for prefixes that are not ours. */
   readonly hitOf: (prefix: string) => RuleHit | undefined;
-  readonly onFlows: (flows: readonly Flow[]) => void;
+  readonly onReports: (reports: readonly ConnectionReport[]) => void;
   /** Told when more events were given up; `lost` is the sum since the start. */
   readonly onLost: (lost: number) => void;
   readonly intervalMs?: number;
@@ -70,14 +70,15 @@ export class FlowCollector {
   }
 
   #tick(): void {
-    const { conntrack, tracker, onFlows } = this.#options;
+    const { conntrack, tracker, onReports } = this.#options;
     for (const log of this.#options.logs) this.#readLog(log);
     this.#readConntrack();
     if (this.#ticks++ % DUMP_EVERY === 0) {
-      for (const entry of conntrack.dump()) this.#onConnection({ ...entry, type: 'update' });
+      const entries = conntrack.dump().map((entry) => ({ ...entry, type: 'update' as const }));
+      tracker.onListing(entries, Date.now());
     }
-    const flows = tracker.drain(Date.now());
-    if (flows.length > 0) onFlows(flows);
+    const reports = tracker.drain(Date.now());
+    if (reports.length > 0) onReports(reports);
     this.#tellLost();
   }
 

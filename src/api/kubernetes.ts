@@ -105,6 +105,8 @@ export interface KubernetesNode extends Resource {
 export const ServiceSpec = Type.Object(
   {
     clusterIP: Type.Optional(Type.String()),
+    clusterIPs: Type.Optional(Type.Array(Type.String())),
+    externalIPs: Type.Optional(Type.Array(Type.String())),
     selector: Type.Optional(Type.Record(Type.String(), Type.String())),
     ports: Type.Optional(
       Type.Array(
@@ -126,6 +128,7 @@ export const ServiceSpec = Type.Object(
 export interface Service extends Resource {
   readonly kind: 'Service';
   readonly spec?: Static<typeof ServiceSpec>;
+  readonly status?: unknown;
 }
 
 const EndpointSliceFields = {

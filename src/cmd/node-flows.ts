@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { FlowCollector, FlowShipper } from '#agent';
 import type { Dataplane } from '#dataplane';
 import type { ApiClient } from '#datastore/client';
-import { ConnectionTracker, type Directory, type Flow } from '#flows';
+import { ConnectionTracker, describeReport, type Directory, type Flow } from '#flows';
 import { ConntrackSocket, LogReader, Poller } from '#linux';
 
 export interface NodeFlowsOptions {
@@ -33,7 +33,9 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
   const logs = LOG_GROUPS.map((group) => LogReader.open({ group }));
   const conntrack = ConntrackSocket.open({ events: ['new', 'destroy'] });
   const poller = new Poller();
-  const tracker = new ConnectionTracker({ node, directory });
+  const tracker = new ConnectionTracker({
+    isLocal: (address) => directory.podNode(address) === node,
+  });
   let reports = 0;
   const shipper = new FlowShipper({
     send: async (flows: readonly Flow[]) => {
@@ -48,7 +50,8 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     tracker,
     hitOf: (prefix) => dataplane.hitOf(prefix),
     onLost: (lost) => log.warn({ lost }, 'flow events were given up; counts of flows are too low'),
-    onFlows: (flows) => {
+    onReports: (told) => {
+      const flows = told.map((report) => describeReport(report, { node, directory }));
       reports += flows.length;
       options.onFlows(flows);
       shipper.add(flows);

@@ -24,6 +24,7 @@ import {
   parametersInFile,
   pendingChangeKind,
   type Resource,
+  serviceKind,
 } from '#api';
 import { CalcGraph, isInputKind } from '#calc';
 import { CniServer, PodNetwork, VethDriver } from '#cni';
@@ -54,9 +55,11 @@ interface NodeOptions {
   readonly ipamHandles?: boolean;
 }
 
-/** What calculation, addresses and the undoing of changes need of the store. */
+const OTHER_KINDS: readonly KindDefinition[] = [pendingChangeKind, serviceKind];
+
+/** What calculation, addresses, the undoing of changes and the names of flows need of the store. */
 function isRead(kind: KindDefinition): boolean {
-  return isInputKind(kind) || INVENTORY_KINDS.includes(kind) || kind === pendingChangeKind;
+  return isInputKind(kind) || INVENTORY_KINDS.includes(kind) || OTHER_KINDS.includes(kind);
 }
 
 /** What the node's kernel must be told before it can count connections. */
@@ -164,7 +167,6 @@ async function runNode(options: NodeOptions): Promise<void> {
   });
   const syncer = new Syncer({
     client,
-    // Whoever else reads updates here reads no kind that calculation and addresses do not.
     kinds: KINDS.filter(isRead),
     callbacks: {
       onUpdates: (updates) => {

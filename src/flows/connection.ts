@@ -1,6 +1,6 @@
 // One connection as a node sees it: the policy trace of each end, and counts that are not reported yet.
 import type { Family } from '#lib';
-import type { PolicyHit } from './flow.ts';
+import type { FlowTranslation, PolicyHit } from './flow.ts';
 
 /** A policy decision that the kernel logged for one packet. */
 export interface RuleHit {
@@ -28,6 +28,7 @@ export interface HitPacket {
   readonly sourcePort?: number | undefined;
   readonly destinationPort?: number | undefined;
   readonly icmpType?: number | undefined;
+  readonly icmpCode?: number | undefined;
   /** Bytes of the whole IP packet. */
   readonly length: number;
 }
@@ -40,6 +41,8 @@ export interface ConnectionTuple {
   readonly sourcePort?: number | undefined;
   readonly destinationPort?: number | undefined;
   readonly icmpType?: number | undefined;
+  /** Of the first packet; no part of a connection's identity. */
+  readonly icmpCode?: number | undefined;
 }
 
 /** Since the connection began, one way. */
@@ -120,6 +123,19 @@ interface ConntrackEntry {
   skipped: Counts;
   /** TCP has ended; the kernel keeps the entry for a while. */
   ended: boolean;
+  /** Whether its start was counted. */
+  begun: boolean;
+  /** Number of the listing that it was last seen in, or before which it was first heard of. */
+  listing: number;
+}
+
+/** What is known of an entry that is heard of for the first time. */
+export interface EntryOrigin {
+  /** Nothing of it was ever counted, and it began while it could be. */
+  readonly whole: boolean;
+  /** What was counted of it when it was known before. */
+  readonly counted?: Counts | undefined;
+  readonly listing: number;
 }
 
 const TCP_ENDED: ReadonlySet<string> = new Set(['time_wait', 'close']);
@@ -129,11 +145,14 @@ const COUNTERS = ['packetsIn', 'packetsOut', 'bytesIn', 'bytesOut'] as const;
 export class Connection {
   readonly tuple: ConnectionTuple;
   readonly firstMs: number;
+  /** Numbers connections in the order in which they were heard of. */
+  readonly serial: number;
   lastMs: number;
   readonly halves: Partial<Record<'egress' | 'ingress', ConnectionHalf>> = {};
   readonly #entries = new Map<number, ConntrackEntry>();
   /** Whether any conntrack entry was seen: then packets did pass. */
   confirmed = false;
+  translation: FlowTranslation | undefined;
   pending = noCounts();
   started = 0;
   completed = 0;
@@ -141,8 +160,9 @@ export class Connection {
   /** When its last report ended. */
   reportedMs: number | undefined;
 
-  constructor(tuple: ConnectionTuple, nowMs: number) {
+  constructor(tuple: ConnectionTuple, nowMs: number, serial: number) {
     this.tuple = tuple;
+    this.serial = serial;
     this.firstMs = nowMs;
     this.lastMs = nowMs;
   }
@@ -153,19 +173,35 @@ export class Connection {
   }
 
   get live(): number {
-    return [...this.#entries.values()].filter((entry) => !entry.ended).length;
+    let live = 0;
+    for (const { ended } of this.#entries.values()) if (!ended) live++;
+    return live;
   }
 
   half(direction: 'egress' | 'ingress'): ConnectionHalf {
     return (this.halves[direction] ??= new ConnectionHalf());
   }
 
-  /** Takes the difference to what the entry said before. `whole`: nothing of it was ever counted. */
-  onEvent(event: ConnectionEvent, whole: boolean): void {
+  knows(id: number): boolean {
+    return this.#entries.has(id);
+  }
+
+  /** What was counted of each entry so far. */
+  *counted(): IterableIterator<[id: number, counts: Counts]> {
+    for (const [id, { counts }] of this.#entries) yield [id, counts];
+  }
+
+  /** Takes the difference to what the entry said before. */
+  onEvent(event: ConnectionEvent, origin: EntryOrigin): void {
     this.confirmed = true;
-    const entry = this.#entries.get(event.id) ?? firstHeard(event, whole);
+    this.translation ??= translationOf(event);
+    let entry = this.#entries.get(event.id);
+    if (!entry) {
+      entry = firstHeard(event, origin);
+      if (origin.whole && event.type !== 'new') this.#begin(entry);
+    }
     if (event.type === 'new') {
-      this.started++;
+      this.#begin(entry);
       addCounts(this.pending, entry.skipped);
       entry.skipped = noCounts();
     }
@@ -178,6 +214,30 @@ export class Connection {
     else this.#entries.set(event.id, entry);
   }
 
+  #begin(entry: ConntrackEntry): void {
+    if (!entry.begun) this.started++;
+    entry.begun = true;
+  }
+
+  /** The entry is in a listing of all that there are. */
+  onListed(id: number, listing: number): void {
+    const entry = this.#entries.get(id);
+    if (entry) entry.listing = listing;
+  }
+
+  /** Forgets entries that are in no listing since; how many of them nobody had said to be over. */
+  forgetUnlisted(since: number): number {
+    let unsaid = 0;
+    for (const [id, entry] of this.#entries) {
+      if (entry.listing >= since) continue;
+      this.#entries.delete(id);
+      if (entry.ended) continue;
+      this.completed++;
+      unsaid++;
+    }
+    return unsaid;
+  }
+
   /** Whether an update repeats what is known. */
   repeats(event: ConnectionEvent): boolean {
     const entry = this.#entries.get(event.id);
@@ -187,10 +247,32 @@ export class Connection {
   }
 }
 
-function firstHeard(event: ConnectionEvent, whole: boolean): ConntrackEntry {
-  if (whole) return { counts: noCounts(), skipped: noCounts(), ended: false };
+function firstHeard(event: ConnectionEvent, origin: EntryOrigin): ConntrackEntry {
+  const { listing, counted } = origin;
+  const fresh = { skipped: noCounts(), ended: false, begun: false, listing };
+  if (counted) return { ...fresh, counts: { ...counted }, begun: true };
+  if (origin.whole) return { ...fresh, counts: noCounts() };
   const counts = countsOf(event, noCounts());
-  return { counts, skipped: { ...counts }, ended: hasEnded(event) };
+  return { ...fresh, counts, skipped: { ...counts }, ended: hasEnded(event) };
+}
+
+/** Undefined where neither end's address was translated. */
+function translationOf({ original, reply }: ConnectionEvent): FlowTranslation | undefined {
+  const ported = original.destinationPort !== undefined && reply.sourcePort !== undefined;
+  const called =
+    original.destination !== reply.source ||
+    (ported && original.destinationPort !== reply.sourcePort);
+  const seen =
+    original.source !== reply.destination ||
+    (ported && original.sourcePort !== reply.destinationPort);
+  if (!called && !seen) return undefined;
+  const { destinationPort } = original;
+  return {
+    ...(called && { calledAddress: original.destination }),
+    ...(called && destinationPort !== undefined && { calledPort: destinationPort }),
+    ...(seen && { seenAddress: reply.destination }),
+    ...(seen && reply.destinationPort !== undefined && { seenPort: reply.destinationPort }),
+  };
 }
 
 function hasEnded({ type, tcpState }: ConnectionEvent): boolean {

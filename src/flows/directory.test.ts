@@ -117,3 +117,66 @@ test('property: only the present resources count', () => {
     }),
   );
 });
+
+test('pods of one owner share a name for all of them', () => {
+  const owned = (name: string, metadata: object) =>
+    resource('v1', 'Pod', `shop/${name}`, {
+      metadata,
+      spec: { nodeName: 'one', containers: [] },
+      status: { podIPs: [{ ip: '10.0.9.9' }] },
+    });
+  const aggregate = (metadata: object) => {
+    const it = directory(owned('web-7d9f8-abcde', metadata));
+    return it.resolve('10.0.9.9').aggregate;
+  };
+  const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'web', uid: 'u' };
+  assert.equal(aggregate({ generateName: 'web-7d9f8-' }), 'web-7d9f8-*');
+  assert.equal(aggregate({ ownerReferences: [{ ...owner, controller: true }] }), 'web-*');
+  assert.equal(aggregate({ ownerReferences: [owner] }), undefined);
+  assert.equal(aggregate({}), undefined);
+});
+
+test('host endpoints are ends by their addresses, or by all of their node', () => {
+  const endpoint = (name: string, spec: object) =>
+    resource('projectcalico.org/v3', 'HostEndpoint', name, {
+      metadata: { labels: { name } },
+      spec,
+    });
+  const it = directory(
+    endpoint('eth0', { node: 'one', interfaceName: 'eth0', expectedIPs: ['172.16.9.1'] }),
+    endpoint('two-all', { node: 'two', interfaceName: '*' }),
+  );
+  const { type, name, aggregate, labels } = it.resolve('172.16.9.1');
+  assert.deepEqual([type, name, aggregate, labels], ['host', 'eth0', 'one', { name: 'eth0' }]);
+  assert.equal(named(it, '172.16.0.1'), 'host /one');
+  assert.equal(named(it, '172.16.0.2'), 'host /two-all');
+  it.onUpdates([update(endpoint('two-all', {}), true)]);
+  assert.equal(named(it, '172.16.0.2'), 'host /two');
+});
+
+test('services are found by the address called, else by their endpoints', () => {
+  const it = new Directory();
+  const ports = [{ name: 'web', port: 80, targetPort: 8080 }];
+  const service = resource('v1', 'Service', 'shop/web', {
+    spec: { clusterIP: '10.96.0.1', clusterIPs: ['10.96.0.1', 'fd00:96::0001'], ports },
+    status: { loadBalancer: { ingress: [{ ip: '203.0.113.1' }] } },
+  });
+  const slice = resource('discovery.k8s.io/v1', 'EndpointSlice', 'shop/web-1', {
+    metadata: { labels: { 'kubernetes.io/service-name': 'web' } },
+    endpoints: [{ addresses: ['10.0.1.1'] }],
+    ports: [{ name: 'web', port: 8080 }],
+  });
+  const find = (address: string, port: number, protocol = 'tcp') =>
+    it.services.find({ address, port }, { address: '10.0.1.1', port: 8080 }, protocol);
+  it.onUpdates([update(slice)]);
+  const web = { namespace: 'shop', name: 'web', portName: 'web' };
+  assert.deepEqual(find('10.0.1.1', 8080), { ...web, port: 8080 }, 'its service is not known yet');
+  it.onUpdates([update(service)]);
+  for (const address of ['10.96.0.1', 'fd00:96::1', '203.0.113.1']) {
+    assert.deepEqual(find(address, 80), { ...web, port: 80 }, address);
+  }
+  assert.deepEqual(find('10.0.1.1', 8080), { ...web, port: 80 });
+  assert.equal(find('10.96.0.1', 80, 'udp'), undefined);
+  it.onUpdates([update(slice, true)]);
+  assert.equal(find('10.0.1.1', 8080), undefined);
+});

@@ -1,10 +1,13 @@
 // Who has an address: pods, hosts and network sets by address (spec 12, 12.2: endpoint types).
 import {
+  type EndpointSlice,
+  type HostEndpoint,
   type KubernetesNode,
   type NetworkSet,
   type Pod,
   podToWorkloadEndpoint,
   type Resource,
+  type Service,
 } from '#api';
 import type { SyncerUpdate } from '#datastore/syncer';
 import {
@@ -16,6 +19,7 @@ import {
   parseAddress,
   parsePrefix,
 } from '#lib';
+import { ServiceDirectory } from './directory-services.ts';
 import type { FlowEnd } from './flow.ts';
 import { PrefixIndex } from './prefix-index.ts';
 
@@ -34,9 +38,13 @@ const NO_LABELS = {};
 export class Directory {
   readonly #pods = new AddressTable();
   readonly #hosts = new AddressTable();
+  readonly #hostEndpoints = new AddressTable();
+  /** Host endpoints of all of a node's interfaces, by node. */
+  readonly #wholeHosts = new AddressTable();
+  readonly services = new ServiceDirectory();
   readonly #sets = new PrefixIndex<Owner>();
 
-  /** Takes in pods, core nodes and network sets; other kinds are ignored. */
+  /** Takes in pods, core nodes, host endpoints, network sets, services and their endpoints; ignores the rest. */
   onUpdates(updates: readonly SyncerUpdate[]): void {
     for (const { kind, key, resource } of updates) {
       this.#onUpdate(`${kind.group}/${kind.kind}`, key, resource);
@@ -49,6 +57,12 @@ export class Directory {
         return this.#pods.set(key, resource && podAddresses(resource as Pod));
       case '/Node':
         return this.#hosts.set(key, resource && hostAddresses(resource as KubernetesNode));
+      case '/Service':
+        return this.services.setService(key, resource as Service | undefined);
+      case 'discovery.k8s.io/EndpointSlice':
+        return this.services.setSlice(key, resource as EndpointSlice | undefined);
+      case 'projectcalico.org/HostEndpoint':
+        return this.#setHostEndpoint(key, resource as HostEndpoint | undefined);
       case 'projectcalico.org/NetworkSet':
       case 'projectcalico.org/GlobalNetworkSet':
         return this.#sets.set(key, resource && networkSet(resource as NetworkSet));
@@ -57,20 +71,41 @@ export class Directory {
     }
   }
 
+  /** One with expected addresses has these; one of all interfaces has whatever its node has. */
+  #setHostEndpoint(key: string, endpoint: HostEndpoint | undefined): void {
+    const { node = '', interfaceName, expectedIPs = [] } = endpoint?.spec ?? {};
+    const whole = interfaceName === '*' && expectedIPs.length === 0;
+    const owner = endpoint && hostEndpointOwner(endpoint, node);
+    const addresses = expectedIPs.flatMap((text) => textOf(parseAddress(text)));
+    this.#hostEndpoints.set(key, owner && { ...owner, addresses });
+    this.#wholeHosts.set(key, owner && { ...owner, addresses: whole ? [node] : [] });
+  }
+
   /**
-   * The owner of an address: a pod, else a host, else the network set with the longest prefix around it,
-   * else a network. Among sets of equal length those of `viewer`, the namespace of the other end, come
-   * first, then global ones, then those of other namespaces, then by name.
+   * The owner of an address: a pod, else a host endpoint, else a host, else the network set with the longest
+   * prefix around it, else a network. Among sets of equal length those of `viewer`, the namespace of the other
+   * end, come first, then global ones, then those of other namespaces, then by name.
    */
   resolve(address: string, viewer: string | null = null): FlowEnd {
     const parsed = parseAddress(address);
     if (!parsed) return { ...network(false), address };
     const text = formatAddress(parsed);
-    const owned = this.#pods.get(text) ?? this.#hosts.get(text);
+    const owned = this.#pods.get(text) ?? this.#hostOf(text);
     if (owned) return { ...owned.owner, address: text };
     const sets = this.#sets.longest(parsed);
     const [set] = [...sets].sort((a, b) => compareSets(a, b, viewer));
     return { ...(set ?? network(isPrivate(parsed))), address: text };
+  }
+
+  #hostOf(address: string): AddressOwner | undefined {
+    const host = this.#hosts.get(address);
+    const whole = host?.node === undefined ? undefined : this.#wholeHosts.get(host.node);
+    return this.#hostEndpoints.get(address) ?? whole ?? host;
+  }
+
+  /** The node whose own address it is. */
+  hostNode(address: string): string | undefined {
+    return this.#hosts.get(address)?.node;
   }
 
   /** The node of the pod that has the address; undefined for anything but pods. */
@@ -115,11 +150,30 @@ function compareOwners(a: [string, AddressOwner], b: [string, AddressOwner]): nu
 function podAddresses(pod: Pod): (AddressOwner & { addresses: string[] }) | undefined {
   const prefixes = podToWorkloadEndpoint(pod, { unscheduled: true })?.spec.ipNetworks ?? [];
   const { name, namespace = null, labels = NO_LABELS, creationTimestamp } = pod.metadata;
+  const aggregate = ownedName(pod);
   return {
-    owner: { type: 'workload', namespace, name, labels },
+    owner: { type: 'workload', namespace, name, ...(aggregate && { aggregate }), labels },
     node: pod.spec.nodeName,
     created: creationTimestamp ?? '',
     addresses: prefixes.flatMap((prefix) => textOf(parsePrefix(prefix))),
+  };
+}
+
+/** `web-7d9f8-*` of a pod that an owner made; undefined of one that stands for itself. */
+function ownedName({ metadata }: Pod): string | undefined {
+  if (metadata.generateName) return `${metadata.generateName}*`;
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
+  const name = owner?.['name'];
+  return typeof name === 'string' && name !== metadata.name ? `${name}-*` : undefined;
+}
+
+/** As Calico's flow logs have it: the endpoint's name, which the node's stands for. */
+function hostEndpointOwner({ metadata }: HostEndpoint, node: string): AddressOwner {
+  const { name, labels = NO_LABELS, creationTimestamp } = metadata;
+  return {
+    owner: { type: 'host', namespace: null, name, ...(node && { aggregate: node }), labels },
+    node,
+    created: creationTimestamp ?? '',
   };
 }
 

@@ -71,6 +71,7 @@ export function hitText(hit: PolicyHit, withAction = false): string {
   const rule = `rule ${String(hit.rule).replace('-', '−')}`;
   const name = `${hit.namespace === null ? '' : `${hit.namespace}/`}${hit.name ?? ''}`;
   if (hit.kind === 'Profile') return `${hit.direction} profile ${name}${action}`;
+  if (hit.rule === -2) return `${hit.direction} rule not known${action}`;
   if (hit.tier === null) return `${hit.direction} no profile allows it${action}`;
   if (hit.name === null) return `${hit.direction} end of tier ${hit.tier} ${rule}${action}`;
   return `${hit.direction} ${hit.tier}/${hit.kind ?? ''} ${name} ${rule}${action}`;

@@ -38,7 +38,7 @@ test('every problem has its path', () => {
     destination: null,
     port: 65_536,
     packets: { in: '1', out: 2 },
-    policies: [{ ...step('egress', 'allow'), rule: -2, action: 'log' }],
+    policies: [{ ...step('egress', 'allow'), rule: -3, action: 'log' }],
     surprise: 1,
   };
   assert.deepEqual(

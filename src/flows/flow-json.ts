@@ -161,7 +161,7 @@ function readHit(fields: Fields): PolicyHit {
     kind: fields.nullableText('kind'),
     namespace: fields.nullableText('namespace'),
     name: fields.nullableText('name'),
-    rule: fields.integer('rule', Number.MAX_SAFE_INTEGER, -1),
+    rule: fields.integer('rule', Number.MAX_SAFE_INTEGER, -2),
     action: fields.oneOf('action', ['allow', 'deny', 'pass']),
   };
   fields.end();

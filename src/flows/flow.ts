@@ -59,7 +59,7 @@ export interface PolicyHit {
   readonly kind: string | null;
   readonly namespace: string | null;
   readonly name: string | null;
-  /** As its author counts, from 0; −1 is the tier's default action. */
+  /** As its author counts, from 0; −1 is the tier's default action, −2 not known. */
   readonly rule: number;
   readonly action: 'allow' | 'deny' | 'pass';
 }

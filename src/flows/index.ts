@@ -7,6 +7,7 @@ export {
   type RuleHit,
 } from './connection.ts';
 export { ConnectionTracker, type ConnectionTrackerOptions } from './connection-tracker.ts';
+export { type ConnectionReport, describeReport, type ReportContext } from './connection-report.ts';
 export { Directory } from './directory.ts';
 export {
   decidingHit,
