@@ -172,36 +172,25 @@ test('[CG40] parameters come from the strongest source that gives them', () => {
   const graph = new CalcGraph(HOST, [environment]);
   const set = (...resources: readonly Resource[]) =>
     graph.onUpdates(resources.map((one) => update(one)));
+  const edge = (spec: object, name: string, creationTimestamp: string) =>
+    felix({ ...spec, nodeSelector: 'role == "edge"' }, name, { creationTimestamp });
   set(
     node(HOST, '172.16.0.1', {}, { role: 'edge' }),
     felix({ vxlanPort: 1, vxlanVNI: 2, logPrefix: 'no', ipForwarding: 'Disabled' }),
     felix({ vxlanPort: 5, vxlanVNI: 6 }, `node.${HOST}`),
     felix({ vxlanPort: 9 }, 'node.two'),
-    felix(
-      {
-        vxlanVNI: 11,
-        dropActionOverride: 'x',
-        routeSyncDisabled: true,
-        nodeSelector: 'role == "edge"',
-      },
-      'young',
-      {
-        creationTimestamp: '2026-02-01T00:00:00Z',
-      },
-    ),
+    edge({ vxlanVNI: 11, ipForwarding: 'Enabled' }, 'young', '2026-02-01T00:00:00Z'),
   );
   const { settings } = graph.state();
   assert.equal(settings.vxlanPort, 5);
   assert.equal(settings.logPrefix, 'env');
-  assert.equal(settings.ipForwarding, false);
-  assert.equal(settings.routeSync, false, 'by selector');
+  assert.equal(settings.ipForwarding, true, 'by selector before default');
   assert.equal(graph.parameters().values.get('VXLANVNI'), 6, 'by name before by selector');
-  const old = { creationTimestamp: '2026-01-01T00:00:00Z' };
-  set(felix({ nodeSelector: 'role == "edge"', routeSyncDisabled: false }, 'old', old));
-  assert.equal(graph.state().settings.routeSync, true, 'the oldest alone counts');
-  set(node(HOST, '172.16.0.1', {}, { role: 'none' }), felix({ logPrefix: 'no' }));
-  assert.equal(graph.state().settings.ipForwarding, true);
-  assert.equal(graph.state().settings.routeSync, true, 'nothing selects it any more');
+  set(edge({ routeSyncDisabled: true }, 'old', '2026-01-01T00:00:00Z'));
+  assert.equal(graph.state().settings.routeSync, false);
+  assert.equal(graph.state().settings.ipForwarding, false, 'the oldest alone counts');
+  set(node(HOST, '172.16.0.1', {}, { role: 'none' }));
+  assert.equal(graph.state().settings.routeSync, true, 'nothing selects the node any more');
 });
 
 test('[CG40] what cannot be read leaves the default, and is a problem', () => {
