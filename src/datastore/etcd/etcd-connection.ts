@@ -13,7 +13,7 @@ import {
 } from '@grpc/grpc-js';
 import { StoreUnavailable } from '../store.ts';
 import { authenticate, type Method } from './etcd-messages.ts';
-import type { Decoded, Encodable, Fields, Message, MessageOf } from './protobuf-message.ts';
+import type { Decoded, Encodable, Fields, Message, MessageOf } from '#lib/protobuf-message';
 
 export interface EtcdTls {
   /** PEM. Absent: the system's certificate authorities. */

@@ -12,7 +12,7 @@ import {
   nested,
   repeated,
   text,
-} from './protobuf-message.ts';
+} from '#lib/protobuf-message';
 
 // Keys and values here are UTF-8 text, although the API has them as bytes.
 

@@ -15,7 +15,7 @@ import {
 } from './etcd-messages.ts';
 import { isForgotten, oldestKept, readKeys } from './key-load.ts';
 import { KeyWatch } from './key-watch.ts';
-import type { Encodable, Fields, Message } from './protobuf-message.ts';
+import type { Encodable, Fields, Message } from '#lib/protobuf-message';
 import { RevisionGate } from './revision-gate.ts';
 
 export interface EtcdMirrorOptions {

@@ -32,7 +32,7 @@ import {
 import { EtcdMirror } from './etcd-mirror.ts';
 import { isForgotten } from './key-load.ts';
 import { compactPeriodically } from './periodic-compaction.ts';
-import type { InputOf } from './protobuf-message.ts';
+import type { InputOf } from '#lib/protobuf-message';
 
 export interface EtcdStoreOptions extends EtcdConnectionOptions {
   /** How much of the changes is kept in memory for watches that resume. */

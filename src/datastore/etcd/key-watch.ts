@@ -8,7 +8,7 @@ import {
   type WatchRequest,
   type WatchResponse,
 } from './etcd-messages.ts';
-import type { InputOf } from './protobuf-message.ts';
+import type { InputOf } from '#lib/protobuf-message';
 
 export interface KeyWatchOptions {
   readonly prefix: string;

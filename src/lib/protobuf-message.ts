@@ -169,3 +169,37 @@ export function repeated<F extends Fields>(
     },
   };
 }
+
+/** Any number of texts. */
+export function texts(number: number): Field<readonly string[]> {
+  return {
+    number,
+    wireType: WireType.LengthDelimited,
+    initial: () => [],
+    write: (writer, values) => {
+      for (const value of values) writer.tag(number, WireType.LengthDelimited).string(value);
+    },
+    read: (reader, before) => [...before, reader.string()],
+  };
+}
+
+/** Any number of `int64` or enumerations, packed as proto3 does. */
+export function integers(number: number): Field<readonly number[]> {
+  return {
+    number,
+    wireType: WireType.LengthDelimited,
+    initial: () => [],
+    write: (writer, values) => {
+      if (values.length === 0) return;
+      writer.tag(number, WireType.LengthDelimited).fork();
+      for (const value of values) writer.int64(value);
+      writer.join();
+    },
+    read: (reader, before) => {
+      const packed = new BinaryReader(reader.bytes());
+      const values = [...before];
+      while (packed.pos < packed.len) values.push(Number(packed.int64()));
+      return values;
+    },
+  };
+}
