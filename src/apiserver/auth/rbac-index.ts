@@ -21,13 +21,17 @@ const RBAC_KINDS: readonly (readonly [RbacPlural, KindDefinition])[] = [
   ['clusterrolebindings', clusterRoleBindingKind],
 ];
 
+type Change = Pick<StoreEvent, 'key' | 'value' | 'revision'>;
+
+const RETRY_MS = 1_000;
+
 /** The authorizer over what is stored. `close` ends its watches. */
 export class RbacIndex {
   readonly #resources: Resources;
   readonly #onError: (error: unknown) => void;
   readonly #policy = new RbacPolicy();
   readonly #tiers = new Set<string>();
-  readonly #stops: (() => void)[] = [];
+  readonly #stops = new Map<KindDefinition, () => void>();
   readonly authorizer = new Authorizer(this.#policy, () => this.#tiers);
   #aggregating: Promise<void> = Promise.resolve();
   #waiting = false;
@@ -57,18 +61,43 @@ export class RbacIndex {
 
   async close(): Promise<void> {
     this.#closed = true;
-    for (const stop of this.#stops) stop();
+    for (const stop of this.#stops.values()) stop();
     await this.#settled();
   }
 
-  async #follow(
-    kind: KindDefinition,
-    on: (event: Pick<StoreEvent, 'value' | 'revision'> & { key: StoreKey }) => void,
-  ): Promise<void> {
-    const { items, revision } = await this.#resources.list(kind, undefined);
-    for (const item of items) on(item);
-    const watch = { kind: storeKey(kind, '', '').kind, from: revision, onEvent: on };
-    this.#stops.push(await this.#resources.store.watch(watch));
+  async #follow(kind: KindDefinition, on: (change: Change) => void): Promise<void> {
+    const known = new Map<string, StoreKey>();
+    const tell = (change: Change): void => {
+      const id = `${change.key.namespace}/${change.key.name}`;
+      if (change.value) known.set(id, change.key);
+      else known.delete(id);
+      on(change);
+    };
+    const begin = async (): Promise<void> => {
+      const { items, revision } = await this.#resources.list(kind, undefined);
+      const gone = new Map(known);
+      for (const item of items) {
+        gone.delete(`${item.key.namespace}/${item.key.name}`);
+        tell(item);
+      }
+      // What was taken back while nobody told it must not hold on.
+      for (const key of gone.values()) tell({ key, value: undefined, revision });
+      const stop = await this.#resources.store.watch({
+        kind: storeKey(kind, '', '').kind,
+        from: revision,
+        onEvent: tell,
+        onEnd: (error) => beginAgain(error),
+      });
+      if (this.#closed) stop();
+      else this.#stops.set(kind, stop);
+    };
+    const beginAgain = (error: unknown): void => {
+      if (this.#closed) return;
+      this.#onError(error);
+      const timer = setTimeout(() => void begin().catch(beginAgain), RETRY_MS);
+      this.#stops.set(kind, () => clearTimeout(timer));
+    };
+    await begin();
   }
 
   /** Until roles no longer change what other roles aggregate. */
