@@ -395,7 +395,7 @@ test('requests that are no good are refused with a Status', async (context) => {
     [admin.request('GET', '/api/v1/namespaces/%E0%A4%A'), 400],
     [admin.request('PUT', namespaces, { body: namespace('a') }), 405],
     [admin.request('POST', namespaces, { body: namespace('a'), contentType: 'text/plain' }), 415],
-    [admin.request('POST', namespaces), 415],
+    [admin.request('POST', namespaces), 400],
     [admin.request('POST', namespaces, { body: [] }), 400],
     [admin.request('POST', namespaces, { body: { ...namespace('a'), kind: 'Pod' } }), 400],
     [admin.request('POST', '/api/v1/pods', { body: pod('a') }), 400],
