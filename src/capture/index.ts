@@ -1,0 +1,11 @@
+// The door of capture: packets of pods into files, by PacketCapture resources.
+export {
+  type CapturedPacket,
+  type CaptureInterface,
+  interfaceDescription,
+  interfaceStatistics,
+  LINK_TYPE,
+  packetBlock,
+  sectionHeader,
+} from './pcapng.ts';
+export { oldFiles, RingFile, type RingLimits, RingWriteError } from './ring-file.ts';
