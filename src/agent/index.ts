@@ -9,6 +9,7 @@ export {
   type Enforcer,
 } from './apply-loop.ts';
 export { FlowCollector } from './flow-collector.ts';
+export { PendingJudge } from './flow-pending.ts';
 export { FlowShipper } from './flow-shipper.ts';
 export { PoolSelection } from './pool-selection.ts';
 export { type AgentStatusBody, StatusReporter } from './status-reporter.ts';

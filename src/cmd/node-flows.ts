@@ -1,15 +1,22 @@
 // Connects the agent's reading of flows: policy log and connections in, reports to the server out.
 import type { Logger } from 'pino';
-import { FlowCollector, FlowShipper } from '#agent';
+import { FlowCollector, FlowShipper, type PendingJudge } from '#agent';
 import type { Dataplane } from '#dataplane';
 import type { ApiClient } from '#datastore/client';
-import { ConnectionTracker, describeReport, type Directory, type Flow } from '#flows';
+import {
+  type ConnectionReport,
+  ConnectionTracker,
+  describeReport,
+  type Directory,
+  type Flow,
+} from '#flows';
 import { ConntrackSocket, LogReader, Poller } from '#linux';
 
 export interface NodeFlowsOptions {
   readonly node: string;
   readonly client: ApiClient;
   readonly directory: Directory;
+  readonly staged: PendingJudge;
   readonly dataplane: Dataplane;
   readonly log: Logger;
   /** Also told of each report. */
@@ -29,7 +36,12 @@ export interface NodeFlows {
 const LOG_GROUPS = [1, 2] as const;
 
 export function startFlows(options: NodeFlowsOptions): NodeFlows {
-  const { node, client, directory, dataplane, log } = options;
+  const { node, client, directory, staged, dataplane, log } = options;
+  const context = {
+    node,
+    directory,
+    pendingOf: (report: ConnectionReport) => staged.pendingOf(report),
+  };
   const logs = LOG_GROUPS.map((group) => LogReader.open({ group }));
   const conntrack = ConntrackSocket.open({ events: ['new', 'destroy'] });
   const poller = new Poller();
@@ -51,7 +63,7 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     hitOf: (prefix) => dataplane.hitOf(prefix),
     onLost: (lost) => log.warn({ lost }, 'flow events were given up; counts of flows are too low'),
     onReports: (told) => {
-      const flows = told.map((report) => describeReport(report, { node, directory }));
+      const flows = told.map((report) => describeReport(report, context));
       reports += flows.length;
       options.onFlows(flows);
       shipper.add(flows);

@@ -8,6 +8,7 @@ import {
   ApplyLoop,
   NodeAnnotator,
   PendingChanges,
+  PendingJudge,
   PoolSelection,
   StaleConnections,
   StatusReporter,
@@ -90,6 +91,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   const client = new ApiClient(loadKubeconfig(options.kubeconfig));
   const calc = new CalcGraph(options.name, localParameters(options.configFile));
   const directory = new Directory();
+  const staged = new PendingJudge();
   const pools = new PoolSelection(options.name);
   const writesHandles = options.ipamHandles === true;
   const inventory = new Inventory(client, { withHandles: writesHandles });
@@ -132,11 +134,13 @@ async function runNode(options: NodeOptions): Promise<void> {
       const forgotten = stale.onApplied(state);
       if (forgotten > 0) log.info({ forgotten }, 'connections of workloads that have gone');
       reporter.onApplied(state, report);
+      staged.onState(state);
       told.tell(calc.problems());
     },
   });
   const deliver = (updates: readonly SyncerUpdate[]) => {
     reporter.onUpdates(updates);
+    staged.onUpdates(updates);
     loop.onUpdates(updates);
   };
   const pending = new PendingChanges({
@@ -189,6 +193,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     node: options.name,
     client,
     directory,
+    staged,
     dataplane,
     log,
     onFlows: (reports) => metrics.rules.onFlows(reports),

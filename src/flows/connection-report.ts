@@ -47,7 +47,8 @@ export function describeReport(report: ConnectionReport, context: ReportContext)
   const { node, directory } = context;
   const { source, destination } = endsOf(tuple, directory);
   const service = serviceOf(report, directory);
-  const pending = context.pendingOf?.(report);
+  const isUnasked = isFromOwnHost(report, context);
+  const pending = isUnasked ? undefined : context.pendingOf?.(report);
   return {
     startTime: report.startTime,
     endTime: report.endTime,
@@ -64,7 +65,7 @@ export function describeReport(report: ConnectionReport, context: ReportContext)
     packets: report.packets,
     bytes: report.bytes,
     connections: report.connections,
-    policies: isFromOwnHost(report, context) ? [] : report.policies,
+    policies: isUnasked ? [] : report.policies,
     ...(pending && { pending }),
     ...(service && { service }),
     ...(translation && { translation }),
