@@ -68,10 +68,10 @@ export class ApiServer {
   constructor(options: ApiServerOptions) {
     this.#options = options;
     this.#certificate = options.certificate;
-    const { access, auditor } = options;
+    const { access, auditor, resources } = options;
     const now = (): number => performance.now();
     const limits = new RequestLimits({ ...DEFAULT_LIMITS, ...options.limits, now });
-    this.#gate = new RequestGate({ access, auditor, limits });
+    this.#gate = new RequestGate({ access, auditor, limits, counts: resources.counts });
     this.#app = this.#build();
   }
 

@@ -14,6 +14,7 @@ export { CertificateKeeper, readCertificate } from './certificate-keeper.ts';
 export { FlowLogStore } from './flow-log-store.ts';
 export type { FlowQuery, FlowStore } from './flow-store.ts';
 export { kubeconfigText } from './kubeconfig-file.ts';
+export type { RequestCount, WatchCounts } from './request-counts.ts';
 export { Resources } from './resources.ts';
 export { seed } from './seed.ts';
 export { Tokens, type User } from './auth/tokens.ts';

@@ -8,11 +8,13 @@ import { isLongRunning, requestAttributes } from './auth/request-attributes.ts';
 import { PROTOBUF, protobufObject } from './protobuf-body.ts';
 import { mediaType, yamlBody } from './request-body.ts';
 import { RequestError } from './request-error.ts';
+import type { RequestCounts } from './request-counts.ts';
 import type { RequestLimits } from './request-limits.ts';
 
 export interface RequestGateOptions {
   readonly access: AccessControl;
   readonly limits: RequestLimits;
+  readonly counts: RequestCounts;
   readonly auditor: Auditor | undefined;
 }
 
@@ -27,12 +29,17 @@ export class RequestGate {
 
   /** Throws 401, 403 or 429. */
   async admit(request: FastifyRequest, reply: FastifyReply): Promise<void> {
-    const { access, limits } = this.#options;
+    const { access, limits, counts } = this.#options;
     const received = Date.now();
     const { authentication, authorizer } = access;
     const query = new URLSearchParams(request.url.split('?')[1] ?? '');
     const attributes = requestAttributes(request.method, pathOf(request), query);
     const asked = { request, reply, attributes, received };
+    const watchEnded = isLongRunning(attributes) ? counts.watchBegun() : undefined;
+    whenEnded(reply, () => {
+      watchEnded?.();
+      counts.answered(attributes.verb, reply.raw.statusCode);
+    });
     const own = await authentication.identify(request.raw).catch((error: unknown) => {
       this.#beginTrail(asked, undefined);
       throw error;

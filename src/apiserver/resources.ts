@@ -17,6 +17,7 @@ import { GarbageCollector } from './garbage-collector.ts';
 import { PendingChanges } from './pending-changes.ts';
 import { checkPoolOverlap } from './pool-overlap.ts';
 import { Protection } from './protection.ts';
+import { RequestCounts } from './request-counts.ts';
 import { alreadyExists, conflict, notFound } from './request-error.ts';
 import { storeKey, toResource, toStored } from './stored-resource.ts';
 import { timestamp } from './timestamp.ts';
@@ -121,6 +122,8 @@ export class Resources {
   readonly #now: () => number;
   readonly #suffix: () => string;
   readonly watchLimits: WatchLimits;
+  /** What clients asked for, and were sent by watches. */
+  readonly counts = new RequestCounts();
   readonly #protection: Protection;
   readonly #collector: GarbageCollector;
   readonly #expiry: EventExpiry;

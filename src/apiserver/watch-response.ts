@@ -203,6 +203,7 @@ class WatchStream {
   }
 
   #send(type: EventType, value: StoredObject, revision: number): void {
+    this.#resources.counts.eventSent();
     const { kind, representation } = this.#request;
     this.#write(
       representation.form === 'object' && !kind.storedAs
@@ -240,6 +241,7 @@ class WatchStream {
   /** The client is told why, as far as it reads; what it does not read in time is thrown away. */
   #refuse(error: RequestError): void {
     if (this.#ended) return;
+    this.#resources.counts.watchDropped();
     this.#write(`${JSON.stringify({ type: 'ERROR', object: failureStatus(error) })}\n`);
     this.#response.end();
     this.#finish();

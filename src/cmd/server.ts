@@ -1,6 +1,5 @@
 // `tortie server`: reads the command line, builds store, API server and flow log, and connects them.
 import { mkdir, readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Logger, pino } from 'pino';
@@ -32,23 +31,29 @@ import { addLimitFlags, type LimitFlags, limitsOf, openAuditLog } from './server
 import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
 import { startAddressController } from './address-controller.ts';
 import { startEnforcementController } from './enforcement-controller.ts';
-import { type FlowKeepingFlags, openFlowKeeping, withFlowKeepingFlags } from './flow-keeping.ts';
+import {
+  type FlowKeeping,
+  type FlowKeepingFlags,
+  openFlowKeeping,
+  withFlowKeepingFlags,
+} from './flow-keeping.ts';
+import {
+  type ListenAddress,
+  listenAddressText,
+  LOOPBACK_HOSTS,
+  readListenAddress,
+} from './listen-address.ts';
+import { type MetricsFlags, startServerMetrics, withMetricsFlags } from './server-metrics.ts';
 import { VERSION } from './version.ts';
 
-interface Address {
-  readonly host: string;
-  readonly port: number;
-}
-
-interface ServerFlags extends StoreFlags, AccessFlags, LimitFlags, FlowKeepingFlags {
-  readonly listen?: readonly Address[];
+interface ServerFlags extends StoreFlags, AccessFlags, LimitFlags, FlowKeepingFlags, MetricsFlags {
+  readonly listen?: readonly ListenAddress[];
   readonly advertise?: URL;
   readonly node?: readonly string[];
   readonly san?: readonly string[];
 }
 
-const DEFAULT_LISTEN: readonly Address[] = [{ host: '127.0.0.1', port: 6443 }];
-const LOOPBACK_HOSTS = ['127.0.0.1', 'localhost', '::1'];
+const DEFAULT_LISTEN: readonly ListenAddress[] = [{ host: '127.0.0.1', port: 6443 }];
 /** The first descriptor that a service manager hands down (sd_listen_fds(3)). */
 const FIRST_DESCRIPTOR = 3;
 
@@ -65,7 +70,7 @@ export function addServerCommand(program: Command): void {
     .option('--san <host>', 'one more name or address for the certificate; repeatable', append);
   addAccessFlags(command);
   addLimitFlags(command);
-  withFlowKeepingFlags(command)
+  withMetricsFlags(withFlowKeepingFlags(command))
     .addHelpText('after', '\nSockets handed down as systemd does (LISTEN_FDS) are served too.')
     .action(serve);
 }
@@ -137,15 +142,13 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     const reread = (): void => void keeper.check();
     process.on('SIGHUP', reread);
     const kubeconfig = join(data, 'kubeconfig');
-    process.stdout.write(`tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`);
-    const addresses = startAddressController(kubeconfig, log);
-    const enforcement = startEnforcementController(kubeconfig, log);
-    await stopSignal();
-    log.info('stopping');
-    process.off('SIGHUP', reread);
-    await keeper.close();
-    await enforcement.stop();
-    await addresses.stop();
+    const ready = `tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`;
+    try {
+      await control({ flags, kubeconfig, ready, resources, keeping, log });
+    } finally {
+      process.off('SIGHUP', reread);
+      await keeper.close();
+    }
   } finally {
     await server.close();
     flows.close();
@@ -156,21 +159,45 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
   }
 }
 
+/** Runs controllers and metrics, says that all is ready, and waits for the signal to stop. */
+async function control(parts: {
+  flags: ServerFlags;
+  kubeconfig: string;
+  ready: string;
+  resources: Resources;
+  keeping: FlowKeeping | undefined;
+  log: Logger;
+}): Promise<void> {
+  const { kubeconfig, ready, log } = parts;
+  const addresses = startAddressController(kubeconfig, log);
+  const enforcement = startEnforcementController(kubeconfig, log);
+  try {
+    const metrics = await startServerMetrics({ ...parts, addresses });
+    process.stdout.write(ready);
+    await stopSignal();
+    log.info('stopping');
+    await metrics.stop();
+  } finally {
+    await enforcement.stop();
+    await addresses.stop();
+  }
+}
+
 /** Serves on every address and descriptor; returns the URL of the first loopback one, if any. */
 async function listenAll(
   server: ApiServer,
-  addresses: readonly Address[],
+  addresses: readonly ListenAddress[],
   log: Logger,
 ): Promise<string> {
-  const bound: Address[] = [];
+  const bound: ListenAddress[] = [];
   for (const { host, port } of addresses) {
     bound.push({ host, port: await server.listen({ host, port }) });
   }
   for (const listener of handedDown()) await server.listen(listener);
-  log.info({ addresses: bound.map(addressText), version: VERSION }, 'listening');
+  log.info({ addresses: bound.map(listenAddressText), version: VERSION }, 'listening');
   const local = bound.find(({ host }) => LOOPBACK_HOSTS.includes(host)) ?? bound[0];
   if (!local) throw new Error('the server has no address to listen on; give --listen');
-  return `https://${addressText(local)}`;
+  return `https://${listenAddressText(local)}`;
 }
 
 function handedDown(): Listener[] {
@@ -179,7 +206,7 @@ function handedDown(): Listener[] {
   return Array.from({ length: Number(count) }, (_, index) => ({ fd: FIRST_DESCRIPTOR + index }));
 }
 
-function hostsOf({ advertise, san = [] }: ServerFlags, listen: readonly Address[]): string[] {
+function hostsOf({ advertise, san = [] }: ServerFlags, listen: readonly ListenAddress[]): string[] {
   const hosts = [...LOOPBACK_HOSTS, ...listen.map(({ host }) => host), ...san];
   if (advertise) hosts.push(advertise.hostname.replaceAll(/[[\]]/g, ''));
   return [...new Set(hosts.filter((host) => host !== '0.0.0.0' && host !== '::'))];
@@ -231,13 +258,11 @@ function append(value: string, previous: readonly string[] = []): readonly strin
   return [...previous, value];
 }
 
-function addAddress(value: string, previous: readonly Address[] = []): readonly Address[] {
-  const match = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[^:]+)):(?<port>\d{1,5})$/.exec(value);
-  const host = match?.groups?.['v6'] ?? match?.groups?.['host'] ?? '';
-  const port = Number(match?.groups?.['port']);
-  const valid = port <= 65535 && (match?.groups?.['v6'] ? isIP(host) === 6 : host !== '');
-  if (!valid) throw new InvalidArgumentError('Write HOST:PORT or [IPv6]:PORT.');
-  return [...previous, { host, port }];
+function addAddress(
+  value: string,
+  previous: readonly ListenAddress[] = [],
+): readonly ListenAddress[] {
+  return [...previous, readListenAddress(value)];
 }
 
 function readUrl(value: string): URL {
@@ -246,8 +271,4 @@ function readUrl(value: string): URL {
     throw new InvalidArgumentError('Write https://HOST:PORT.');
   }
   return url;
-}
-
-function addressText({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }

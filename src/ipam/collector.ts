@@ -1,4 +1,6 @@
 // Compares owners and allocations again and again, and mends what has been wrong for long enough.
+import type { IPPool } from '#api';
+import { type AddressCount, LeakCounts } from './address-counts.ts';
 import {
   type ClusterState,
   type Finding,
@@ -40,12 +42,24 @@ export class Collector {
   readonly #now: () => number;
   #observations: Observations = new Map();
   #last: readonly Checked[] = [];
+  #mended = new Set<string>();
+  #pools: readonly IPPool[] = [];
+  readonly #reclaimed = new LeakCounts();
   #stop = new AbortController();
   #loop: Promise<void> | undefined;
 
   constructor(options: CollectorOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+  }
+
+  /** Leaks that the last look found and that are not mended, and those that were, by pool and node. */
+  get leaks(): Readonly<Record<'candidates' | 'reclaimed', readonly AddressCount[]>> {
+    const candidates = new LeakCounts();
+    for (const { finding } of this.#last) {
+      if (!this.#mended.has(finding.id)) candidates.add(this.#pools, finding);
+    }
+    return { candidates: candidates.list(), reclaimed: this.#reclaimed.list() };
   }
 
   /** Looks once. Throws the client's errors. */
@@ -64,6 +78,8 @@ export class Collector {
       return { finding, observation, waitsFor: waitsFor(finding, observation, timing) };
     });
     this.#last = checked;
+    this.#mended = new Set();
+    this.#pools = reading.pools;
     return checked;
   }
 
@@ -71,11 +87,14 @@ export class Collector {
   async mend(): Promise<Mended[]> {
     const due = this.#last.filter((each) => each.waitsFor === undefined);
     if (due.length === 0) return [];
-    return mend(
-      this.#options.client,
-      due.map(({ finding }) => finding),
-      this.#now(),
-    );
+    const findings = due.map(({ finding }) => finding);
+    const results = await mend(this.#options.client, findings, this.#now());
+    for (const { finding, failure } of results) {
+      if (failure !== undefined) continue;
+      this.#reclaimed.add(this.#pools, finding);
+      this.#mended.add(finding.id);
+    }
+    return results;
   }
 
   /** Looks and mends every `intervalMs` until `stop`; not while the datastore is locked. */

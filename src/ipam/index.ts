@@ -1,5 +1,6 @@
 // The door of ipam: addresses for pods, by compare-and-swap on blocks that nodes own.
 export { AddressReleaser } from './address-releaser.ts';
+export { type AddressCount, type AddressCounts, readAddressCounts } from './address-counts.ts';
 export { affinityOwner, type AffinityOwner, handleName } from './affinity.ts';
 export {
   type Allocation,

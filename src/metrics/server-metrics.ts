@@ -42,6 +42,12 @@ export const SERVER_METRICS: readonly MetricDefinition[] = [
   counter('tortie_flow_reports_late_total', 'Reports that came after their bucket was closed.'),
   gauge('tortie_store_revision', 'The newest durable revision.'),
   counter('tortie_requests_total', 'Requests answered.', ['verb', 'code']),
+  gauge('tortie_watches_open', 'Watches that run.'),
+  counter('tortie_watch_events_total', 'Events sent to watches.'),
+  counter(
+    'tortie_watches_dropped_total',
+    'Watches that the server ended: read too slowly, or late.',
+  ),
 ];
 
 /** A number for each pool and node; `no_ippool` and `no_affinity` where there is none. */
@@ -65,16 +71,35 @@ export interface AddressCounts {
 }
 
 export interface ServerSources {
-  readonly addresses: () => AddressCounts | undefined;
+  /** Undefined where they cannot be read: none are served then. */
+  readonly addresses: () => Promise<AddressCounts | undefined>;
   readonly flows: () => FlowKeeperCounts | undefined;
+  readonly requests: () => readonly {
+    readonly verb: string;
+    readonly code: number;
+    readonly count: number;
+  }[];
+  readonly watches: () => {
+    readonly open: number;
+    readonly events: number;
+    readonly dropped: number;
+  };
   readonly revision: () => number;
 }
 
+const NO_ADDRESSES: AddressCounts = {
+  inUse: [],
+  borrowed: [],
+  blocks: [],
+  candidates: [],
+  reclaimed: [],
+  pools: [],
+};
+
 /** Fills the metrics whenever somebody asks. */
 export function measureServer(metrics: MetricRegistry, sources: ServerSources): void {
-  metrics.onCollect(() => {
-    const addresses = sources.addresses();
-    if (addresses) setAddresses(metrics, addresses);
+  metrics.onCollect(async () => {
+    setAddresses(metrics, (await sources.addresses()) ?? NO_ADDRESSES);
     const flows = sources.flows();
     if (flows) {
       metrics.total('goldmane_aggr_received_flows_total', flows.received);
@@ -84,6 +109,17 @@ export function measureServer(metrics: MetricRegistry, sources: ServerSources): 
       metrics.total('tortie_flow_reports_late_total', flows.late);
     }
     metrics.set('tortie_store_revision', sources.revision());
+    metrics.replace(
+      'tortie_requests_total',
+      sources.requests().map(({ verb, code, count }) => ({
+        labels: { verb, code: String(code) },
+        value: count,
+      })),
+    );
+    const { open, events, dropped } = sources.watches();
+    metrics.set('tortie_watches_open', open);
+    metrics.total('tortie_watch_events_total', events);
+    metrics.total('tortie_watches_dropped_total', dropped);
   });
 }
 
