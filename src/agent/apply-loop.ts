@@ -93,6 +93,12 @@ export class ApplyLoop {
     this.#schedule(COALESCE_MS);
   }
 
+  /** Looks at the kernel and makes it as desired again. */
+  repair(): void {
+    this.#resyncDue = true;
+    this.#schedule(0);
+  }
+
   onStatus(status: 'waiting' | 'resync' | 'in-sync'): void {
     if (status !== 'in-sync' || this.#inSync) return;
     this.#inSync = true;

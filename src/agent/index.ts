@@ -1,4 +1,5 @@
 // The door of agent: the loops of one node's agent.
+export { DriftWatch } from './drift-watch.ts';
 export { NodeAnnotator } from './node-annotator.ts';
 export { PendingChanges } from './pending-changes.ts';
 export {

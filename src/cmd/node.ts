@@ -43,6 +43,7 @@ import {
   sysctlsOfNamespace,
   writeSysctlInNamespace,
 } from '#linux';
+import { watchDrift } from './node-drift.ts';
 import { type NodeFlows, startFlows } from './node-flows.ts';
 import { NodeMetrics } from './node-metrics.ts';
 import { VERSION } from './version.ts';
@@ -96,8 +97,9 @@ async function runNode(options: NodeOptions): Promise<void> {
   const writesHandles = options.ipamHandles === true;
   const inventory = new Inventory(client, { withHandles: writesHandles });
   const routes = RouteSocket.open();
+  const nftables = NftablesSocket.open();
   const dataplane = new Dataplane({
-    nftables: NftablesSocket.open(),
+    nftables,
     routes,
     sysctls: sysctlsOfNamespace(currentNamespace()),
     log: (message) => log.warn(message),
@@ -169,6 +171,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     },
     log: (message) => log.warn(message),
   });
+  const drift = watchDrift({ routes, nftables }, () => loop.repair());
   const syncer = new Syncer({
     client,
     kinds: KINDS.filter(isRead),
@@ -219,6 +222,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   log.info('stopping; the kernel goes on enforcing what it has');
   await cni.close();
   await syncer.stop();
+  drift.stop();
   annotator.stop();
   pending.stop();
   loop.stop();

@@ -8,7 +8,7 @@ import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-tabl
 import { TunnelDevices, type TunnelKernel } from './routes/tunnel-devices.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
-import { endpointChainName } from './rules/names.ts';
+import { endpointChainName, TUNNEL_DEVICE } from './rules/names.ts';
 import { PolicyCache } from './rules/policy-cache.ts';
 import { type ApplyError, type Ruleset, rulesetOf } from './rules/ruleset.ts';
 
@@ -35,6 +35,9 @@ export interface DataplaneOptions {
   /** Told once of each thing that is wrong with the state; the rest of the state is enforced. */
   readonly log?: (message: string) => void;
 }
+
+/** Names of interfaces that are made and looked after. */
+export const OWN_INTERFACES: ReadonlySet<string> = new Set(Object.values(TUNNEL_DEVICE));
 
 export interface ApplyReport {
   /** Changes made in the kernel. */

@@ -3,6 +3,7 @@ export {
   type ApplyReport,
   Dataplane,
   type DataplaneOptions,
+  OWN_INTERFACES,
   type RuleCounter,
   TABLE_NAME,
 } from './dataplane.ts';

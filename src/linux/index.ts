@@ -41,6 +41,11 @@ export {
 } from './netlink/route-message.ts';
 export type { ForwardingEntry, VxlanOptions } from './netlink/vxlan-message.ts';
 export type { VxlanSettings } from './netlink/vxlan-settings.ts';
+export {
+  ChangeMonitor,
+  type ChangeMonitorOptions,
+  type KernelChanges,
+} from './netlink/change-monitor.ts';
 export { RouteSocket } from './netlink/route.ts';
 export { type LogPacket, LogReader, type LogReaderOptions } from './netlink/log.ts';
 export {

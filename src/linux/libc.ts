@@ -9,6 +9,7 @@ const SIGNATURES = {
   bind: 'int bind(int, const void *, uint32_t)',
   close: 'int close(int)',
   flock: 'int flock(int, int)',
+  getsockname: 'int getsockname(int, void *, void *)',
   ioctl: 'int ioctl(int, unsigned long, void *)',
   listen: 'int listen(int, int)',
   mount: 'int mount(const char *, const char *, const char *, unsigned long, const void *)',

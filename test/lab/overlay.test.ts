@@ -158,3 +158,12 @@ test('a new pod has room for the wrapping', { skip }, async () => {
   const { out } = await tortie('lab', 'exec', '--lab', LAB, 'lab/three', '--', 'ip', 'link');
   assert.match(out, /eth0@.* mtu 1430 /);
 });
+
+test('what somebody else takes away is back long before the next resync', { skip }, async () => {
+  const two = await addressesOf('two');
+  onNode('node-1', 'nft', 'delete', 'table', 'inet', 'tortie');
+  onNode('node-1', 'ip', 'link', 'del', 'vxlan.calico');
+  await eventually('the table', () => onNode('node-1', 'nft', 'list', 'tables').includes('tortie'));
+  await eventually('the tunnel', () => unwrapped('node-1', 'vxlan.calico') !== undefined);
+  await eventually('an answer', async () => (await ask('lab/one', two.four)) !== '');
+});

@@ -9,12 +9,14 @@ const link = (sequence: number, flags = 0): NetlinkMessage => ({
   type: 16,
   flags: MESSAGE_FLAG.MULTI | flags,
   sequence,
+  port: 0,
   body: new Uint8Array(16),
 });
 const control = (type: number, errno: number, flags = 0): NetlinkMessage => ({
   type,
   flags,
   sequence: 5,
+  port: 0,
   body: new Uint8Array(Int32Array.of(-errno).buffer),
 });
 

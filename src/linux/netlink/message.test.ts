@@ -31,6 +31,7 @@ void test('any messages are split as they were joined, with rising numbers', () 
         type,
         flags: flags | MESSAGE_FLAG.REQUEST,
         sequence: first + index,
+        port: 0,
         body: [...body],
       }));
       const split = parseMessages(bytes).map((message) => ({
@@ -62,7 +63,7 @@ void test('an error carries the words of the kernel, whether the request is quot
     detail: 'Nexthop has invalid gateway, at byte 36 of the message',
   };
   const flags = MESSAGE_FLAG.ACK_ATTRIBUTES;
-  const message = { type: CONTROL_TYPE.ERROR, sequence: 9 };
+  const message = { type: CONTROL_TYPE.ERROR, sequence: 9, port: 0 };
   const whole = errorBody(101, Buffer.concat([quoted, words]));
   assert.deepEqual(parseAcknowledgement({ ...message, flags, body: whole }), expected);
   const capped = errorBody(101, Buffer.concat([quoted.subarray(0, 16), words]));
@@ -75,7 +76,7 @@ void test('an error carries the words of the kernel, whether the request is quot
   assert.deepEqual(parseAcknowledgement({ ...message, flags: 0, body: plain }), { errno: 17 });
   const done = errorBody(22, words);
   assert.deepEqual(
-    parseAcknowledgement({ type: CONTROL_TYPE.DONE, sequence: 9, flags, body: done }),
+    parseAcknowledgement({ type: CONTROL_TYPE.DONE, sequence: 9, port: 0, flags, body: done }),
     { ...expected, errno: 22 },
   );
 });
@@ -113,7 +114,7 @@ void test('random bytes never make a parser of messages throw', () => {
       parseMessages(body);
       for (const flags of [0, 0x100, 0x200, 0x300]) {
         for (const type of [CONTROL_TYPE.ERROR, CONTROL_TYPE.DONE]) {
-          parseAcknowledgement({ type, flags, sequence: 0, body });
+          parseAcknowledgement({ type, flags, sequence: 0, port: 0, body });
         }
       }
     }),

@@ -37,6 +37,8 @@ export interface NetlinkMessage {
   readonly type: number;
   readonly flags: number;
   readonly sequence: number;
+  /** Of an answer or a notification: the port of the socket whose request it is about; 0 is the kernel. */
+  readonly port: number;
   readonly body: Uint8Array;
 }
 
@@ -87,6 +89,7 @@ export function parseMessages(bytes: Uint8Array): NetlinkMessage[] {
       type: view.getUint16(at + 4, LITTLE_ENDIAN),
       flags: view.getUint16(at + 6, LITTLE_ENDIAN),
       sequence: view.getUint32(at + 8, LITTLE_ENDIAN),
+      port: view.getUint32(at + 12, LITTLE_ENDIAN),
       body: bytes.subarray(at + MESSAGE_HEADER, at + length),
     });
     at += align4(length);

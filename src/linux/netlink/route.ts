@@ -73,6 +73,11 @@ export class RouteSocket {
     return new RouteSocket(NetlinkSocket.open(NETLINK_PROTOCOL.ROUTE, settings));
   }
 
+  /** See `NetlinkSocket.port`. */
+  get port(): number {
+    return this.#socket.port;
+  }
+
   /** How many requests that change the kernel were sent. */
   get writes(): number {
     return this.#writes;

@@ -97,6 +97,14 @@ export class NetlinkSocket {
     return this.#fd;
   }
 
+  /** By which the kernel knows the socket in its namespace. */
+  get port(): number {
+    const name = new Uint8Array(12);
+    const length = new Uint8Array(Uint32Array.of(name.length).buffer);
+    libcOrThrow('cannot name a netlink socket', 'getsockname', this.fd, name, length);
+    return new DataView(name.buffer).getUint32(4, LITTLE_ENDIAN);
+  }
+
   /** How often the receive buffer ran over and notifications were lost. */
   get overruns(): number {
     return this.#overruns;

@@ -37,6 +37,11 @@ export class NftablesSocket {
     return new NftablesSocket(NetlinkSocket.open(NETLINK_PROTOCOL.NETFILTER, options));
   }
 
+  /** See `NetlinkSocket.port`. */
+  get port(): number {
+    return this.#socket.port;
+  }
+
   /** Operations committed since the socket was opened. */
   get writes(): number {
     return this.#writes;

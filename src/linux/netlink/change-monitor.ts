@@ -1,0 +1,115 @@
+// Hears of what others change in the kernel: routes of one protocol, addresses, links, and one nftables table.
+import { type AttributeMap, parseAttributes } from './attribute.ts';
+import { ADDRESS_MESSAGE } from './address-message.ts';
+import { LINK_MESSAGE, parseLink } from './link-message.ts';
+import type { NetlinkMessage } from './message.ts';
+import { ROUTE_MESSAGE } from './route-message.ts';
+import { NETLINK_PROTOCOL, NetlinkSocket } from './socket.ts';
+
+export interface ChangeMonitorOptions {
+  readonly namespace?: number;
+  /** Name of the table of family inet. */
+  readonly table: string;
+  /** Of routes: those of this protocol count. */
+  readonly protocol: number;
+  /** Names of interfaces that count. */
+  readonly links: ReadonlySet<string>;
+  /** Ports of the sockets whose changes are our own; see `NetlinkSocket.port`. */
+  readonly own: { readonly routes: number; readonly nftables: number };
+}
+
+/** What somebody else has changed. */
+export interface KernelChanges {
+  readonly routes: boolean;
+  readonly addresses: boolean;
+  readonly links: boolean;
+  readonly table: boolean;
+}
+
+/** Groups of linux/rtnetlink.h, and of linux/netfilter/nfnetlink.h. */
+const ROUTE_GROUPS = [1, 5, 9, 7, 11] as const;
+const NFTABLES_GROUP = 7;
+const NFTABLES_SUBSYSTEM = 10;
+const NEW_GENERATION = 15;
+const TABLE_NAME = 1;
+const NETFILTER_HEADER = 4;
+const ROUTE_PROTOCOL_BYTE = 5;
+
+/**
+ * Two sockets of notifications, which name the socket that made each change. Lost notifications count as changes
+ * of everything.
+ */
+export class ChangeMonitor {
+  readonly #options: ChangeMonitorOptions;
+  readonly #route: NetlinkSocket;
+  readonly #nftables: NetlinkSocket;
+  #lost = 0;
+
+  private constructor(options: ChangeMonitorOptions) {
+    const place = options.namespace === undefined ? {} : { namespace: options.namespace };
+    this.#options = options;
+    this.#route = NetlinkSocket.open(NETLINK_PROTOCOL.ROUTE, { ...place, groups: ROUTE_GROUPS });
+    this.#nftables = NetlinkSocket.open(NETLINK_PROTOCOL.NETFILTER, {
+      ...place,
+      groups: [NFTABLES_GROUP],
+    });
+  }
+
+  /** Throws SystemError. Needs CAP_NET_ADMIN. */
+  static open(options: ChangeMonitorOptions): ChangeMonitor {
+    return new ChangeMonitor(options);
+  }
+
+  /** Become readable when there is something to read. */
+  get descriptors(): readonly number[] {
+    return [this.#route.fd, this.#nftables.fd];
+  }
+
+  /** What others have changed since the last call; does not wait. */
+  read(): KernelChanges {
+    const messages = this.#route.receive();
+    const seen = (holds: (message: NetlinkMessage) => boolean) =>
+      messages.some((message) => message.port !== this.#options.own.routes && holds(message));
+    const table = this.#readTable();
+    const lost = this.#route.overruns + this.#nftables.overruns;
+    const hasLost = lost !== this.#lost;
+    this.#lost = lost;
+    return {
+      routes: hasLost || seen((message) => this.#isRoute(message)),
+      addresses: hasLost || seen(isAddress),
+      links: hasLost || seen((message) => this.#isLink(message)),
+      table: hasLost || table,
+    };
+  }
+
+  close(): void {
+    this.#route.close();
+    this.#nftables.close();
+  }
+
+  #isRoute({ type, body }: NetlinkMessage): boolean {
+    const isRoute = type === ROUTE_MESSAGE.NEW || type === ROUTE_MESSAGE.DELETE;
+    return isRoute && body[ROUTE_PROTOCOL_BYTE] === this.#options.protocol;
+  }
+
+  #isLink({ type, body }: NetlinkMessage): boolean {
+    if (type !== LINK_MESSAGE.NEW && type !== LINK_MESSAGE.DELETE) return false;
+    return this.#options.links.has(parseLink(body)?.name ?? '');
+  }
+
+  /** Each kind of change names its table first. */
+  #readTable(): boolean {
+    let changed = false;
+    for (const { type, body, port } of this.#nftables.receive()) {
+      if (type >> 8 !== NFTABLES_SUBSYSTEM || port === this.#options.own.nftables) continue;
+      const attributes: AttributeMap = parseAttributes(body.subarray(NETFILTER_HEADER));
+      if ((type & 0xff) === NEW_GENERATION) continue;
+      changed ||= attributes.string(TABLE_NAME) === this.#options.table;
+    }
+    return changed;
+  }
+}
+
+function isAddress({ type }: NetlinkMessage): boolean {
+  return type === ADDRESS_MESSAGE.NEW || type === ADDRESS_MESSAGE.DELETE;
+}
