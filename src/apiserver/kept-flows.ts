@@ -1,12 +1,5 @@
 // Questions about kept flows, from the parameters of a request to plain data.
-import {
-  graphQuery,
-  parseRecordsQuery,
-  parseSummaryQuery,
-  parseWindow,
-  recordGraph,
-  selectRecords,
-} from '#flows';
+import { graphQuery, parseRecordsQuery, parseSummaryQuery, parseWindow, recordGraph } from '#flows';
 import type { FlowKeeper, FlowStorage } from '#flowstore';
 import type { FlowQuery } from './flow-store.ts';
 
@@ -38,9 +31,7 @@ export class KeptFlows {
       return { ...(await this.#storage.state()), ...this.#keeper.counts };
     }
     if (question === 'records') {
-      const query = parseRecordsQuery(params, now);
-      const kept = await this.#storage.records(query);
-      return { records: selectRecords([...this.#keeper.unkept, ...kept], query) };
+      return { records: await this.#keeper.records(parseRecordsQuery(params, now)) };
     }
     if (question === 'summary') {
       const query = parseSummaryQuery(params, now);

@@ -1,5 +1,12 @@
 // Takes in what nodes report, merges it by bucket, and keeps it: what could not be kept is counted and said.
-import { type Flow, FlowAggregator, type FlowAggregatorOptions, type FlowRecord } from '#flows';
+import {
+  type Flow,
+  FlowAggregator,
+  type FlowAggregatorOptions,
+  type FlowRecord,
+  type FlowRecordsQuery,
+  selectRecords,
+} from '#flows';
 import type { FlowStorage } from './flow-storage.ts';
 
 export interface FlowKeeperOptions {
@@ -72,6 +79,17 @@ export class FlowKeeper {
   /** Records that the storage does not have yet. */
   get unkept(): readonly FlowRecord[] {
     return [...this.#waiting, ...this.#aggregator.current()];
+  }
+
+  /**
+   * Records that a query asks for, kept or not yet, each once: what is kept is asked before the storage can
+   * be given more.
+   */
+  async records(query: FlowRecordsQuery): Promise<FlowRecord[]> {
+    await this.#work;
+    const unkept = selectRecords(this.unkept, query);
+    const kept = await this.#options.storage.records(query);
+    return selectRecords([...unkept, ...kept], query);
   }
 
   add(flows: readonly Flow[]): void {

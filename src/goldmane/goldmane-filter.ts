@@ -1,0 +1,59 @@
+// Goldmane's filters: items of one list are alternatives, lists must all match.
+import type { FlowCondition, FlowRecord, PolicyHit, ScalarField } from '#flows';
+import { hitOf } from './goldmane-flow.ts';
+import {
+  ACTIONS,
+  type Filter,
+  MATCH_FUZZY,
+  type PolicyMatch,
+  type StringMatch,
+} from './goldmane-messages.ts';
+
+/** What of a filter a storage can look for; `matchesPolicies` is the rest of it. */
+export function conditionOfFilter(filter: Filter | undefined): FlowCondition {
+  if (!filter) return { all: [] };
+  const all: FlowCondition[] = [];
+  const add = (field: ScalarField, matches: readonly StringMatch[]): void => {
+    if (matches.length > 0) all.push({ any: matches.map((match) => textCondition(field, match)) });
+  };
+  add('sourceAggregate', filter.sourceNames);
+  add('sourceNamespace', filter.sourceNamespaces);
+  add('destinationAggregate', filter.destNames);
+  add('destinationNamespace', filter.destNamespaces);
+  add(
+    'protocol',
+    filter.protocols.map((match) => ({ ...match, value: match.value.toLowerCase() })),
+  );
+  if (filter.destPorts.length > 0) {
+    all.push({ field: 'port', in: filter.destPorts.map(({ port }) => port) });
+  }
+  const verdicts = (['allow', 'deny'] as const).filter((it) =>
+    filter.actions.includes(ACTIONS[it]),
+  );
+  if (filter.actions.length > 0) all.push({ field: 'verdict', in: verdicts });
+  return { all };
+}
+
+function textCondition(field: ScalarField, { value, type }: StringMatch): FlowCondition {
+  return type === MATCH_FUZZY ? { field, like: `*${value}*` } : { field, in: [value] };
+}
+
+/** Whether some step of either trace is one of the policies; all are where none is named. */
+export function matchesPolicies(filter: Filter | undefined, record: FlowRecord): boolean {
+  if (!filter || filter.policies.length === 0) return true;
+  return [...record.policies, ...record.pending].some((hit) =>
+    filter.policies.some((match) => matchesPolicy(match, hit)),
+  );
+}
+
+/** Fields that are not given match everything. */
+export function matchesPolicy(match: PolicyMatch, hit: PolicyHit): boolean {
+  const own = hitOf(hit, 0);
+  return (
+    (match.kind === 0 || match.kind === own.kind) &&
+    (match.tier === '' || match.tier === own.tier) &&
+    (match.namespace === '' || match.namespace === own.namespace) &&
+    (match.name === '' || match.name === own.name) &&
+    (match.action === 0 || match.action === own.action)
+  );
+}

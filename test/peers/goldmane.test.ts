@@ -1,0 +1,375 @@
+// Goldmane's API as its clients see it: gRPC's own protobuf reader, over TLS, on flows that were kept.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import {
+  credentials,
+  type ChannelCredentials,
+  loadPackageDefinition,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import type { Flow } from '#flows';
+import { DuckdbStorage, FlowKeeper } from '#flowstore';
+import { GoldmaneServer, type GoldmaneTls } from '#goldmane';
+
+/** The part of the API that is asked here, by its numbers. */
+const PROTO = `
+syntax = "proto3";
+package goldmane;
+service Flows {
+  rpc List(Query) returns (Listed);
+  rpc Stream(StreamQuery) returns (stream Result);
+  rpc FilterHints(HintQuery) returns (Hints);
+}
+service Statistics { rpc List(StatisticsQuery) returns (stream Statistic); }
+service FlowCollector { rpc Connect(stream Update) returns (stream Receipt); }
+message Match { string value = 1; int32 type = 2; }
+message Port { int64 port = 1; }
+message PolicyMatch { int32 kind = 1; string tier = 2; string namespace = 3; string name = 4; int32 action = 5; }
+message Filter {
+  repeated Match source_names = 1; repeated Match dest_namespaces = 4; repeated Port dest_ports = 6;
+  repeated int32 actions = 7; repeated PolicyMatch policies = 8;
+}
+message Sort { int32 sort_by = 1; }
+message Query {
+  int64 start_time_gte = 1; int64 start_time_lt = 2; int64 page = 3; int64 page_size = 4;
+  repeated Sort sort_by = 5; Filter filter = 6; int64 aggregation_interval = 7;
+}
+message StreamQuery { int64 start_time_gte = 1; Filter filter = 2; int64 aggregation_interval = 3; }
+message HintQuery { int32 type = 1; Filter filter = 2; int64 start_time_gte = 3; }
+message Meta { int64 totalPages = 1; int64 totalResults = 2; }
+message Hint { string value = 1; }
+message Hints { Meta meta = 1; repeated Hint hints = 2; }
+message Hit {
+  int32 kind = 1; string namespace = 2; string name = 3; string tier = 4; int32 action = 5;
+  int64 policy_index = 6; int64 rule_index = 7;
+}
+message Trace { repeated Hit enforced_policies = 1; repeated Hit pending_policies = 2; }
+message Key {
+  string source_name = 1; string source_namespace = 2; int32 source_type = 3;
+  string dest_name = 4; string dest_namespace = 5; int32 dest_type = 6; int64 dest_port = 7;
+  string dest_service_name = 8; string dest_service_namespace = 9; string proto = 12;
+  int32 reporter = 13; int32 action = 14; Trace policies = 15;
+}
+message Flow {
+  Key Key = 1; int64 start_time = 2; int64 end_time = 3;
+  repeated string source_labels = 4; repeated string dest_labels = 5;
+  int64 packets_in = 6; int64 packets_out = 7; int64 bytes_in = 8; int64 bytes_out = 9;
+  int64 num_connections_started = 10; int64 num_connections_completed = 11; int64 num_connections_live = 12;
+}
+message Result { int64 id = 1; Flow flow = 2; }
+message Listed { Meta meta = 1; repeated Result flows = 2; }
+message Update { Flow flow = 1; }
+message Receipt {}
+message StatisticsQuery {
+  int64 start_time_gte = 1; int64 start_time_lt = 2; int32 type = 3; int32 group_by = 4;
+  PolicyMatch policy_match = 5; bool time_series = 6;
+}
+message Statistic {
+  Hit policy = 1; int32 direction = 2; int32 group_by = 3; int32 type = 4;
+  repeated int64 allowed_in = 5; repeated int64 allowed_out = 6;
+  repeated int64 denied_in = 7; repeated int64 denied_out = 8; repeated int64 x = 11;
+}
+`;
+
+type Json = Record<string, unknown>;
+interface Stream extends AsyncIterable<Json> {
+  write(value: Json): void;
+  end(): void;
+  cancel(): void;
+  on(event: string, listener: (value: never) => void): void;
+}
+type Unary = (request: Json, callback: (error: ServiceError | null, answer: Json) => void) => void;
+type Client = Readonly<Record<string, Unary & ((request?: Json) => Stream)>> & { close(): void };
+type Service = new (
+  address: string,
+  credentials: ChannelCredentials,
+  options: Record<string, string>,
+) => Client;
+
+const START = 1_700_000_010_000;
+
+function end(name: string, namespace: string, labels: Record<string, string>): Flow['source'] {
+  return { type: 'workload', namespace, name, aggregate: `${name}-*`, address: '10.0.0.1', labels };
+}
+
+function flow(at: number, node: string, more: Partial<Flow> = {}): Flow {
+  return {
+    startTime: at,
+    endTime: at,
+    reporter: 'dst',
+    node,
+    source: end('cart', 'shop', { app: 'cart', node }),
+    destination: end('db', 'data', { app: 'db' }),
+    protocol: 'tcp',
+    port: 5432,
+    verdict: 'allow',
+    packets: { in: 3, out: 4 },
+    bytes: { in: 30, out: 40 },
+    connections: { started: 1, completed: 0, live: 1 },
+    policies: [
+      {
+        direction: 'ingress',
+        tier: 'default',
+        kind: 'NetworkPolicy',
+        namespace: 'data',
+        name: 'db',
+        rule: 1,
+        action: 'allow',
+      },
+    ],
+    ...more,
+  };
+}
+
+interface Bench {
+  readonly clientOf: (service: string) => Client;
+  readonly keeper: FlowKeeper;
+  readonly server: GoldmaneServer;
+  readonly setNow: (ms: number) => void;
+}
+
+async function start(
+  context: TestContext,
+  options: { tls?: GoldmaneTls; credentials?: ChannelCredentials } = {},
+): Promise<Bench> {
+  const folder = mkdtempSync(join(tmpdir(), 'tortie-goldmane-'));
+  const retention = { ageMs: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER };
+  const storage = await DuckdbStorage.open({ folder: join(folder, 'flows'), retention });
+  let now = START;
+  const clock = (): number => now;
+  const keeper = new FlowKeeper({ storage, log: () => undefined, now: clock, intervalMs: 20 });
+  const server = await GoldmaneServer.listen({
+    keeper,
+    address: '127.0.0.1:0',
+    now: clock,
+    pollMs: 20,
+    ...(options.tls && { tls: options.tls }),
+  });
+  const proto = join(folder, 'api.proto');
+  writeFileSync(proto, PROTO);
+  const loaded = loadPackageDefinition(
+    loadSync(proto, { keepCase: true, longs: Number, defaults: true }),
+  );
+  const services = loaded['goldmane'] as unknown as Readonly<Record<string, Service>>;
+  const clients: Client[] = [];
+  context.after(async () => {
+    for (const client of clients) client.close();
+    await server.close();
+    await keeper.close();
+    await storage.close();
+    rmSync(folder, { recursive: true });
+  });
+  const clientOf = (name: string): Client => {
+    const service = services[name];
+    assert.ok(service);
+    const address = `127.0.0.1:${server.port}`;
+    const client = new service(address, options.credentials ?? credentials.createInsecure(), {
+      'grpc.ssl_target_name_override': 'localhost',
+    });
+    clients.push(client);
+    return client;
+  };
+  return { clientOf, keeper, server, setNow: (ms) => void (now = ms) };
+}
+
+function call(client: Client, method: string, request: Json): Promise<Json> {
+  return new Promise((resolve, reject) => {
+    const unary: Unary | undefined = client[method]?.bind(client);
+    unary?.(request, (error, answer) => (error ? reject(error) : resolve(answer)));
+  });
+}
+
+test('lists merge nodes and time, filter, sort and page', async (context) => {
+  const { clientOf, keeper, setNow } = await start(context);
+  const flows = clientOf('Flows');
+  keeper.add([flow(START, 'one'), flow(START, 'two')]);
+  setNow(START + 20_000);
+  keeper.add([
+    flow(START + 20_000, 'one', {
+      connections: { started: 0, completed: 1, live: 0 },
+      previousTime: START,
+    }),
+  ]);
+  keeper.add([
+    flow(START + 20_000, 'one', { verdict: 'deny', port: 22, packets: { in: 0, out: 5 } }),
+  ]);
+  setNow(START + 60_000);
+  const all = (await call(flows, 'List', { sort_by: [{ sort_by: 0 }] })) as {
+    meta: Json;
+    flows: { id: number; flow: Json & { Key: Json } }[];
+  };
+  assert.deepEqual(all.meta, { totalPages: 1, totalResults: 2 });
+  const allowed = all.flows.find(({ flow: { Key } }) => Key['action'] === 1)?.flow;
+  assert.deepEqual(
+    [
+      allowed?.['packets_in'],
+      allowed?.['bytes_out'],
+      allowed?.['num_connections_started'],
+      allowed?.['source_labels'],
+    ],
+    [9, 120, 2, ['app=cart']],
+  );
+  assert.equal(allowed?.Key['source_name'], 'cart-*');
+  assert.equal(Number(allowed?.['end_time']) - Number(allowed?.['start_time']), 30);
+  const denied = (await call(flows, 'List', {
+    filter: { actions: [2], dest_ports: [{ port: 22 }] },
+  })) as typeof all;
+  assert.equal(denied.flows.length, 1);
+  const fuzzy = (await call(flows, 'List', {
+    filter: {
+      source_names: [{ value: 'ar', type: 1 }],
+      policies: [{ kind: 1, name: 'db', tier: 'default' }],
+    },
+  })) as typeof all;
+  assert.equal(fuzzy.flows.length, 2);
+  const none = (await call(flows, 'List', {
+    filter: { policies: [{ name: 'other' }] },
+  })) as typeof all;
+  assert.equal(none.flows.length, 0);
+  const steps = (await call(flows, 'List', {
+    aggregation_interval: 15,
+    page: 1,
+    page_size: 2,
+  })) as typeof all;
+  assert.deepEqual(steps.meta, { totalPages: 2, totalResults: 3 });
+  assert.equal(steps.flows.length, 1);
+  await assert.rejects(call(flows, 'List', { aggregation_interval: 7 }), (error: ServiceError) => {
+    assert.equal(error.code, status.INVALID_ARGUMENT);
+    assert.match(error.details, /7 is no multiple of 15/);
+    return true;
+  });
+});
+
+test('hints and statistics', async (context) => {
+  const { clientOf, keeper, setNow } = await start(context);
+  keeper.add([flow(START, 'one'), flow(START, 'two')]);
+  setNow(START + 60_000);
+  const values = async (type: number): Promise<string[]> => {
+    const answer = (await call(clientOf('Flows'), 'FilterHints', { type })) as {
+      hints: { value: string }[];
+    };
+    return answer.hints.map(({ value }) => value);
+  };
+  assert.deepEqual(await values(1), ['db-*']);
+  assert.deepEqual(await values(4), ['shop']);
+  assert.deepEqual(await values(5), ['default']);
+  assert.deepEqual(await values(6), ['db']);
+  const results: Json[] = [];
+  const request = { start_time_gte: START / 1_000 - 15, group_by: 1, time_series: true };
+  for await (const result of clientOf('Statistics')['List']?.(request) ?? []) results.push(result);
+  assert.equal(results.length, 1);
+  const [only] = results;
+  assert.ok(only);
+  assert.deepEqual((only['policy'] as Json)['rule_index'], 1);
+  assert.equal(only['direction'], 1);
+  const series = only['allowed_in'] as number[];
+  assert.equal(
+    series.reduce((a, b) => a + b, 0),
+    6,
+  );
+  assert.equal((only['x'] as number[]).length, series.length);
+});
+
+test('a stream tells each closed bucket once', async (context) => {
+  const { clientOf, keeper, setNow } = await start(context);
+  const stream = clientOf('Flows')['Stream']?.({ start_time_gte: START / 1_000 });
+  assert.ok(stream);
+  const told: Json[] = [];
+  const reading = (async () => {
+    for await (const result of stream) {
+      told.push(result);
+      if (told.length === 2) break;
+    }
+  })().catch(() => undefined);
+  keeper.add([flow(START, 'one'), flow(START, 'two')]);
+  setNow(START + 31_000);
+  keeper.add([flow(START + 31_000, 'one')]);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  setNow(START + 80_000);
+  await reading;
+  assert.deepEqual(
+    told.map(({ flow: told }) => (told as Json)['packets_in']),
+    [6, 3],
+  );
+  assert.equal(told[0]?.['id'], told[1]?.['id']);
+});
+
+test('flows of other agents are taken in once, though they are sent again', async (context) => {
+  const { clientOf, keeper, server } = await start(context);
+  const update = {
+    flow: {
+      Key: {
+        source_name: 'a-*',
+        source_namespace: 'x',
+        source_type: 1,
+        dest_name: 'pub',
+        dest_type: 4,
+        dest_port: 443,
+        proto: 'TCP',
+        reporter: 1,
+        action: 1,
+      },
+      start_time: START / 1_000,
+      end_time: START / 1_000 + 15,
+      packets_out: 7,
+    },
+  };
+  for (let connection = 0; connection < 2; connection++) {
+    const call = clientOf('FlowCollector')['Connect']?.();
+    assert.ok(call);
+    call.write(update);
+    call.end();
+    let receipts = 0;
+    for await (const _ of call) receipts++;
+    assert.equal(receipts, 1);
+  }
+  assert.equal(server.counts.collected, 1);
+  const [record] = keeper.unkept;
+  assert.deepEqual(
+    [record?.packets.out, record?.protocol, record?.destination.type],
+    [7, 'tcp', 'network'],
+  );
+});
+
+test('with TLS a client needs a certificate, and off loopback TLS is needed', async (context) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tortie-goldmane-tls-'));
+  context.after(() => rmSync(folder, { recursive: true }));
+  const file = (name: string): string => join(folder, name);
+  const openssl = (...words: string[]): void =>
+    void execFileSync('openssl', words, { stdio: 'ignore' });
+  openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:P-256',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=test',
+    '-addext',
+    'subjectAltName=DNS:localhost',
+    '-keyout',
+    file('key'),
+    '-out',
+    file('cert'),
+  );
+  const tls = { certFile: file('cert'), keyFile: file('key'), caFile: file('cert') };
+  const cert = readFileSync(tls.certFile);
+  const own = credentials.createSsl(cert, readFileSync(tls.keyFile), cert);
+  const good = await start(context, { tls, credentials: own });
+  assert.ok(await call(good.clientOf('Flows'), 'List', {}));
+  const bare = await start(context, { tls, credentials: credentials.createSsl(cert) });
+  await assert.rejects(call(bare.clientOf('Flows'), 'List', {}));
+  await assert.rejects(GoldmaneServer.listen({ keeper: good.keeper, address: '0.0.0.0:0' }), {
+    message: /Cannot serve flows at 0\.0\.0\.0:0 without TLS/,
+  });
+});
