@@ -44,9 +44,16 @@ import {
   readListenAddress,
 } from './listen-address.ts';
 import { type MetricsFlags, startServerMetrics, withMetricsFlags } from './server-metrics.ts';
+import { type GoldmaneFlags, startGoldmane, withGoldmaneFlags } from './goldmane.ts';
 import { VERSION } from './version.ts';
 
-interface ServerFlags extends StoreFlags, AccessFlags, LimitFlags, FlowKeepingFlags, MetricsFlags {
+interface ServerFlags
+  extends StoreFlags,
+    AccessFlags,
+    LimitFlags,
+    FlowKeepingFlags,
+    GoldmaneFlags,
+    MetricsFlags {
   readonly listen?: readonly ListenAddress[];
   readonly advertise?: URL;
   readonly node?: readonly string[];
@@ -70,7 +77,7 @@ export function addServerCommand(program: Command): void {
     .option('--san <host>', 'one more name or address for the certificate; repeatable', append);
   addAccessFlags(command);
   addLimitFlags(command);
-  withMetricsFlags(withFlowKeepingFlags(command))
+  withGoldmaneFlags(withMetricsFlags(withFlowKeepingFlags(command)))
     .addHelpText('after', '\nSockets handed down as systemd does (LISTEN_FDS) are served too.')
     .action(serve);
 }
@@ -139,6 +146,8 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
         onError: (error) => log.error({ err: error }, 'cannot take new certificates; the old stay'),
       },
     );
+    const goldmane = await startGoldmane(flags, keeping);
+    if (goldmane) log.info({ port: goldmane.port }, "Goldmane's API is served");
     const reread = (): void => void keeper.check();
     process.on('SIGHUP', reread);
     const kubeconfig = join(data, 'kubeconfig');
@@ -147,6 +156,7 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
       await control({ flags, kubeconfig, ready, resources, keeping, log });
     } finally {
       process.off('SIGHUP', reread);
+      await goldmane?.close();
       await keeper.close();
     }
   } finally {
