@@ -6,6 +6,7 @@ export PATH
 
 # What the tests need from Debian; the program itself needs none of them.
 PACKAGES := nftables iproute2 conntrack iputils-ping netcat-openbsd chromium \
+  openssl e2fsprogs curl \
   etcd-server etcd-client prometheus tshark clickhouse-server clickhouse-client zookeeper iperf3
 
 demo: install
@@ -37,5 +38,4 @@ node_modules/.installed: package.json package-lock.json .npmrc
 packages:
 	@missing=""; for name in $(PACKAGES); do dpkg -s $$name >/dev/null 2>&1 || missing="$$missing $$name"; done; \
 	command -v kubectl >/dev/null || missing="$$missing kubernetes-client"; \
-	if [ -n "$$missing" ]; then echo "installing Debian packages:$$missing"; \
-	apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing >/dev/null; fi
+	[ -z "$$missing" ] || scripts/install-packages.sh $$missing
