@@ -9,3 +9,4 @@ export {
   sectionHeader,
 } from './pcapng.ts';
 export { oldFiles, RingFile, type RingLimits, RingWriteError } from './ring-file.ts';
+export { filterProgram, type PacketFilter, wantsPacket } from './packet-filter.ts';

@@ -61,6 +61,8 @@ export {
 } from './netlink/conntrack.ts';
 export { type PacketTuple, parsePacket } from './packet.ts';
 export { Poller } from './poll.ts';
+export { BPF, BPF_IF, BpfAssembler, type BpfInstruction, bpfBytes } from './bpf-program.ts';
+export { type Frame, PacketSocket, type PacketSocketOptions } from './packet-socket.ts';
 export {
   type BaseChain,
   CT_STATE,

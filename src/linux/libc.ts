@@ -9,10 +9,13 @@ const SIGNATURES = {
   bind: 'int bind(int, const void *, uint32_t)',
   close: 'int close(int)',
   flock: 'int flock(int, int)',
+  getsockopt: 'int getsockopt(int, int, int, void *, void *)',
   getsockname: 'int getsockname(int, void *, void *)',
   ioctl: 'int ioctl(int, unsigned long, void *)',
   listen: 'int listen(int, int)',
+  mmap: 'uintptr_t mmap(void *, uintptr_t, int, int, int, int64_t)',
   mount: 'int mount(const char *, const char *, const char *, unsigned long, const void *)',
+  munmap: 'int munmap(uintptr_t, uintptr_t)',
   poll: 'int poll(void *, unsigned long, int)',
   recvfrom: 'intptr_t recvfrom(int, void *, uintptr_t, int, void *, void *)',
   sendto: 'intptr_t sendto(int, const void *, uintptr_t, int, const void *, uint32_t)',
@@ -64,6 +67,32 @@ export function libcInBackground(name: CallName, ...args: Argument[]): Promise<n
       else resolve(Number(result) === -1 ? -ERRNO.EIO : Number(result));
     });
   });
+}
+
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+
+/**
+ * Memory that is shared with the kernel through a descriptor. `bytes` must not be touched any more after `unmap`: the
+ * process would end. Throws SystemError.
+ */
+export function mapShared(
+  action: string,
+  fd: number,
+  length: number,
+): { readonly bytes: ArrayBuffer; readonly unmap: () => void } {
+  const address = libc('mmap', null, length, PROT_READ_WRITE, MAP_SHARED, fd, 0);
+  if (address >= Number.MAX_SAFE_INTEGER || address < 0) {
+    throw new SystemError(action, koffi?.errno() ?? 0, `${length} bytes to map`);
+  }
+  koffi ??= loadKoffi();
+  return { bytes: koffi.view(address, length), unmap: () => void libc('munmap', address, length) };
+}
+
+/** Where the bytes are now, for structures that hold pointers; they must outlive the call that reads them. */
+export function addressOf(bytes: Uint8Array): bigint {
+  koffi ??= loadKoffi();
+  return koffi.address(bytes);
 }
 
 /** As `libc`, but throws a SystemError that starts with `action` when the call fails. */
