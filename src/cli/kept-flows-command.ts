@@ -7,12 +7,13 @@ import {
   type FlowSummaryRow,
   parseRecordsQuery,
   parseSummaryQuery,
+  type PolicyHit,
   policyName,
   type RecordEnd,
   type RecordGraph,
 } from '#flows';
 import { isObject } from '#lib';
-import { CommandFailure } from './cli-error.ts';
+import { CommandFailure, UsageError } from './cli-error.ts';
 import { type ClusterFlags, connect, withClusterFlags } from './connection.ts';
 import { formatValue, readOutput } from './resource-output.ts';
 import type { Terminal } from './terminal.ts';
@@ -46,6 +47,7 @@ type KeptFlags = ClusterFlags & Readonly<Record<string, string | undefined>>;
 export function addKeptFlowsCommands(flows: Command, terminal: Terminal): void {
   const past = subcommand(flows, 'past', 'show kept records of past traffic')
     .option('--limit <count>', 'the newest, at most so many (100)')
+    .option('--columns <list>', `some of ${Object.keys(COLUMNS).join(',')}`)
     .option('-o, --output <format>', 'json');
   past
     .addHelpText('after', '\nExample:\n  tortie flows past --since 1d --verdict deny --to data/')
@@ -137,35 +139,72 @@ async function showPast(flags: KeptFlags, terminal: Terminal): Promise<void> {
     for (const record of records) terminal.out(`${JSON.stringify(record)}\n`);
     return;
   }
-  const headings = [
-    'TIME',
-    'SOURCE',
-    'DESTINATION',
-    'PROTOCOL',
-    'VERDICT',
-    'CONNECTIONS',
-    'PACKETS',
-    'BYTES',
-    'FLOWS',
-    'POLICIES',
-  ];
-  terminal.out(formatTable(headings, records.toReversed().map(recordRow)));
+  const columns = readColumns(flags['columns']);
+  const rows = records.toReversed().map((it) => columns.map((column) => COLUMNS[column](it)));
+  terminal.out(formatTable(columns, rows));
 }
 
-function recordRow(record: FlowRecord): string[] {
-  const { source, destination, port, packets, bytes, connections } = record;
-  return [
-    new Date(record.bucketStart).toISOString().slice(0, 19).replace('T', ' '),
-    `${endText(source)} (${record.reporter})`,
+const total = ({ in: back, out }: { in: number; out: number }): string => String(back + out);
+
+/** What a table of records can have. */
+const COLUMNS = {
+  TIME: ({ bucketStart }) => timeText(bucketStart),
+  NODE: ({ node }) => node,
+  REPORTER: ({ reporter }) => reporter,
+  SOURCE: ({ source, reporter }) => `${endText(source)} (${reporter})`,
+  DESTINATION: ({ destination, port }) =>
     `${endText(destination)}${port === null ? '' : `:${port}`}`,
-    record.protocol,
-    record.verdict.toUpperCase(),
-    String(connections.started),
-    String(packets.in + packets.out),
-    String(bytes.in + bytes.out),
-    String(record.flows),
-    record.policies.map((hit) => `${policyName(hit)} ${hit.action}`).join(', '),
-  ];
+  SERVICE: ({ service }) => (service ? `${service.namespace}/${service.name}` : '-'),
+  PROTOCOL: ({ protocol }) => protocol,
+  VERDICT: ({ verdict }) => verdict.toUpperCase(),
+  CONNECTIONS: ({ connections }) => String(connections.started),
+  LIVE: ({ connections }) => String(connections.live),
+  PACKETS: ({ packets }) => total(packets),
+  BYTES: ({ bytes }) => total(bytes),
+  FLOWS: ({ flows }) => String(flows),
+  LEVEL: ({ level }) => String(level),
+  PROCESS: ({ processes }) => processes.map(({ name }) => name).join(',') || '-',
+  LABELS: ({ source, destination }) => `${labelText(source)} > ${labelText(destination)}`,
+  PENDING: ({ pending }) => traceText(pending) || '-',
+  POLICIES: ({ policies }) => traceText(policies),
+} as const satisfies Record<string, (record: FlowRecord) => string>;
+
+type ColumnName = keyof typeof COLUMNS;
+
+const USUAL: readonly ColumnName[] = [
+  'TIME',
+  'SOURCE',
+  'DESTINATION',
+  'PROTOCOL',
+  'VERDICT',
+  'CONNECTIONS',
+  'PACKETS',
+  'BYTES',
+  'FLOWS',
+  'POLICIES',
+];
+
+function readColumns(text: string | undefined): readonly ColumnName[] {
+  if (text === undefined) return USUAL;
+  const words = text.split(',').map((word) => word.trim().toUpperCase());
+  const unknown = words.filter((word) => !Object.hasOwn(COLUMNS, word));
+  if (unknown.length === 0) return words as ColumnName[];
+  const known = Object.keys(COLUMNS).join(', ');
+  throw new UsageError(`Cannot show the columns ${unknown.join(', ')}: use ${known}`);
+}
+
+function timeText(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 19).replace('T', ' ');
+}
+
+function traceText(trace: readonly PolicyHit[]): string {
+  return trace.map((hit) => `${policyName(hit)} ${hit.action}`).join(', ');
+}
+
+function labelText({ labels }: RecordEnd): string {
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
 }
 
 function endText({ type, namespace, name, address }: RecordEnd): string {
@@ -195,7 +234,7 @@ async function showTop(flags: KeptFlags, terminal: Terminal): Promise<void> {
     'BYTES IN',
   ];
   const cells = rows.map(({ time, group, item, sums }) => [
-    ...(step === undefined ? [] : [new Date(time).toISOString().slice(0, 19).replace('T', ' ')]),
+    ...(step === undefined ? [] : [timeText(time)]),
     ...group.map((value) => (value === '' || value === -1 ? '-' : String(value))),
     ...(each === undefined ? [] : [item ?? '']),
     ...[sums.started, sums.packetsOut, sums.packetsIn, sums.bytesOut, sums.bytesIn].map(String),

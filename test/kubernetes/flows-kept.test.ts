@@ -69,6 +69,10 @@ test('records, sums, a graph and the state, also after a restart', async (contex
   assert.match(lines[1] ?? '', /shop\/cart \(dst\) +shop\/db:5432 +tcp +ALLOW +2 +14 +1400 +2 /);
   assert.match(lines[1] ?? '', / shop\/default\.db allow$/);
   assert.match(lines[2] ?? '', /shop\/db:22 +tcp +DENY/);
+  const columns = await tortie(['flows', 'past', '--columns', 'verdict,labels,policies']);
+  assert.match(columns.out, /^VERDICT +LABELS +POLICIES\n/);
+  assert.match(columns.out, /^DENY +app=cart > app=db +shop\/default\.db/m);
+  assert.match((await tortie(['flows', 'past', '--columns', 'colour'])).err, /use TIME, NODE/);
   const denied = await tortie(['flows', 'past', '--verdict', 'deny', '-o', 'json']);
   assert.equal((JSON.parse(denied.out) as { port: number }).port, 22);
   const top = await tortie(['flows', 'top', '--by', 'destination,port', '--order', 'started']);
