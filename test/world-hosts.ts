@@ -85,48 +85,51 @@ const port = fc.constantFrom<(number | string)[] | undefined>(
 );
 
 /** Rules that often match: protocol and port, seldom who is at the other end. */
-const plainRule = fc
-  .record({
-    action: fc.constantFrom('Allow', 'Allow', 'Deny', 'Deny', 'Pass'),
-    protocol: fc.constantFrom('TCP', 'UDP', 'SCTP', 'ICMP', undefined),
-    ports: port,
-    sourcePorts: fc.constantFrom<number[] | undefined>([40_000], [8080], undefined, undefined),
-    source: fc.option(fc.constantFrom('app == "web"', 'has(host)', 'has(zone)'), {
-      nil: undefined,
-      freq: 2,
-    }),
-  })
-  .map(({ action, protocol, ports, sourcePorts, source }) => {
-    const withPorts = protocol !== undefined && protocol !== 'ICMP';
-    const from = {
-      ...(source !== undefined && { selector: source }),
-      ...(withPorts && sourcePorts && { ports: sourcePorts }),
-    };
-    return {
-      action,
-      ...(protocol !== undefined && { protocol }),
-      ...(Object.keys(from).length > 0 && { source: from }),
-      ...(withPorts && ports && { destination: { ports } }),
-    };
-  });
+const plainRule = (sourcePorts: readonly (number[] | undefined)[]) =>
+  fc
+    .record({
+      action: fc.constantFrom('Allow', 'Allow', 'Deny', 'Deny', 'Pass'),
+      protocol: fc.constantFrom('TCP', 'UDP', 'SCTP', 'ICMP', undefined),
+      ports: port,
+      sourcePorts: fc.constantFrom(...sourcePorts),
+      source: fc.option(fc.constantFrom('app == "web"', 'has(host)', 'has(zone)'), {
+        nil: undefined,
+        freq: 2,
+      }),
+    })
+    .map(({ action, protocol, ports, sourcePorts, source }) => {
+      const withPorts = protocol !== undefined && protocol !== 'ICMP';
+      const from = {
+        ...(source !== undefined && { selector: source }),
+        ...(withPorts && sourcePorts && { ports: sourcePorts }),
+      };
+      return {
+        action,
+        ...(protocol !== undefined && { protocol }),
+        ...(Object.keys(from).length > 0 && { source: from }),
+        ...(withPorts && ports && { destination: { ports } }),
+      };
+    });
 
-const plainBody = fc
-  .record({
-    order: fc.option(fc.constantFrom(10, 20, 30), { nil: undefined }),
-    tier: fc.constantFrom('default', 'first', 'second'),
-    ingress: fc.array(plainRule, { minLength: 1, maxLength: 3 }),
-    egress: fc.array(plainRule, { minLength: 1, maxLength: 3 }),
-  })
-  .map(({ order, ...spec }) => ({
-    ...spec,
-    ...(order !== undefined && { order }),
-    types: ['Ingress', 'Egress'],
-  }));
+const plainBody = (sourcePorts: readonly (number[] | undefined)[]) =>
+  fc
+    .record({
+      order: fc.option(fc.constantFrom(10, 20, 30), { nil: undefined }),
+      tier: fc.constantFrom('default', 'first', 'second'),
+      ingress: fc.array(plainRule(sourcePorts), { minLength: 1, maxLength: 3 }),
+      egress: fc.array(plainRule(sourcePorts), { minLength: 1, maxLength: 3 }),
+    })
+    .map(({ order, ...spec }) => ({
+      ...spec,
+      ...(order !== undefined && { order }),
+      types: ['Ingress', 'Egress'],
+    }));
 
-const body = fc.oneof<fc.MaybeWeightedArbitrary<object>[]>(
-  { weight: 3, arbitrary: plainBody },
-  { weight: 1, arbitrary: policyBody(false) },
-);
+const body = (sourcePorts: readonly (number[] | undefined)[]) =>
+  fc.oneof<fc.MaybeWeightedArbitrary<object>[]>(
+    { weight: 3, arbitrary: plainBody(sourcePorts) },
+    { weight: 1, arbitrary: policyBody(false) },
+  );
 
 /** What the spec of a policy of each stage has besides; pre-DNAT policy is for ingress alone. */
 function inStage(spec: object, stage: Stage): object {
@@ -138,11 +141,11 @@ function inStage(spec: object, stage: Stage): object {
   return { ...ingress, types: ['Ingress'] };
 }
 
-const hostPolicies = (stages: readonly Stage[]) =>
+const hostPolicies = (stages: readonly Stage[], sourcePorts: readonly (number[] | undefined)[]) =>
   fc
     .array(
       fc.record({
-        spec: body,
+        spec: body(sourcePorts),
         selector: hostSelector,
         stage: fc.constantFrom(...stages),
       }),
@@ -181,14 +184,20 @@ const configuration = fc
     spec: Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined)),
   }));
 
-/** A world with host endpoints; `stages`: those of the policies that are meant for them. */
-export function hostWorld(stages: readonly Stage[]): fc.Arbitrary<World> {
+/**
+ * A world with host endpoints. `stages`: those of the policies that are meant for them.
+ * `sourcePorts`: what some rules ask of those; nothing, where the packets' are chosen by the kernel.
+ */
+export function hostWorld(
+  stages: readonly Stage[],
+  sourcePorts: readonly (number[] | undefined)[] = [undefined],
+): fc.Arbitrary<World> {
   return fc
     .tuple(
       world,
       hostEndpoints('node-1'),
       hostEndpoints('node-2'),
-      hostPolicies(stages),
+      hostPolicies(stages, sourcePorts),
       configuration,
     )
     .map(([base, one, two, policies, settings]) => ({

@@ -33,6 +33,7 @@ const KINDS: readonly Kind[] = [
   { protocol: { 4: 1, 6: 58 }, icmpType: { 4: 13, 6: 135 } },
 ];
 const SOURCE_PORT = 40_000;
+const SOURCE_PORTS = [[SOURCE_PORT], [8080], undefined, undefined];
 
 interface End {
   readonly name: string;
@@ -60,7 +61,7 @@ test('[DP20] every packet of random worlds with host endpoints passes where the 
   passing = 0;
   const stages = ['normal', 'forward', 'preDNAT', 'doNotTrack', 'doNotTrack'] as const;
   await fc.assert(
-    fc.asyncProperty(hostWorld(stages), async ({ resources }) => {
+    fc.asyncProperty(hostWorld(stages, SOURCE_PORTS), async ({ resources }) => {
       packets += await compare(resources);
     }),
     {
