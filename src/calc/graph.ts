@@ -4,6 +4,7 @@ import type { SyncerUpdate } from '#datastore/syncer';
 import { compareCodePoints } from '#lib';
 import type { DataplaneState } from './dataplane-update.ts';
 import { HostGraph } from './host-graph.ts';
+import type { LabelIndexCounts } from './labels/label-index.ts';
 import type { Topology } from './network-graph.ts';
 import type { CalcProblem } from './problem-log.ts';
 import { ResourceDecoder } from './resource-decoder.ts';
@@ -56,6 +57,11 @@ export class CalcGraph {
   parameters(): ResolvedParameters {
     this.#settle();
     return this.#graph.parameters;
+  }
+
+  /** What matching the rules' selectors with labelled objects has cost since the start. */
+  matching(): LabelIndexCounts {
+    return this.#graph.matching;
   }
 
   /** What is wrong with the resources, in the order of their kind, namespace and name. */

@@ -7,6 +7,7 @@ import { Configuration, type Parameters } from './configuration.ts';
 import { type DataplaneState, policyKey, type PolicyId } from './dataplane-update.ts';
 import { endpointToHostAction, hostSettings, serviceLoopPrevention } from './host-settings.ts';
 import { IpSetIndex } from './ip-set-index.ts';
+import type { LabelIndexCounts } from './labels/label-index.ts';
 import type * as Model from './model.ts';
 import { NetworkGraph, type Topology } from './network-graph.ts';
 import { PolicyResolver } from './policy-resolver.ts';
@@ -145,6 +146,11 @@ export class HostGraph {
     if (nets) this.#serviceNets.set(key, nets);
     else this.#serviceNets.delete(key);
     this.#settingsAreOld = true;
+  }
+
+  /** What matching the rules' selectors with workloads, host endpoints and network sets has cost. */
+  get matching(): LabelIndexCounts {
+    return this.#ipSets.matching;
   }
 
   /** How many workloads, host endpoints and network sets there are. */

@@ -3,6 +3,7 @@ export * from './dataplane-update.ts';
 export { isInputKind } from './input-kinds.ts';
 export { CalcGraph } from './graph.ts';
 export { HostGraph } from './host-graph.ts';
+export type { LabelIndexCounts, ScanStrategy } from './labels/label-index.ts';
 export type * from './model.ts';
 export type { Topology } from './network-graph.ts';
 export { policyCompiler } from './policy-decoder.ts';

@@ -2,7 +2,7 @@
 import type { Selector } from '#selector';
 import type { IpSet } from './dataplane-update.ts';
 import type { IpSetDefinition } from './ip-set-definition.ts';
-import { LabelIndex } from './labels/label-index.ts';
+import { LabelIndex, type LabelIndexCounts } from './labels/label-index.ts';
 import { MemberCounts } from './members/member-counts.ts';
 import type { SetVersion } from './members/set-versions.ts';
 import type { LabelledObject, SliceSource } from './model.ts';
@@ -38,6 +38,11 @@ export class IpSetIndex {
       this.#take(set, membersOf(set.definition, before));
     },
   });
+
+  /** What matching selectors with objects has cost. */
+  get matching(): LabelIndexCounts {
+    return this.#objects.counts;
+  }
 
   /** How many objects there are. */
   get objects(): number {

@@ -78,7 +78,6 @@ export class NodeMetrics {
           endpoints: state.endpoints.size,
           policies: state.policies.size,
           ipSets: state.ipSets.size,
-          routes: state.routes.length,
         });
         return report;
       },

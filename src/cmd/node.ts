@@ -103,6 +103,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     routes,
     sysctls: sysctlsOfNamespace(currentNamespace()),
     log: (message) => log.warn(message),
+    onRoutesRead: (seconds) => metrics.agent.onRoutesRead(seconds),
   });
   const reporter = new StatusReporter({
     send: (status) => storeStatus(client, options.name, status),
@@ -116,10 +117,11 @@ async function runNode(options: NodeOptions): Promise<void> {
   const told = new ToldProblems((problem) =>
     log.warn(problem, 'a resource is not as it should be'),
   );
-  const metrics = new NodeMetrics({
+  const metrics: NodeMetrics = new NodeMetrics({
     node: options.name,
     sources: {
-      table: () => dataplane.size,
+      dataplane: () => dataplane.counts,
+      matching: () => calc.matching(),
       log: () => flows.groups(),
       connections: () => flows.connections(),
       reports: () => flows.reports(),

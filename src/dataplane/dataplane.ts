@@ -4,6 +4,7 @@ import { jsonEqual } from '#lib';
 import type { CountedRule, Route } from '#linux';
 import { HostSysctls, type SysctlKernel } from './host-sysctls.ts';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
+import type { TableCalls, TableSize } from './nft/table-counts.ts';
 import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-table.ts';
 import { TunnelDevices, type TunnelKernel } from './routes/tunnel-devices.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
@@ -32,6 +33,8 @@ export interface DataplaneOptions {
   readonly nftables: NftablesKernel & CounterKernel & { close(): void };
   readonly routes: RouteKernel & TunnelKernel & { close(): void };
   readonly sysctls: SysctlKernel;
+  /** Told how many seconds it took to read the host's routes back. */
+  readonly onRoutesRead?: (seconds: number) => void;
   /** Told once of each thing that is wrong with the state; the rest of the state is enforced. */
   readonly log?: (message: string) => void;
 }
@@ -52,6 +55,16 @@ export interface ApplyReport {
   readonly stuck: boolean;
   /** IDs of the workload endpoints whose policy is not all in the kernel as desired. */
   readonly unfiltered: readonly string[];
+}
+
+export interface DataplaneCounts {
+  readonly table: TableSize;
+  readonly calls: TableCalls;
+  /** Routes that are wanted, and the interfaces that they lead to. */
+  readonly routes: number;
+  readonly interfaces: number;
+  /** Decisions that logged packets are told apart by. */
+  readonly logPrefixes: number;
 }
 
 interface Desired {
@@ -89,15 +102,13 @@ export class Dataplane {
     return nftables.writes + routes.writes + this.#sysctls.writes;
   }
 
-  /** How much of the table there is, as last desired. */
-  get size(): { chains: number; rules: number; sets: number; maps: number } {
-    const ruleset = this.#desired?.ruleset;
-    const chains = [...(ruleset?.chains.values() ?? [])];
+  /** How much there is of it in the kernel, and what was asked of the kernel since the start. */
+  get counts(): DataplaneCounts {
     return {
-      chains: chains.length,
-      rules: chains.reduce((sum, { rules }) => sum + rules.length, 0),
-      sets: ruleset?.ipSets.size ?? 0,
-      maps: (ruleset?.maps.size ?? 0) + (ruleset?.dispatch.size ?? 0),
+      table: this.#table.size,
+      calls: this.#table.calls,
+      ...this.#routes.size,
+      logPrefixes: this.#hits.size,
     };
   }
 
@@ -110,7 +121,9 @@ export class Dataplane {
     const { ruleset, routes } = this.#desiredOf(state);
     const sysctls = this.#sysctls.apply(state);
     const tunnels = this.#tunnels.apply(state.tunnels, state.settings);
+    const listing = performance.now();
     this.#routes.update(routes);
+    this.#options.onRoutesRead?.((performance.now() - listing) / 1_000);
     const removed = this.#routes.removeUnwanted();
     const filtered = this.#table.apply(ruleset);
     const added = this.#routes.addWanted();

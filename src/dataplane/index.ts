@@ -2,6 +2,7 @@
 export {
   type ApplyReport,
   Dataplane,
+  type DataplaneCounts,
   type DataplaneOptions,
   OWN_INTERFACES,
   type RuleCounter,

@@ -1,63 +1,5 @@
 // The node agent's metrics under the names of Felix: cluster sizes, calculation, dataplane, policy log.
-import type { MetricDefinition, MetricRegistry } from './metric-registry.ts';
-
-function gauge(name: string, help: string, labels?: readonly string[]): MetricDefinition {
-  return { name, type: 'gauge', help, ...(labels && { labels }) };
-}
-
-function counter(name: string, help: string, labels?: readonly string[]): MetricDefinition {
-  return { name, type: 'counter', help, ...(labels && { labels }) };
-}
-
-function summary(name: string, help: string): MetricDefinition {
-  return { name, type: 'summary', help };
-}
-
-export const AGENT_METRICS: readonly MetricDefinition[] = [
-  gauge('felix_host', 'Always 1; the label says which host this agent serves.', ['host']),
-  gauge('felix_active_local_endpoints', 'Endpoints of this host whose policy is programmed.'),
-  gauge('felix_active_local_policies', 'Policies and profiles that endpoints of this host use.'),
-  gauge('felix_active_local_selectors', 'IP sets from selectors that rules of this host use.'),
-  gauge('felix_cluster_num_host_endpoints', 'Host endpoints in the cluster.'),
-  gauge('felix_cluster_num_hosts', 'Hosts in the cluster.'),
-  gauge('felix_cluster_num_policies', 'Policies in the cluster, of every kind.'),
-  gauge('felix_cluster_num_profiles', 'Profiles in the cluster: own, of namespaces, of accounts.'),
-  gauge('felix_cluster_num_tiers', 'Tiers in the cluster.'),
-  gauge('felix_cluster_num_workload_endpoints', 'Workload endpoints in the cluster.'),
-  summary('felix_calc_graph_update_time_seconds', 'Time to calculate one batch of changes.'),
-  counter('felix_calc_graph_updates_processed', 'Changes of resources taken in.', ['type']),
-  counter('felix_calc_graph_output_events', 'Desired states handed to the dataplane.'),
-  gauge('felix_resync_state', 'Datastore: 1 waits, 2 reads all, 3 in sync.'),
-  counter('felix_resyncs_started', 'How often all of the datastore was read.'),
-  summary('felix_int_dataplane_apply_time_seconds', 'Time of one apply to the kernel.'),
-  gauge('felix_int_dataplane_initial_resync_time_seconds', 'Time of the first apply.'),
-  counter('felix_int_dataplane_failures', 'Applies that left something undone, to be tried again.'),
-  counter('felix_int_dataplane_messages', 'Changes of resources given to the apply loop.', [
-    'type',
-  ]),
-  counter('tortie_kernel_writes_total', 'Changes made in the kernel.'),
-  counter('tortie_kernel_repairs_total', 'Things of ours that somebody else had changed.'),
-  gauge('tortie_unfiltered_endpoints', 'Endpoints whose policy is not all in the kernel.'),
-  gauge('felix_ipsets_calico', 'IP sets in use.', ['ip_version']),
-  gauge('felix_ipsets_total', 'IP sets in use, of every version.'),
-  gauge('felix_nft_chains', 'Chains of our nftables table.', ['ip_version']),
-  gauge('felix_nft_rules', 'Rules of our nftables table.', ['ip_version']),
-  gauge('felix_nft_sets', 'Sets of our nftables table.', ['ip_version']),
-  gauge('felix_nft_maps', 'Maps of our nftables table.', ['ip_version']),
-  counter('felix_nft_calls', 'Transactions sent to nftables.'),
-  counter('felix_nft_errors', 'Things that nftables refused.'),
-  gauge('felix_route_table_num_routes', 'Routes that this agent looks after.', ['table']),
-  counter('felix_nflog_logs_received', 'Messages of the policy log.', ['groupNum']),
-  counter('felix_nflog_buffer_overruns', 'Messages that the kernel gave up, its buffer full.', [
-    'groupNum',
-  ]),
-  gauge('felix_collector_epstats', 'Connections followed.'),
-  counter('tortie_flow_reports_total', 'Reports about flows sent to the server.'),
-  counter(
-    'tortie_flow_events_lost_total',
-    'Events given up: counts of flows are too low by these.',
-  ),
-];
+import type { MetricRegistry } from './metric-registry.ts';
 
 /** A change of a resource, as the syncer tells it. */
 export interface ResourceChange {
@@ -78,20 +20,40 @@ export interface AppliedCounts {
   readonly endpoints: number;
   readonly policies: number;
   readonly ipSets: number;
-  readonly routes: number;
 }
 
-/** What there is of our table in the kernel. */
-export interface TableSize {
-  readonly chains: number;
-  readonly rules: number;
-  readonly sets: number;
-  readonly maps: number;
+/** What the dataplane has in the kernel, and has asked of it. */
+export interface DataplaneCounts {
+  readonly table: {
+    readonly chains: number;
+    readonly rules: number;
+    readonly sets: number;
+    readonly maps: number;
+    readonly ipSets: Readonly<Record<4 | 6, number>>;
+  };
+  readonly calls: {
+    readonly transactions: number;
+    readonly refused: number;
+    readonly reads: number;
+    readonly failedReads: number;
+  };
+  readonly routes: number;
+  readonly interfaces: number;
+  readonly logPrefixes: number;
+}
+
+/** What the label index has and did. */
+export interface MatchingCounts {
+  readonly objects: number;
+  readonly selectors: { readonly optimized: number; readonly unoptimized: number };
+  readonly evaluations: { readonly matched: number; readonly unmatched: number };
+  readonly scans: Readonly<Partial<Record<string, number>>>;
 }
 
 /** Read when somebody asks. */
 export interface AgentSources {
-  readonly table: () => TableSize;
+  readonly dataplane: () => DataplaneCounts;
+  readonly matching: () => MatchingCounts;
   readonly log: () => readonly {
     readonly group: number;
     readonly received: number;
@@ -125,6 +87,7 @@ export class AgentMetrics {
   readonly #metrics: MetricRegistry;
   readonly #keys = new Map<string, Set<string>>();
   #applied = false;
+  #waiting = 0;
 
   constructor(metrics: MetricRegistry, host: string, sources: AgentSources) {
     this.#metrics = metrics;
@@ -139,6 +102,7 @@ export class AgentMetrics {
   }
 
   onChanges(changes: readonly ResourceChange[]): void {
+    this.#waiting += changes.length;
     for (const { kind, key, resource } of changes) {
       const name = `${kind.group}/${kind.kind}`;
       const keys = this.#keys.get(name) ?? new Set<string>();
@@ -160,8 +124,8 @@ export class AgentMetrics {
     if (this.#applied) metrics.observe('felix_int_dataplane_apply_time_seconds', counts.seconds);
     else metrics.set('felix_int_dataplane_initial_resync_time_seconds', counts.seconds);
     this.#applied = true;
-    metrics.add('felix_nft_calls');
-    metrics.add('felix_nft_errors', counts.errors);
+    if (this.#waiting > 0) metrics.observe('felix_int_dataplane_msg_batch_size', this.#waiting);
+    this.#waiting = 0;
     metrics.add('felix_int_dataplane_failures', counts.errors > 0 ? 1 : 0);
     metrics.add('tortie_kernel_writes_total', counts.writes);
     metrics.add('tortie_kernel_repairs_total', counts.repaired);
@@ -169,14 +133,13 @@ export class AgentMetrics {
     metrics.set('felix_active_local_endpoints', counts.endpoints);
     metrics.set('felix_active_local_policies', counts.policies);
     metrics.set('felix_active_local_selectors', counts.ipSets);
-    metrics.set('felix_ipsets_total', counts.ipSets);
-    // One set holds both families in our state; it is printed once for each.
-    for (const ip_version of ['4', '6'])
-      metrics.set('felix_ipsets_calico', counts.ipSets, { ip_version });
-    metrics.set('felix_route_table_num_routes', counts.routes, { table: 'main' });
   }
 
-  #collect({ table, log, connections, reports, lost }: AgentSources): void {
+  onRoutesRead(seconds: number): void {
+    this.#metrics.observe('felix_route_table_resync_seconds', seconds);
+  }
+
+  #collect({ dataplane, matching, log, connections, reports, lost }: AgentSources): void {
     const metrics = this.#metrics;
     for (const [metric, kinds] of CLUSTER) {
       metrics.set(
@@ -184,13 +147,8 @@ export class AgentMetrics {
         kinds.reduce((sum, kind) => sum + (this.#keys.get(kind)?.size ?? 0), 0),
       );
     }
-    const { chains, rules, sets, maps } = table();
-    // The table is of family inet: its objects serve both versions.
-    const ip_version = 'inet';
-    metrics.set('felix_nft_chains', chains, { ip_version });
-    metrics.set('felix_nft_rules', rules, { ip_version });
-    metrics.set('felix_nft_sets', sets, { ip_version });
-    metrics.set('felix_nft_maps', maps, { ip_version });
+    this.#collectDataplane(dataplane());
+    this.#collectMatching(matching());
     for (const { group, received, lost: dropped } of log()) {
       const labels = { groupNum: String(group) };
       metrics.total('felix_nflog_logs_received', received, labels);
@@ -199,5 +157,42 @@ export class AgentMetrics {
     metrics.set('felix_collector_epstats', connections());
     metrics.total('tortie_flow_reports_total', reports());
     metrics.total('tortie_flow_events_lost_total', lost());
+  }
+
+  #collectDataplane({ table, calls, routes, interfaces, logPrefixes }: DataplaneCounts): void {
+    const metrics = this.#metrics;
+    const { chains, rules, sets, maps, ipSets } = table;
+    // The table is of family inet: its objects serve both versions.
+    const ip_version = 'inet';
+    metrics.set('felix_nft_chains', chains, { ip_version });
+    metrics.set('felix_nft_rules', rules, { ip_version });
+    metrics.set('felix_nft_sets', sets, { ip_version });
+    metrics.set('felix_nft_maps', maps, { ip_version });
+    metrics.set('felix_ipsets_calico', ipSets[4], { ip_version: '4' });
+    metrics.set('felix_ipsets_calico', ipSets[6], { ip_version: '6' });
+    metrics.set('felix_ipsets_total', ipSets[4] + ipSets[6]);
+    metrics.total('felix_nft_calls', calls.transactions);
+    metrics.total('felix_nft_errors', calls.refused);
+    metrics.total('felix_nft_list_calls', calls.reads);
+    metrics.total('felix_nft_list_errors', calls.failedReads);
+    metrics.set('felix_route_table_num_routes', routes, { table: 'main' });
+    metrics.set('felix_route_table_num_ifaces', interfaces, { table: 'main' });
+    metrics.set('felix_collector_lookups_cache_policies', logPrefixes);
+  }
+
+  #collectMatching({ objects, selectors, evaluations, scans }: MatchingCounts): void {
+    const metrics = this.#metrics;
+    const { optimized, unoptimized } = selectors;
+    metrics.set('felix_label_index_num_endpoints', objects);
+    metrics.set('felix_label_index_num_active_selectors', optimized, { optimized: 'true' });
+    metrics.set('felix_label_index_num_active_selectors', unoptimized, { optimized: 'false' });
+    const { matched, unmatched } = evaluations;
+    metrics.total('felix_label_index_selector_evals', matched, { result: 'true' });
+    metrics.total('felix_label_index_selector_evals', unmatched, { result: 'false' });
+    for (const [strategy, count = 0] of Object.entries(scans)) {
+      metrics.total('felix_label_index_strategy_evals', count, {
+        strategy: `endpoint-${strategy}`,
+      });
+    }
   }
 }

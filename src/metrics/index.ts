@@ -1,13 +1,13 @@
 // The door of metrics: what agent and server say of themselves to Prometheus.
+export { AGENT_METRICS } from './agent-definitions.ts';
 export {
-  AGENT_METRICS,
   AgentMetrics,
   type AgentSources,
   type AppliedCounts,
   type ResourceChange,
-  type TableSize,
 } from './agent-metrics.ts';
-export { type MetricDefinition, type MetricLabels, MetricRegistry } from './metric-registry.ts';
+export type { MetricDefinition } from './metric-definition.ts';
+export { type MetricLabels, MetricRegistry } from './metric-registry.ts';
 export { MetricsServer, type MetricsServerOptions, type MetricsTls } from './metrics-server.ts';
 export { measureProcess, PROCESS_METRICS } from './process-metrics.ts';
 export { RULE_METRICS, RuleMetrics, type RuleMetricsOptions } from './rule-metrics.ts';

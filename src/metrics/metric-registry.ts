@@ -1,12 +1,6 @@
 // Metrics by their definitions: a value for a name that is not defined is a mistake of ours, not a new metric.
 import { Counter, Gauge, Registry, Summary } from 'prom-client';
-
-export interface MetricDefinition {
-  readonly name: string;
-  readonly type: 'gauge' | 'counter' | 'summary';
-  readonly help: string;
-  readonly labels?: readonly string[];
-}
+import type { MetricDefinition } from './metric-definition.ts';
 
 export type MetricLabels = Readonly<Record<string, string>>;
 

@@ -1,6 +1,7 @@
 // What every process says of itself, under the names of Prometheus' process collector.
 import { readdirSync, readFileSync } from 'node:fs';
-import type { MetricDefinition, MetricRegistry } from './metric-registry.ts';
+import type { MetricDefinition } from './metric-definition.ts';
+import type { MetricRegistry } from './metric-registry.ts';
 
 export const PROCESS_METRICS: readonly MetricDefinition[] = [
   {

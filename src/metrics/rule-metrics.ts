@@ -1,6 +1,7 @@
 // Packets, bytes and connections by policy rule, in the names of Calico's per-rule metrics; a bounded number of series.
 import { type Flow, policyName, type PolicyHit } from '#flows';
-import type { MetricDefinition, MetricLabels, MetricRegistry } from './metric-registry.ts';
+import type { MetricDefinition } from './metric-definition.ts';
+import type { MetricLabels, MetricRegistry } from './metric-registry.ts';
 
 const RULE_LABELS = [
   'tier',

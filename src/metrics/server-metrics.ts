@@ -1,14 +1,7 @@
 // The server's metrics: addresses under the names of kube-controllers, flows under those of Goldmane, the store.
 import type { FlowKeeperCounts } from '#flowstore';
-import type { MetricDefinition, MetricLabels, MetricRegistry } from './metric-registry.ts';
-
-function gauge(name: string, help: string, labels?: readonly string[]): MetricDefinition {
-  return { name, type: 'gauge', help, ...(labels && { labels }) };
-}
-
-function counter(name: string, help: string, labels?: readonly string[]): MetricDefinition {
-  return { name, type: 'counter', help, ...(labels && { labels }) };
-}
+import { counter, gauge, type MetricDefinition } from './metric-definition.ts';
+import type { MetricLabels, MetricRegistry } from './metric-registry.ts';
 
 const POOL_AND_NODE = ['ippool', 'node'];
 

@@ -192,3 +192,24 @@ test('[CG29] a new selector looks at the bearers of its rarest label', () => {
     'no demand',
   );
 });
+
+test('what matching cost is counted: selectors, evaluations by outcome, ways of looking', () => {
+  const { index, add, during } = counting();
+  for (let n = 0; n < 10; n++) index.setObject(`o${n}`, app(n));
+  const evaluated = during(() => {
+    add('value', 'app == "app-1" && has(tier)');
+    add('values', 'app in {"app-1", "app-2"}');
+    add('label', 'has(app)');
+    add('nothing', 'app in {}');
+    add('all', 'all()');
+  });
+  const { objects, selectors, evaluations, scans } = index.counts;
+  assert.equal(objects, 10);
+  assert.deepEqual(selectors, { optimized: 4, unoptimized: 1 });
+  assert.deepEqual(evaluations, { matched: 22, unmatched: evaluated - 22 });
+  const sum = Object.values(scans).reduce((all, one) => all + one, 0);
+  assert.equal(sum, 5, JSON.stringify(scans));
+  assert.equal(scans['full-scan'], 1);
+  index.deleteSelector('all');
+  assert.equal(index.counts.selectors.unoptimized, 0);
+});

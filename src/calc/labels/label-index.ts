@@ -24,6 +24,19 @@ export interface MatchListener<D, T> {
   onReplace(data: D, before: T, after: T, key: string): void;
 }
 
+/** How an index found what a new selector may match: by its most selective demand, or by looking at everything. */
+export type ScanStrategy = 'no-match' | 'single-value' | 'multi-value' | 'label-name' | 'full-scan';
+
+/** Counts are since the start. */
+export interface LabelIndexCounts {
+  readonly objects: number;
+  /** Selectors, by whether they demand anything of a label that an index can use. */
+  readonly selectors: { readonly optimized: number; readonly unoptimized: number };
+  /** How often an object was weighed against a selector, by outcome. */
+  readonly evaluations: { readonly matched: number; readonly unmatched: number };
+  readonly scans: Readonly<Partial<Record<ScanStrategy, number>>>;
+}
+
 interface Entry<D, T> {
   readonly key: string;
   object: T;
@@ -43,6 +56,9 @@ export class LabelIndex<D, T extends Labelled> {
   readonly #profileLabels = new Map<string, Labels>();
   readonly #heirs = new Map<string, Set<Entry<D, T>>>();
   readonly #selectors = new SelectorRegistry<D>();
+  readonly #scans: Partial<Record<ScanStrategy, number>> = {};
+  #matched = 0;
+  #unmatched = 0;
   readonly #byOwnLabel: ValueIndex<Entry<D, T>>;
   readonly #byLentLabel: ValueIndex<string>;
 
@@ -65,6 +81,16 @@ export class LabelIndex<D, T extends Labelled> {
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  get counts(): LabelIndexCounts {
+    const unoptimized = this.#selectors.unrestricted.size;
+    return {
+      objects: this.#entries.size,
+      selectors: { optimized: this.#selectors.size - unoptimized, unoptimized },
+      evaluations: { matched: this.#matched, unmatched: this.#unmatched },
+      scans: { ...this.#scans },
+    };
   }
 
   /** Sets an object, or takes it away. */
@@ -95,7 +121,7 @@ export class LabelIndex<D, T extends Labelled> {
     this.#selectors.add(subscription);
     for (const entry of this.#candidates(subscription)) {
       if (entry.matches.at(-1) === subscription) continue;
-      if (subscription.selector.matches(this.#lookup(entry.object))) {
+      if (this.#weigh(subscription, this.#lookup(entry.object))) {
         entry.matches.push(subscription);
         this.#listener.onMatch(subscription.data, entry.object, entry.key);
       }
@@ -117,7 +143,7 @@ export class LabelIndex<D, T extends Labelled> {
     if (this.#selectors.size === 0) return;
     const lookup = this.#lookup(entry.object);
     for (const subscription of this.#selectorsFor(entry.object)) {
-      if (!subscription.selector.matches(lookup)) continue;
+      if (!this.#weigh(subscription, lookup)) continue;
       entry.matches.push(subscription);
       this.#listener.onMatch(subscription.data, entry.object, entry.key);
     }
@@ -163,14 +189,14 @@ export class LabelIndex<D, T extends Labelled> {
     for (const subscription of entry.matches) {
       if (!mentionsAny(this.#selectors, subscription, changed)) continue;
       concerned.delete(subscription);
-      if (!subscription.selector.matches(lookup)) ended.push(subscription);
+      if (!this.#weigh(subscription, lookup)) ended.push(subscription);
     }
     for (const subscription of ended) {
       removeFrom(entry.matches, subscription);
       this.#listener.onMismatch(subscription.data, entry.object, entry.key);
     }
     for (const subscription of concerned) {
-      if (!subscription.selector.matches(lookup)) continue;
+      if (!this.#weigh(subscription, lookup)) continue;
       entry.matches.push(subscription);
       this.#listener.onMatch(subscription.data, entry.object, entry.key);
     }
@@ -230,9 +256,18 @@ export class LabelIndex<D, T extends Labelled> {
     };
   }
 
+  #weigh({ selector }: Subscription<D>, lookup: LabelLookup): boolean {
+    const matches = selector.matches(lookup);
+    if (matches) this.#matched++;
+    else this.#unmatched++;
+    return matches;
+  }
+
   /** Every object that a selector may match; some of them twice. */
   *#candidates({ selector }: Subscription<D>): Iterable<Entry<D, T>> {
     const demand = this.#fewest(demandsOf(selector));
+    const strategy = strategyOf(demand);
+    this.#scans[strategy] = (this.#scans[strategy] ?? 0) + 1;
     if (!demand) {
       yield* this.#entries.values();
       return;
@@ -281,6 +316,13 @@ export class LabelIndex<D, T extends Labelled> {
     heirs?.delete(entry);
     if (heirs?.size === 0) this.#heirs.delete(name);
   }
+}
+
+function strategyOf(demand: Demand | undefined): ScanStrategy {
+  if (!demand) return 'full-scan';
+  if (!demand.values) return 'label-name';
+  if (demand.values.length === 0) return 'no-match';
+  return demand.values.length === 1 ? 'single-value' : 'multi-value';
 }
 
 function mentionsAny<D>(

@@ -11,8 +11,8 @@ import {
   baseSignature,
   setSignature,
 } from '#linux';
-import type { DataplaneState } from '#calc/dataplane-update';
-import { endpoint, policy, rule, stateOf } from '../fixture.ts';
+import { type DataplaneState, policyKey } from '#calc/dataplane-update';
+import { endpoint, entity, policy, rule, stateOf } from '../fixture.ts';
 import { rulesetOf } from '../rules/ruleset.ts';
 import { NftTable } from './table.ts';
 
@@ -332,3 +332,25 @@ function isRuleOf(
 ): boolean {
   return expressions.some(({ prefix }) => prefix?.endsWith(`NetworkPolicy/shop/${name}`) ?? false);
 }
+
+test('what the table holds and what was asked of the kernel is counted', () => {
+  const kernel = new MemoryKernel();
+  const table = new NftTable(kernel, 'tortie');
+  assert.deepEqual(table.size, { chains: 0, rules: 0, sets: 0, maps: 0, ipSets: { 4: 0, 6: 0 } });
+  const ipSets = new Map([
+    ['s', { id: 's', type: 'net' as const, members: new Set(['10.0.0.0/8']) }],
+  ]);
+  const source = entity({ ipSets: ['s'] });
+  const p = policy('p', { ingress: [rule('Allow', { source })] });
+  const tier = { name: 'default', defaultAction: 'Deny', policies: [policyKey(p.id)] } as const;
+  const state = stateOf([endpoint('a', { ingress: [tier] })], [p], { ipSets });
+  table.apply(rulesetOf(state, []));
+  const { chains, maps, ipSets: held } = table.size;
+  assert.ok(chains > 0 && maps > 0);
+  assert.deepEqual(held, { 4: 1, 6: 1 });
+  table.apply(rulesetOf(state, []));
+  assert.deepEqual(table.calls, { transactions: 1, refused: 0, reads: 1, failedReads: 0 });
+  kernel.refuse = () => true;
+  table.apply(rulesetOf(stateOf([]), []));
+  assert.ok(table.calls.refused > 0);
+});

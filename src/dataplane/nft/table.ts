@@ -4,6 +4,7 @@ import type { ApplyError, Ruleset } from '../rules/ruleset.ts';
 import { drift } from './drift.ts';
 import { planSteps, reachable } from './plan.ts';
 import { IpSetStates } from './set-state.ts';
+import { sizeOf, type TableCalls, type TableSize } from './table-counts.ts';
 import { EMPTY_TABLE, type TableState, actualTable, desiredTable } from './table-state.ts';
 
 /** What the driver needs of nftables. */
@@ -42,6 +43,7 @@ export class NftTable {
    */
   #refused: ReadonlyMap<string, Refusal> | undefined;
   #repaired: readonly string[] = [];
+  #calls: TableCalls = { transactions: 0, refused: 0, reads: 0, failedReads: 0 };
 
   constructor(kernel: NftablesKernel, name: string) {
     this.#kernel = kernel;
@@ -52,6 +54,15 @@ export class NftTable {
   resync(): void {
     this.#forget();
     this.#refused = new Map();
+  }
+
+  /** What the kernel held when it was last read or written. */
+  get size(): TableSize {
+    return sizeOf(this.#belief?.state ?? this.#expected ?? EMPTY_TABLE);
+  }
+
+  get calls(): TableCalls {
+    return this.#calls;
   }
 
   /** What the last apply found changed by somebody else, and undid. */
@@ -147,10 +158,24 @@ export class NftTable {
   }
 
   #read(desired: TableState): Belief {
-    const snapshot = this.#kernel.readTable(this.#name);
+    this.#count('reads');
+    const snapshot = this.#readKernel();
     if (!snapshot) return { exists: false, dormant: false, state: EMPTY_TABLE };
     const state = actualTable(snapshot, desired);
     return { exists: true, dormant: snapshot.dormant, state };
+  }
+
+  #readKernel(): TableSnapshot | undefined {
+    try {
+      return this.#kernel.readTable(this.#name);
+    } catch (error) {
+      this.#count('failedReads');
+      throw error;
+    }
+  }
+
+  #count(what: keyof TableCalls): void {
+    this.#calls = { ...this.#calls, [what]: this.#calls[what] + 1 };
   }
 
   /** One transaction; what it failed on, if it did. */
@@ -170,9 +195,11 @@ export class NftTable {
     }
     const before = operations.length;
     for (const { operation } of steps) operations.push(operation);
+    if (operations.length > 0) this.#count('transactions');
     try {
       this.#kernel.commit(operations);
     } catch (error) {
+      this.#count('refused');
       if (!(error instanceof NftError)) throw error;
       const index = error.operationIndex;
       const object = index === undefined ? undefined : steps[index - before]?.object;

@@ -39,6 +39,13 @@ export class RouteTable {
     this.#kernel = kernel;
   }
 
+  /** Routes that are wanted, and the interfaces that they lead to. */
+  get size(): { readonly routes: number; readonly interfaces: number } {
+    const routes = [...this.#tracker.desired.values()];
+    const interfaces = new Set(routes.flatMap((route) => route.interface ?? []));
+    return { routes: routes.length, interfaces: interfaces.size };
+  }
+
   /**
    * Takes the desired routes, and reads which there are: the kernel removes routes by itself when an
    * interface goes, so memory is no guide.
