@@ -172,7 +172,13 @@ const numbers = {
     'wireguardMTU',
     'wireguardMTUV6',
   ]),
-  ...each(Type.Integer({ minimum: 1 }), ['bpfMapSizeConntrackCleanupQueue']),
+  ...each(Type.Integer({ minimum: 1 }), [
+    'bpfMapSizeConntrackCleanupQueue',
+    // Of Calico Enterprise.
+    'captureMaxFiles',
+    'captureMaxSizeBytes',
+    'captureRotationSeconds',
+  ]),
   ...each(Type.Integer({ minimum: 1, maximum: 3000 }), [
     'bpfMaglevMaxEndpointsPerService',
     'bpfMaglevMaxServices',
@@ -270,6 +276,7 @@ const choices = {
 const texts = {
   ...each(Type.String(), [
     'bpfCTLBLogFilter',
+    'captureDir',
     'cgroupV2Path',
     'dataplaneDriver',
     'debugHost',

@@ -8,6 +8,7 @@ export {
   kindKey,
   type NodeEnforcement,
 } from './enforcement.ts';
+export * from './packet-capture.ts';
 export * from './pending-change.ts';
 export { checkDelete, checkUpdate } from './change-check.ts';
 export * from './cluster-network-policy.ts';

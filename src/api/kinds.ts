@@ -27,6 +27,7 @@ import { eventKind, eventsEventKind } from './kubernetes-event.ts';
 import { configMapKind, leaseKind, secretKind } from './kubernetes-objects.ts';
 import { kubernetesNetworkPolicyKind } from './kubernetes-network-policy.ts';
 import { globalNetworkSetKind, networkSetKind } from './network-set.ts';
+import { packetCaptureKind } from './packet-capture.ts';
 import { globalNetworkPolicyKind, networkPolicyKind, tierKind } from './policy.ts';
 import { clusterRoleBindingKind, clusterRoleKind, roleBindingKind, roleKind } from './rbac.ts';
 import {
@@ -68,6 +69,7 @@ export const KINDS: readonly KindDefinition[] = [
   clusterInformationKind,
   calicoNodeStatusKind,
   felixConfigurationKind,
+  packetCaptureKind,
   agentStatusKind,
   pendingChangeKind,
   roleKind,

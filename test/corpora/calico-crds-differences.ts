@@ -22,6 +22,13 @@ const REFUSED_LATER =
 
 export const DIFFERENCES: readonly Difference[] = [
   {
+    kinds: ['FelixConfiguration'],
+    path: /^spec\.capture(Dir|MaxFiles|MaxSizeBytes|RotationSeconds)$/,
+    keywords: ['(field)'],
+    added: false,
+    reason: 'packets are captured here too, with the parameters of Calico Enterprise',
+  },
+  {
     kinds: ['NetworkPolicy', 'GlobalNetworkPolicy'],
     path: /^(\(kind\)$|status)/,
     keywords: ['subresources', '(field)'],
