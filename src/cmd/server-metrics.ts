@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { Resources } from '#apiserver';
+import type { GoldmaneServer } from '#goldmane';
 import {
   measureProcess,
   measureServer,
@@ -32,6 +33,7 @@ export interface ServerMetricsParts {
   readonly resources: Resources;
   readonly addresses: AddressController;
   readonly keeping: FlowKeeping | undefined;
+  readonly goldmane: GoldmaneServer | undefined;
   readonly log: Logger;
 }
 
@@ -83,6 +85,7 @@ export async function startServerMetrics(
   measureServer(metrics, {
     addresses: () => addresses.counts(),
     flows: () => keeping?.keeper.counts,
+    goldmane: () => parts.goldmane?.counts,
     requests: () => resources.counts.requests,
     watches: () => resources.counts.watches,
     revision: () => resources.store.revision,

@@ -20,6 +20,7 @@ import {
   type User,
 } from '#apiserver';
 import type { Store } from '#datastore';
+import type { GoldmaneServer } from '#goldmane';
 import {
   accessOptions,
   type AccessFlags,
@@ -153,7 +154,7 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     const kubeconfig = join(data, 'kubeconfig');
     const ready = `tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`;
     try {
-      await control({ flags, kubeconfig, ready, resources, keeping, log });
+      await control({ flags, kubeconfig, ready, resources, keeping, goldmane, log });
     } finally {
       process.off('SIGHUP', reread);
       await goldmane?.close();
@@ -176,6 +177,7 @@ async function control(parts: {
   ready: string;
   resources: Resources;
   keeping: FlowKeeping | undefined;
+  goldmane: GoldmaneServer | undefined;
   log: Logger;
 }): Promise<void> {
   const { kubeconfig, ready, log } = parts;

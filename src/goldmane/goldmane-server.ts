@@ -55,6 +55,8 @@ const POLL_MS = 1_000;
 const RECORDS_MAX = 200_000;
 /** Flows that a client of a stream may leave unread, as bytes. */
 const UNREAD_MAX = 8 * 1024 * 1024;
+/** Sources that are counted apart. */
+const SOURCES_MAX = 10_000;
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|\[::1\]|localhost):\d+$/;
 
 export interface GoldmaneCounts {
@@ -62,6 +64,8 @@ export interface GoldmaneCounts {
   readonly streams: number;
   readonly collectors: number;
   readonly collected: number;
+  /** Flows that came, those that came before too, by the address that they came from. */
+  readonly received: ReadonlyMap<string, number>;
 }
 
 export class GoldmaneServer {
@@ -72,6 +76,7 @@ export class GoldmaneServer {
   readonly #seen = new SeenFlows();
   readonly #abort = new AbortController();
   readonly #counts = { streams: 0, collectors: 0, collected: 0 };
+  readonly #received = new Map<string, number>();
   #port = 0;
 
   private constructor(options: GoldmaneOptions) {
@@ -99,7 +104,7 @@ export class GoldmaneServer {
   }
 
   get counts(): GoldmaneCounts {
-    return { ...this.#counts };
+    return { ...this.#counts, received: this.#received };
   }
 
   close(): Promise<void> {
@@ -247,6 +252,7 @@ export class GoldmaneServer {
     this.#counts.collectors++;
     call.on('data', ({ flow }: MessageOf<typeof FlowUpdate>) => {
       try {
+        this.#countFrom(peer);
         if (flow) this.#takeIn(reportOf(flow, peer));
         call.write({});
       } catch (error) {
@@ -258,6 +264,12 @@ export class GoldmaneServer {
     call.on('error', () => undefined);
     call.on('end', () => call.end());
     call.on('close', () => this.#counts.collectors--);
+  }
+
+  #countFrom(peer: string): void {
+    const isFull = this.#received.size >= SOURCES_MAX && !this.#received.has(peer);
+    const source = isFull ? 'other' : peer;
+    this.#received.set(source, (this.#received.get(source) ?? 0) + 1);
   }
 
   /** A client that connects again sends again what it sent before. */

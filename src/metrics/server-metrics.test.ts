@@ -34,6 +34,7 @@ test('the server says its addresses, flows, requests and watches', async () => {
       lostFlows: 2,
       waiting: 3,
     }),
+    goldmane: () => ({ streams: 2, collectors: 1, received: new Map([['192.0.2.7', 6]]) }),
     requests: () => [
       { verb: 'list', code: 200, count: 20 },
       { verb: 'list', code: 403, count: 1 },
@@ -55,6 +56,9 @@ test('the server says its addresses, flows, requests and watches', async () => {
     'goldmane_aggr_received_flows_total 9',
     'goldmane_aggr_dropped_flows_total 2',
     'goldmane_aggr_num_unique_flows 3',
+    'goldmane_num_streams 2',
+    'goldmane_collector_num_clients 1',
+    'goldmane_collector_received_flows{source="192.0.2.7"} 6',
     'tortie_flow_records_kept_total 5',
     'tortie_flow_reports_late_total 1',
     'tortie_store_revision 77',

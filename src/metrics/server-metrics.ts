@@ -31,6 +31,9 @@ export const SERVER_METRICS: readonly MetricDefinition[] = [
   counter('goldmane_aggr_received_flows_total', 'Reports about flows taken in.'),
   counter('goldmane_aggr_dropped_flows_total', 'Reports about flows that could not be kept.'),
   gauge('goldmane_aggr_num_unique_flows', 'Records of flows that are not kept yet.'),
+  gauge('goldmane_num_streams', "Streams of flows that clients of Goldmane's API have open."),
+  gauge('goldmane_collector_num_clients', "Agents of others that are connected to Goldmane's API."),
+  counter('goldmane_collector_received_flows', 'Flows that such agents sent.', ['source']),
   counter('tortie_flow_records_kept_total', 'Records of flows that were kept.'),
   counter('tortie_flow_reports_late_total', 'Reports that came after their bucket was closed.'),
   gauge('tortie_store_revision', 'The newest durable revision.'),
@@ -67,6 +70,15 @@ export interface ServerSources {
   /** Undefined where they cannot be read: none are served then. */
   readonly addresses: () => Promise<AddressCounts | undefined>;
   readonly flows: () => FlowKeeperCounts | undefined;
+  /** Undefined where Goldmane's API is not served. */
+  readonly goldmane: () =>
+    | {
+        readonly streams: number;
+        readonly collectors: number;
+        /** By address. */
+        readonly received: ReadonlyMap<string, number>;
+      }
+    | undefined;
   readonly requests: () => readonly {
     readonly verb: string;
     readonly code: number;
@@ -100,6 +112,13 @@ export function measureServer(metrics: MetricRegistry, sources: ServerSources): 
       metrics.set('goldmane_aggr_num_unique_flows', flows.waiting);
       metrics.total('tortie_flow_records_kept_total', flows.kept);
       metrics.total('tortie_flow_reports_late_total', flows.late);
+    }
+    const goldmane = sources.goldmane();
+    if (goldmane) {
+      metrics.set('goldmane_num_streams', goldmane.streams);
+      metrics.set('goldmane_collector_num_clients', goldmane.collectors);
+      for (const [source, count] of goldmane.received)
+        metrics.total('goldmane_collector_received_flows', count, { source });
     }
     metrics.set('tortie_store_revision', sources.revision());
     metrics.replace(

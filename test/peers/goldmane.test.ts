@@ -330,6 +330,9 @@ test('flows of other agents are taken in once, though they are sent again', asyn
     assert.equal(receipts, 1);
   }
   assert.equal(server.counts.collected, 1);
+  const { received } = server.counts;
+  assert.deepEqual([...received.keys()], ['127.0.0.1']);
+  assert.ok((received.get('127.0.0.1') ?? 0) > 1, 'also what came before');
   const [record] = keeper.unkept;
   assert.deepEqual(
     [record?.packets.out, record?.protocol, record?.destination.type],
