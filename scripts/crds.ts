@@ -1,17 +1,22 @@
-// Writes deploy/crds: the CustomResourceDefinition of every kind that Kubernetes does not have itself.
+// Writes deploy/crds: the CustomResourceDefinition of every kind that a Kubernetes cluster can serve but does not have.
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { crdOf, KINDS } from '#api';
+import { crdOf, KINDS, pendingChangeKind } from '#api';
 
 const FOLDER = 'deploy/crds';
 /** ClusterNetworkPolicy is Kubernetes' to define; its project ships the CRD. */
 const GROUPS: readonly string[] = ['projectcalico.org', 'tortie.dev'];
 
+/** Nobody would undo a pending change there: a cluster that took one would promise in vain. */
+function hasCrd(kind: (typeof KINDS)[number]): boolean {
+  return GROUPS.includes(kind.group) && kind !== pendingChangeKind;
+}
+
 /** The text of each file by its name. */
 export function crdFiles(): ReadonlyMap<string, string> {
   return new Map(
-    KINDS.filter(({ group }) => GROUPS.includes(group)).map((kind) => [
+    KINDS.filter(hasCrd).map((kind) => [
       `${kind.group}_${kind.plural}.yaml`,
       `# Written by scripts/crds.ts from the kind's definition in src/api.\n${stringify(
         crdOf(kind),

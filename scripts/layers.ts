@@ -56,6 +56,7 @@ export const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   '@clickhouse/client': ['flowstore'],
   'prom-client': ['metrics'],
   fastify: ['apiserver'],
+  jose: ['apiserver'],
   pino: ['cmd'],
   commander: ['cli', 'cmd'],
 };

@@ -325,7 +325,7 @@ test('patches: JSON, strategic for built-in kinds, and what is refused', async (
   await assert.rejects(admin.patch(podKind, key('front'), moved), { status: 400 });
 });
 
-test('a node may do what its agent needs, and nothing else', async (context) => {
+test('[AZ14] a node may do what its agent needs, and nothing else', async (context) => {
   const { admin, clientOf } = await startServer(context);
   const node = clientOf({ kind: 'node', name: 'n1' });
   await admin.create(namespaceKind, namespace('shop'));
@@ -338,6 +338,18 @@ test('a node may do what its agent needs, and nothing else', async (context) => 
   await node.patch(podKind, key('mine'), annotate);
   const denied = { status: 403, message: /User "system:node:n1" cannot/ };
   await assert.rejects(node.patch(podKind, key('theirs'), annotate), denied);
+  const ofStatus = { subresource: 'status' } as const;
+  const addresses = { podIP: '10.244.0.9', podIPs: [{ ip: '10.244.0.9' }] };
+  const earlier = { status: { phase: 'Pending', ...addresses } };
+  for (const name of ['mine', 'theirs']) await admin.patch(podKind, key(name), earlier, ofStatus);
+  const unsay = { status: { podIP: null, podIPs: null } };
+  await node.patch(podKind, key('mine'), unsay, ofStatus);
+  const left = await admin.get(podKind, key('mine'));
+  assert.deepEqual(left && 'status' in left && left.status, { phase: 'Pending' });
+  await assert.rejects(node.patch(podKind, key('theirs'), unsay, ofStatus), denied);
+  await assert.rejects(node.patch(podKind, key('mine'), earlier, ofStatus), denied);
+  const phase = { status: { phase: 'Failed', podIP: null, podIPs: null } };
+  await assert.rejects(node.patch(podKind, key('mine'), phase, ofStatus), denied);
   const relabel = { metadata: { labels: { role: 'admin' } } };
   await assert.rejects(node.patch(podKind, key('mine'), relabel), denied);
   const steal = { spec: { nodeName: 'n1' } };

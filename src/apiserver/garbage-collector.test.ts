@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { globalNetworkSetKind, type Resource, SERVED_KINDS } from '#api';
 import { openSqliteStore, type Store } from '#datastore';
@@ -57,14 +58,23 @@ async function create(
   return (await resources.create({ kind, namespace: '' }, body, { dryRun: false })).resource;
 }
 
-/** What is there once nothing has changed for a while; at most 10 s. */
-async function settled(resources: Resources): Promise<Resource[]> {
-  for (let n = 0, before = -1; n < 500 && before !== resources.store.revision; n++) {
-    before = resources.store.revision;
-    await setTimeout(10);
+/** What is there once exactly `wanted` is, none of it being deleted, or 20 s have passed. */
+async function settled(
+  resources: Resources,
+  prefix: string,
+  wanted: readonly string[],
+): Promise<string[]> {
+  for (let n = 0; ; n++) {
+    const { items } = await resources.list(kind, undefined);
+    const left = items
+      .map(({ value }) => (value as unknown as Resource).metadata)
+      .filter(({ name }) => name.startsWith(prefix));
+    const names = left.map(({ name, deletionTimestamp }) =>
+      deletionTimestamp === undefined ? name : `${name} (being deleted)`,
+    );
+    if (n === 4000 || isDeepStrictEqual(names, wanted)) return names;
+    await setTimeout(5);
   }
-  const { items } = await resources.list(kind, undefined);
-  return items.map(({ value }) => value as unknown as Resource);
 }
 
 test('[AP4] what lost its owners while no server ran is collected at the start', async (context) => {
@@ -80,10 +90,7 @@ test('[AP4] what lost its owners while no server ran is collected at the start',
   assert.equal((await before.list(kind, undefined)).items.length, 4, 'nobody has collected yet');
   const after = serve();
   await after.resume();
-  assert.deepEqual(
-    (await settled(after)).map(({ metadata }) => metadata.name),
-    ['waits'],
-  );
+  assert.deepEqual(await settled(after, '', ['waits']), ['waits']);
 });
 
 interface Step {
@@ -139,34 +146,26 @@ test('[AP4] [AP5] [AP6] at random: what is left is what ought to be', async (con
     fc.array(step, { minLength: 1, maxLength: 12 }),
     async (steps) => {
       const prefix = `r${run++}-`;
-      const made: (Resource | undefined)[] = [];
+      const nameOf = (index: number): string => `${prefix}${String(index).padStart(2, '0')}`;
+      const made: Resource[] = [];
+      let there: number[] = [];
       for (const [index, { owners, block, deleted, policy }] of steps.entries()) {
-        const there = made.filter((resource) => resource !== undefined);
-        const own = owners.flatMap((at) => there[at] ?? []);
-        const unique = [...new Set(own)].map((resource) => ({ resource, block }));
-        made.push(await create(resources, `${prefix}${String(index).padStart(2, '0')}`, unique));
-        const victim = made.filter((resource) => resource !== undefined)[deleted];
-        if (!victim) continue;
-        await resources.delete(at(victim.metadata.name), {
-          dryRun: false,
-          propagationPolicy: policy,
-        });
-        const left = new Set((await settled(resources)).map(({ metadata }) => metadata.uid));
-        for (const [place, resource] of made.entries()) {
-          if (resource && !left.has(resource.metadata.uid)) made[place] = undefined;
+        const own = new Set(owners.flatMap((at) => made[there[at] ?? -1] ?? []));
+        const references = [...own].map((resource) => ({ resource, block }));
+        made.push(await create(resources, nameOf(index), references));
+        const victim = [...there, index][deleted];
+        if (victim !== undefined) {
+          const options = { dryRun: false, propagationPolicy: policy };
+          await resources.delete(at(nameOf(victim)), options);
         }
+        there = [...leftOver(steps.slice(0, index + 1))];
+        const wanted = there.map(nameOf);
+        assert.deepEqual(await settled(resources, prefix, wanted), wanted);
       }
-      const left = (await settled(resources)).filter(({ metadata }) =>
-        metadata.name.startsWith(prefix),
-      );
-      const wanted = [...leftOver(steps)].map(
-        (index) => `${prefix}${String(index).padStart(2, '0')}`,
-      );
-      assert.deepEqual(
-        left.map(({ metadata }) => metadata.name),
-        wanted,
-      );
-      for (const { metadata } of left) assert.equal(metadata.deletionTimestamp, undefined);
+      // Nothing else goes later on.
+      await setTimeout(50);
+      const wanted = there.map(nameOf);
+      assert.deepEqual(await settled(resources, prefix, wanted), wanted);
     },
   );
   await fc.assert(property, {

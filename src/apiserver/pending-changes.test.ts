@@ -54,7 +54,7 @@ test('what nobody confirms in time is as before: changed, made and deleted resou
   await admin.create(policyKind, policy('changed', 1));
   await admin.create(policyKind, policy('deleted', 2));
   const lie = { before: policy('lie', 9) };
-  await admin.create(pendingChangeKind, change(['changed', 'deleted', 'made'], 1, lie));
+  await admin.create(pendingChangeKind, change(['changed', 'deleted', 'made'], 4, lie));
   const stored = await admin.get(pendingChangeKind, { name: 'try' });
   assert.doesNotMatch(JSON.stringify(stored), /lie/, 'the server looks for itself');
   await admin.replace(policyKind, policy('changed', 10));
@@ -67,22 +67,22 @@ test('what nobody confirms in time is as before: changed, made and deleted resou
 
 test('what is confirmed stays, and what is announced cannot be changed', async (t) => {
   const { admin } = await startServer(t);
-  await admin.create(pendingChangeKind, change(['made'], 1));
+  await admin.create(pendingChangeKind, change(['made'], 3));
   await admin.create(policyKind, policy('made', 30));
   const stored = await admin.get(pendingChangeKind, { name: 'try' });
   await assert.rejects(admin.replace(pendingChangeKind, change(['made'], 500)), ApiError);
   const resourceVersion = stored?.metadata.resourceVersion ?? '';
   await admin.delete(pendingChangeKind, { name: 'try' }, { resourceVersion });
-  await sleep(1700);
+  await sleep(4500);
   assert.deepEqual(await orders(admin), ['made=30']);
 });
 
 test('a server that was away when the time ended undoes it when it is back', async (t) => {
   const { admin, resources } = await startServer(t);
-  await admin.create(pendingChangeKind, change(['made'], 1));
+  await admin.create(pendingChangeKind, change(['made'], 3));
   await admin.create(policyKind, policy('made', 30));
   await resources.close();
-  await sleep(1700);
+  await sleep(4500);
   assert.deepEqual(await orders(admin), ['made=30'], 'nobody is there to undo it');
   await resources.resume();
   await until(() => isSettled(admin));

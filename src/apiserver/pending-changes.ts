@@ -112,10 +112,10 @@ function targetOf({ apiVersion, kind, namespace, name }: ChangedObject): NamedTa
   return definition && { kind: definition, namespace: namespace ?? '', name };
 }
 
-/** Milliseconds since 1970. */
+/** Milliseconds since 1970; never before the time that was promised, as the creation is in whole seconds. */
 function dueAt({ metadata, spec }: PendingChange): number {
   const created = Date.parse(metadata.creationTimestamp ?? '');
-  return (Number.isNaN(created) ? 0 : created) + spec.confirmWithinSeconds * 1000;
+  return (Number.isNaN(created) ? 0 : created) + (1 + spec.confirmWithinSeconds) * 1000;
 }
 
 async function ignore404(work: Promise<unknown>): Promise<void> {

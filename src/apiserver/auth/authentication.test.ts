@@ -11,7 +11,7 @@ import { podKind, type Resource, serviceAccountKind } from '#api';
 import { clientCertificate } from '../certificate-authority.ts';
 import { issueAuthority, issueClient, issueServer } from '../certificate.ts';
 import { type ServerFixture, startServer } from '../server-fixture.ts';
-import { decodeToken, isSignedBy, signToken, verificationKeys } from './json-web-token.ts';
+import { decodeToken, signToken, verificationKeys, verifyToken } from './json-web-token.ts';
 import { ServiceAccountKeys } from './service-account-keys.ts';
 
 const DAY = 24 * 60 * 60 * 1000;
@@ -128,7 +128,7 @@ test('[AZ2] a service-account token holds until it expires, for its audience', a
   assert.ok(decoded);
   const { serviceAccounts } = access.authentication;
   assert.deepEqual((await serviceAccounts.identify(decoded, ['vault', 'x']))?.audiences, ['vault']);
-  const forged = signToken(
+  const forged = await signToken(
     { ...payload },
     {
       keyId: access.keys.signing.keyId,
@@ -174,17 +174,20 @@ test('[AZ3] keys that sign are replaced in time and kept while tokens may be goo
   const path = join(await folderOf(context), 'keys.json');
   const rotation = { signingMs: 30 * DAY, verifyingMs: 2 * DAY };
   const keys = await ServiceAccountKeys.open(path, 0, rotation);
-  const token = decodeToken(signToken({ a: 1 }, keys.signing));
+  const first = keys.signing.keyId;
+  const token = decodeToken(await signToken({ iss: 'i', aud: 'a', exp: 1 }, keys.signing));
   assert.ok(token);
-  const verifies = (): boolean => isSignedBy(token, keys.verifying, ['ES256']);
+  const expected = { issuer: 'i', audiences: ['a'], algorithms: ['ES256'], now: 0 };
+  const verifies = async (): Promise<boolean> =>
+    typeof (await verifyToken(token, keys.verifying, expected)) === 'object';
   assert.equal(await keys.rotate(29 * DAY), false);
   assert.equal(await keys.rotate(30 * DAY), true);
-  assert.notEqual(keys.signing.keyId, token.keyId);
-  assert.ok(verifies());
+  assert.notEqual(keys.signing.keyId, first);
+  assert.ok(await verifies());
   const again = await ServiceAccountKeys.open(path, 31 * DAY, rotation);
   assert.deepEqual(again.jwks, keys.jwks);
   assert.equal(await keys.rotate(32 * DAY), true);
-  assert.equal(verifies(), false);
+  assert.equal(await verifies(), false);
   assert.equal(keys.jwks.keys.length, 1);
   assert.doesNotMatch(JSON.stringify(keys.jwks), /"d":/, 'no private key is published');
 });
@@ -193,37 +196,72 @@ test('tokens with algorithms, keys or parts that are not right are none', async 
   const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const small = generateKeyPairSync('rsa', { modulusLength: 1024 });
   const set = { keys: [{ ...(await exportJWK(rsa.publicKey)), kid: 'a' }] };
-  const sign = (alg: string, key = rsa.privateKey, kid = 'a'): Promise<string> =>
-    new SignJWT({ sub: 'x' }).setProtectedHeader({ alg, kid }).sign(key);
-  const good = (token: string, keys: unknown = set, algorithms = ['RS256', 'PS512']): boolean => {
+  const right = { sub: 'x', iss: 'i', aud: ['b', 'a'], exp: 2 };
+  const sign = (
+    alg: string,
+    key = rsa.privateKey,
+    kid: string | undefined = 'a',
+    claims: object = right,
+  ): Promise<string> =>
+    new SignJWT({ ...claims })
+      .setProtectedHeader(kid === undefined ? { alg } : { alg, kid })
+      .sign(key);
+  const good = async (token: string, keys: object = set): Promise<boolean> => {
     const decoded = decodeToken(token);
-    return decoded !== undefined && isSignedBy(decoded, verificationKeys(keys), algorithms);
+    if (!decoded) return false;
+    const algorithms = ['RS256', 'PS512'];
+    const expected = { issuer: 'i', audiences: ['a'], algorithms, now: 1000 };
+    return typeof (await verifyToken(decoded, verificationKeys(keys), expected)) === 'object';
   };
-  assert.ok(good(await sign('RS256')));
-  assert.ok(good(await sign('PS512')));
-  assert.ok(!good(await sign('RS384')), 'not one of the algorithms');
-  assert.ok(!good(await sign('RS256', rsa.privateKey, 'b')), 'not the key it names');
+  assert.ok(await good(await sign('RS256')));
+  assert.ok(await good(await sign('PS512')));
+  const another = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const both = { keys: [{ ...(await exportJWK(another.publicKey)), kid: 'b' }, ...set.keys] };
+  const unnamed = await new SignJWT(right)
+    .setProtectedHeader({ alg: 'RS256' })
+    .sign(rsa.privateKey);
+  assert.ok(await good(unnamed, both), 'without a key id each is tried');
+  const third = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+  const stranger = await new SignJWT(right).setProtectedHeader({ alg: 'RS256' }).sign(third);
+  assert.ok(!(await good(stranger, both)));
+  assert.ok(!(await good(await sign('RS384'))), 'not one of the algorithms');
+  assert.ok(!(await good(await sign('RS256', rsa.privateKey, 'b'))), 'not the key it names');
+  assert.ok(!(await good(await sign('RS256', third))), 'another key of that name');
   const only = { keys: [{ ...set.keys[0], alg: 'PS512' }] };
-  assert.ok(!good(await sign('RS256'), only), 'not what the key is for');
-  assert.ok(!good(await sign('RS256'), { keys: [{ ...set.keys[0], use: 'enc' }] }));
+  assert.ok(!(await good(await sign('RS256'), only)), 'not what the key is for');
+  assert.ok(!(await good(await sign('RS256'), { keys: [{ ...set.keys[0], use: 'enc' }] })));
   const weak = { keys: [{ ...(await exportJWK(small.publicKey)), kid: 'a' }] };
-  assert.ok(!good(await sign('RS256'), weak));
+  assert.ok(!(await good(await sign('RS256'), weak)));
+  for (const change of [
+    { iss: 'j' },
+    { aud: 'c' },
+    { aud: undefined },
+    { exp: 1 },
+    { exp: undefined },
+    { exp: 'never' },
+    { nbf: 2 },
+  ]) {
+    const token = await sign('RS256', rsa.privateKey, 'a', { ...right, ...change });
+    assert.ok(!(await good(token)), JSON.stringify(change));
+  }
   const [header, payload, signature] = (await sign('RS256')).split('.');
-  const none = Buffer.from('{"alg":"none"}').toString('base64url');
-  const shared = Buffer.from('{"alg":"HS256"}').toString('base64url');
-  const other = Buffer.from('{"sub":"y"}').toString('base64url');
+  const text = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
   for (const token of [
-    `${none}.${payload}.`,
-    `${none}.${payload}.${signature}`,
-    `${shared}.${payload}.${signature}`,
-    `${header}.${other}.${signature}`,
+    `${text({ alg: 'none' })}.${payload}.`,
+    `${text({ alg: 'none' })}.${payload}.${signature}`,
+    `${text({ alg: 'HS256' })}.${payload}.${signature}`,
+    `${text({ alg: 'RS256', kid: 'a', crit: ['x'], x: 1 })}.${payload}.${signature}`,
+    `${header}.${text({ ...right, sub: 'y' })}.${signature}`,
     `${header}.${payload}`,
     `${header}.${payload}.${signature}.x`,
     '',
     '..',
     'x'.repeat(20_000),
   ]) {
-    assert.ok(!good(token), token.slice(0, 100));
+    assert.ok(!(await good(token)), token.slice(0, 100));
+  }
+  for (const none of [undefined, {}, { keys: 1 }, { keys: [1] }, { keys: [{ kty: 'oct' }] }]) {
+    assert.throws(() => verificationKeys(none), /JWK set|no key/);
   }
 });
 

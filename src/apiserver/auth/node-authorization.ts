@@ -1,4 +1,4 @@
-// What a node's agent may do: read what policy needs, and write its own and its pods' annotations, blocks, status.
+// What a node's agent may do: read what policy needs; write its own and its pods' annotations, blocks, its status.
 import {
   agentStatusKind,
   blockAffinityKind,
@@ -47,7 +47,8 @@ export function nodeMay(attributes: Attributes): boolean {
   }
   if (ADDRESS_KINDS.some(is)) return ADDRESS_VERBS.has(verb);
   if (is(agentStatusKind)) return verb === 'create' || verb === 'update' || verb === 'patch';
-  if (is(podKind) || is(nodeKind)) return verb === 'patch' && subresource === '';
+  if (is(podKind)) return verb === 'patch' && (subresource === '' || subresource === 'status');
+  if (is(nodeKind)) return verb === 'patch' && subresource === '';
   return verb === 'create' && group === 'flows.tortie.dev' && resource === 'flows';
 }
 
@@ -77,8 +78,11 @@ export function nodeWriteCheck(
     return (next, current) => {
       const own = current && specNodeName(current) === node;
       if (!own) throw refuse(next, 'a node may change only pods on itself');
-      if (onlyAnnotationsDiffer(current, next)) return;
-      throw refuse(next, 'a node may change only the annotations of a pod');
+      if (onlyAnnotationsDiffer(current, next) || onlyUnsaysAddresses(current, next)) return;
+      throw refuse(
+        next,
+        'a node may change only the annotations of a pod, and unsay its addresses',
+      );
     };
   }
   return undefined;
@@ -87,6 +91,15 @@ export function nodeWriteCheck(
 function specNodeName(pod: Resource): unknown {
   const { spec }: Resource & { spec?: unknown } = pod;
   return isObject(spec) ? spec['nodeName'] : undefined;
+}
+
+/** Those of an earlier life of the pod, of which CNI ADD must not make rules; new ones are the kubelet's to say. */
+function onlyUnsaysAddresses(current: Resource, next: Resource): boolean {
+  const { status, ...rest }: Resource & { status?: unknown } = current;
+  if (!isObject(status)) return false;
+  const { podIP: _, podIPs: __, ...left } = status;
+  const allowed: Resource & { status: unknown } = { ...rest, status: left };
+  return jsonEqual(withoutAnnotations(allowed), withoutAnnotations(next));
 }
 
 function onlyAnnotationsDiffer(current: Resource, next: Resource): boolean {

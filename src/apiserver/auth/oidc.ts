@@ -4,10 +4,12 @@ import { isObject } from '#lib';
 import type { Identity } from './identity.ts';
 import {
   type DecodedToken,
-  isSignedBy,
+  type Expectation,
   SIGNING_ALGORITHMS,
-  type VerificationKey,
+  type VerificationKeys,
   verificationKeys,
+  type Verdict,
+  verifyToken,
 } from './json-web-token.ts';
 
 export interface OidcOptions {
@@ -44,7 +46,7 @@ const DISCOVERY = '/.well-known/openid-configuration';
 export class OidcProvider {
   readonly #options: OidcOptions;
   readonly #algorithms: readonly string[];
-  #keys: readonly VerificationKey[] = [];
+  #keys: VerificationKeys | undefined;
   #asked = Number.NEGATIVE_INFINITY;
   #answered = Number.NEGATIVE_INFINITY;
   #asking: Promise<void> | undefined;
@@ -71,14 +73,10 @@ export class OidcProvider {
 
   /** Whom an ID token stands for; undefined: it is not good. */
   async identify(token: DecodedToken): Promise<Identity | undefined> {
-    const { claims } = token;
-    if (claims['iss'] !== this.#options.issuer) return undefined;
-    if (!(await this.#isSigned(token))) return undefined;
-    const now = this.#options.now() / 1000;
-    const { exp, nbf, aud } = claims;
-    if (typeof exp !== 'number' || now >= exp) return undefined;
-    if (typeof nbf === 'number' && now < nbf) return undefined;
-    if (![aud].flat().includes(this.#options.clientId)) return undefined;
+    if (token.claims['iss'] !== this.#options.issuer) return undefined;
+    const verdict = await this.#verdict(token);
+    if (typeof verdict === 'string') return undefined;
+    const { claims } = verdict;
     for (const [name, value] of Object.entries(this.#options.requiredClaims ?? {})) {
       if (claims[name] !== value) return undefined;
     }
@@ -107,16 +105,17 @@ export class OidcProvider {
     return { name, groups: prefixed.filter((group) => !group.startsWith(RESERVED)) };
   }
 
-  async #isSigned(token: DecodedToken): Promise<boolean> {
-    const now = this.#options.now();
-    if (now - this.#answered > KEEP_MS) await this.#refresh();
+  async #verdict(token: DecodedToken): Promise<Verdict> {
+    const { issuer, clientId, now } = this.#options;
+    if (now() - this.#answered > KEEP_MS) await this.#refresh();
     // Keys that cannot be confirmed any more are not trusted.
-    if (this.#options.now() - this.#answered > 2 * KEEP_MS) return false;
-    if (isSignedBy(token, this.#keys, this.#algorithms)) return true;
-    const known = this.#keys.some(({ keyId }) => keyId === token.keyId);
-    if (known) return false;
+    if (!this.#keys || now() - this.#answered > 2 * KEEP_MS) return 'refused';
+    const algorithms = this.#algorithms;
+    const expected: Expectation = { issuer, audiences: [clientId], algorithms, now: now() };
+    const verdict = await verifyToken(token, this.#keys, expected);
+    if (verdict !== 'unknownKey') return verdict;
     await this.#refresh();
-    return isSignedBy(token, this.#keys, this.#algorithms);
+    return verifyToken(token, this.#keys, expected);
   }
 
   /** Asks for the provider's keys, unless it was asked just now. Does not throw. */
@@ -144,10 +143,17 @@ export class OidcProvider {
     if (typeof uri !== 'string' || !uri.startsWith('https://')) {
       throw new Error(`the OpenID provider at "${issuer}" names no https:// jwks_uri`);
     }
-    const keys = verificationKeys(await fetchJson(uri, ca));
-    if (keys.length === 0) throw new Error(`"${uri}" has no key that can verify a signature`);
-    this.#keys = keys;
+    this.#keys = keysAt(uri, await fetchJson(uri, ca));
     this.#answered = this.#options.now();
+  }
+}
+
+function keysAt(uri: string, set: unknown): VerificationKeys {
+  try {
+    return verificationKeys(set);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`cannot use the keys at "${uri}": ${why}`, { cause });
   }
 }
 

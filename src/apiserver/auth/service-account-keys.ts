@@ -9,7 +9,7 @@ import {
 import { readFile } from 'node:fs/promises';
 import { isObject } from '#lib';
 import { replaceFile } from '../certificate-authority.ts';
-import type { VerificationKey } from './json-web-token.ts';
+import { type VerificationKeys, verificationKeys } from './json-web-token.ts';
 
 interface SigningKey {
   readonly keyId: string;
@@ -34,6 +34,7 @@ export class ServiceAccountKeys {
   readonly #path: string;
   readonly #rotation: KeyRotation;
   #keys: readonly SigningKey[];
+  #verifying: VerificationKeys | undefined;
 
   private constructor(path: string, rotation: KeyRotation, keys: readonly SigningKey[]) {
     this.#path = path;
@@ -65,6 +66,7 @@ export class ServiceAccountKeys {
     // Durable before it signs: a token must not outlive the memory of its key.
     await replaceFile(this.#path, keysText(kept));
     this.#keys = kept;
+    this.#verifying = undefined;
     return true;
   }
 
@@ -74,10 +76,9 @@ export class ServiceAccountKeys {
     return { keyId: newest.keyId, key: newest.privateKey };
   }
 
-  get verifying(): VerificationKey[] {
-    return this.#keys.map(({ keyId, publicKey }) => {
-      return { keyId, algorithm: 'ES256', key: publicKey };
-    });
+  get verifying(): VerificationKeys {
+    this.#verifying ??= verificationKeys(this.jwks);
+    return this.#verifying;
   }
 
   /** RFC 7517, as `/openid/v1/jwks` serves it. */

@@ -11,7 +11,7 @@ import {
 import { isObject } from '#lib';
 import type { NamedTarget } from '../resources.ts';
 import { type Identity, serviceAccountGroups, serviceAccountUser } from './identity.ts';
-import { type DecodedToken, isSignedBy, signToken } from './json-web-token.ts';
+import { type DecodedToken, signToken, verifyToken } from './json-web-token.ts';
 import type { ServiceAccountKeys } from './service-account-keys.ts';
 
 export interface ServiceAccountTokenOptions {
@@ -66,7 +66,9 @@ export class ServiceAccountTokens {
   }
 
   /** Expires `expires` milliseconds after 1970. */
-  issue(request: IssueRequest): { readonly token: string; readonly expires: number } {
+  async issue(
+    request: IssueRequest,
+  ): Promise<{ readonly token: string; readonly expires: number }> {
     const { account, audiences, seconds, bound, node } = request;
     const { namespace = '', name, uid } = account.metadata;
     const now = Math.floor(this.#options.now() / 1000);
@@ -86,7 +88,7 @@ export class ServiceAccountTokens {
       },
     };
     return {
-      token: signToken(claims, this.#options.keys.signing),
+      token: await signToken(claims, this.#options.keys.signing),
       expires: (now + seconds) * 1000,
     };
   }
@@ -96,13 +98,13 @@ export class ServiceAccountTokens {
     token: DecodedToken,
     audiences: readonly string[] = this.#options.audiences,
   ): Promise<{ identity: Identity; audiences: string[] } | undefined> {
-    const { claims } = token;
-    if (claims['iss'] !== this.#options.issuer) return undefined;
-    if (!isSignedBy(token, this.#options.keys.verifying, ['ES256'])) return undefined;
-    if (!isTimely(claims, this.#options.now())) return undefined;
+    const { keys, issuer, now } = this.#options;
+    const expected = { issuer, audiences, algorithms: ['ES256'], now: now() };
+    const verdict = await verifyToken(token, keys.verifying, expected);
+    if (typeof verdict === 'string') return undefined;
+    const { claims } = verdict;
     const aud = [claims['aud']].flat();
     const matching = audiences.filter((audience) => aud.includes(audience));
-    if (matching.length === 0) return undefined;
     const identity = await this.#identity(claims);
     return identity && { identity, audiences: matching };
   }
@@ -156,12 +158,6 @@ export function bindableKind(apiVersion: unknown, kind: unknown): KindDefinition
   return Object.values(KINDS).find(
     (known) => known.kind === kind && apiVersionOf(known) === (apiVersion || 'v1'),
   );
-}
-
-function isTimely({ exp, nbf, iat }: Readonly<Record<string, unknown>>, now: number): boolean {
-  const seconds = now / 1000;
-  if (typeof exp !== 'number' || seconds >= exp) return false;
-  return [nbf, iat].every((from) => typeof from !== 'number' || seconds >= from - 1);
 }
 
 function reference(value: unknown, needsUid = true): { name: string; uid: string } | undefined {

@@ -28,7 +28,7 @@ export async function requestToken(
   if (!account) throw notFound(serviceAccountKind, name);
   const { bound, object } = (await boundObject(resources, account, spec)) ?? {};
   const node = bound?.kind === 'Pod' && object ? await nodeOf(resources, object) : undefined;
-  const { token, expires } = tokens.issue({ account, audiences, seconds, bound, node });
+  const { token, expires } = await tokens.issue({ account, audiences, seconds, bound, node });
   return {
     kind: 'TokenRequest',
     apiVersion: 'authentication.k8s.io/v1',
