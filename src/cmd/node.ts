@@ -123,6 +123,7 @@ async function runNode(options: NodeOptions): Promise<void> {
       dataplane: () => dataplane.counts,
       matching: () => calc.matching(),
       log: () => flows.groups(),
+      names: () => directory.counts,
       connections: () => flows.connections(),
       reports: () => flows.reports(),
       lost: () => flows.lost(),

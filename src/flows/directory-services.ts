@@ -55,6 +55,10 @@ export class ServiceDirectory {
   readonly #numbers = new Map<string, ReadonlyMap<string, number>>();
   readonly #byKey = new Map<string, string>();
 
+  get size(): number {
+    return this.#byKey.size;
+  }
+
   setService(key: string, service: Service | undefined): void {
     const before = this.#byKey.get(key);
     if (before !== undefined) this.#numbers.delete(before);

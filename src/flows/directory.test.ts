@@ -150,7 +150,13 @@ test('host endpoints are ends by their addresses, or by all of their node', () =
   assert.deepEqual([type, name, aggregate, labels], ['host', 'eth0', 'one', { name: 'eth0' }]);
   assert.equal(named(it, '172.16.0.1'), 'host /one');
   assert.equal(named(it, '172.16.0.2'), 'host /two-all');
-  it.onUpdates([update(endpoint('two-all', {}), true)]);
+  const { endpoints, networkSets } = it.counts;
+  it.onUpdates([update(endpoint('two-all', {}), true), update(networkSet('all', '0.0.0.0/0'))]);
+  assert.deepEqual(it.counts, {
+    endpoints: endpoints - 1,
+    networkSets: networkSets + 1,
+    services: 0,
+  });
   assert.equal(named(it, '172.16.0.2'), 'host /two');
 });
 

@@ -44,6 +44,15 @@ export class Directory {
   readonly services = new ServiceDirectory();
   readonly #sets = new PrefixIndex<Owner>();
 
+  /** How many pods, hosts and host endpoints have addresses, and how many network sets and services there are. */
+  get counts(): Readonly<Record<'endpoints' | 'networkSets' | 'services', number>> {
+    return {
+      endpoints: this.#pods.size + this.#hosts.size + this.#hostEndpoints.size,
+      networkSets: this.#sets.size,
+      services: this.services.size,
+    };
+  }
+
   /** Takes in pods, core nodes, host endpoints, network sets, services and their endpoints; ignores the rest. */
   onUpdates(updates: readonly SyncerUpdate[]): void {
     for (const { kind, key, resource } of updates) {
@@ -118,6 +127,10 @@ export class Directory {
 class AddressTable {
   readonly #byKey = new Map<string, readonly string[]>();
   readonly #byAddress = new Map<string, Map<string, AddressOwner>>();
+
+  get size(): number {
+    return this.#byKey.size;
+  }
 
   set(key: string, entry: (AddressOwner & { readonly addresses: readonly string[] }) | undefined) {
     for (const address of this.#byKey.get(key) ?? []) {

@@ -14,6 +14,10 @@ export class PrefixIndex<V> {
   /** Number of prefixes of each length, by family. */
   readonly #lengths = { 4: new Map<number, number>(), 6: new Map<number, number>() };
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
   /** Replaces what `key` stands for; undefined removes it. */
   set(key: string, entry: PrefixEntry<V> | undefined): void {
     const before = this.#entries.get(key);

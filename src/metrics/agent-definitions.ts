@@ -55,6 +55,9 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
     'groupNum',
   ]),
   gauge('felix_collector_epstats', 'Connections followed.'),
+  gauge('felix_collector_lookupcache_endpoints', 'Pods, hosts and host endpoints that flows name.'),
+  gauge('felix_collector_lookupcache_networksets', 'Network sets that flows name.'),
+  gauge('felix_collector_lookupcache_services', 'Services that flows name.'),
   gauge(
     'felix_collector_lookups_cache_policies',
     'Decisions of rules that logged packets are told apart by.',

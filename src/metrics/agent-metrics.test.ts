@@ -20,6 +20,7 @@ const SOURCES: AgentSources = {
     scans: { 'single-value': 3, 'full-scan': 1 },
   }),
   log: () => [{ group: 1, received: 40, lost: 2 }],
+  names: () => ({ endpoints: 21, networkSets: 22, services: 23 }),
   connections: () => 12,
   reports: () => 13,
   lost: () => 2,
@@ -101,6 +102,9 @@ test('applies, read-backs and the state of the datastore', async () => {
     ['felix_nflog_buffer_overruns{groupNum="1"}', 2],
     ['felix_collector_lookups_cache_policies', 30],
     ['felix_collector_epstats', 12],
+    ['felix_collector_lookupcache_endpoints', 21],
+    ['felix_collector_lookupcache_networksets', 22],
+    ['felix_collector_lookupcache_services', 23],
     ['tortie_flow_events_lost_total', 2],
   ] as const) {
     assert.equal(values.get(series), wanted, series);

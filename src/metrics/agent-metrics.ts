@@ -59,6 +59,12 @@ export interface AgentSources {
     readonly received: number;
     readonly lost: number;
   }[];
+  /** Whom flows are named after. */
+  readonly names: () => {
+    readonly endpoints: number;
+    readonly networkSets: number;
+    readonly services: number;
+  };
   readonly connections: () => number;
   readonly reports: () => number;
   readonly lost: () => number;
@@ -139,7 +145,8 @@ export class AgentMetrics {
     this.#metrics.observe('felix_route_table_resync_seconds', seconds);
   }
 
-  #collect({ dataplane, matching, log, connections, reports, lost }: AgentSources): void {
+  #collect(sources: AgentSources): void {
+    const { dataplane, matching, log, names, connections, reports, lost } = sources;
     const metrics = this.#metrics;
     for (const [metric, kinds] of CLUSTER) {
       metrics.set(
@@ -154,6 +161,10 @@ export class AgentMetrics {
       metrics.total('felix_nflog_logs_received', received, labels);
       metrics.total('felix_nflog_buffer_overruns', dropped, labels);
     }
+    const { endpoints, networkSets, services } = names();
+    metrics.set('felix_collector_lookupcache_endpoints', endpoints);
+    metrics.set('felix_collector_lookupcache_networksets', networkSets);
+    metrics.set('felix_collector_lookupcache_services', services);
     metrics.set('felix_collector_epstats', connections());
     metrics.total('tortie_flow_reports_total', reports());
     metrics.total('tortie_flow_events_lost_total', lost());
