@@ -7,7 +7,10 @@ import type { NamedTarget, Resources } from './resources.ts';
 import { toResource } from './stored-resource.ts';
 import { timestamp } from './timestamp.ts';
 
-const SWEEP_MS = 500;
+/** How often it is looked for what is due: while changes wait, and else for those that another server took. */
+const SWEEP_MS = { waiting: 500, idle: 10_000 } as const;
+/** For so long a change that was announced here may take to be stored. */
+const ANNOUNCED_MS = 30_000;
 const OWN = { dryRun: false } as const;
 
 export class PendingChanges {
@@ -15,7 +18,8 @@ export class PendingChanges {
   readonly #onError: (error: unknown) => void;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
-  #busy = false;
+  #isOpen = false;
+  #announcedUntil = 0;
 
   constructor(resources: Resources, onError: (error: unknown) => void) {
     this.#resources = resources;
@@ -23,19 +27,34 @@ export class PendingChanges {
   }
 
   start(): void {
-    this.#timer = setInterval(() => {
-      if (this.#busy) return;
-      this.#busy = true;
-      this.#running = this.sweep(Date.now())
-        .catch(this.#onError)
-        .finally(() => (this.#busy = false));
-    }, SWEEP_MS);
+    this.#isOpen = true;
+    this.#schedule(SWEEP_MS.waiting);
   }
 
   /** Waits for what is under way. */
   async close(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#isOpen = false;
+    clearTimeout(this.#timer);
     await this.#running;
+  }
+
+  #schedule(delayMs: number): void {
+    if (!this.#isOpen) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#running = this.#running.then(() => this.#look());
+    }, delayMs);
+  }
+
+  async #look(): Promise<void> {
+    let waits = true;
+    try {
+      waits = await this.sweep(Date.now());
+    } catch (error) {
+      this.#onError(error);
+    }
+    const isSoon = waits || Date.now() < this.#announcedUntil;
+    this.#schedule(isSoon ? SWEEP_MS.waiting : SWEEP_MS.idle);
   }
 
   /**
@@ -45,6 +64,8 @@ export class PendingChanges {
   async captured(body: unknown): Promise<unknown> {
     const spec = isObject(body) ? body['spec'] : undefined;
     if (!isObject(body) || !isObject(spec) || !Array.isArray(spec['objects'])) return body;
+    this.#announcedUntil = Date.now() + ANNOUNCED_MS;
+    this.#schedule(SWEEP_MS.waiting);
     const objects = await Promise.all(spec['objects'].map((object) => this.#withBefore(object)));
     return { ...body, spec: { ...spec, objects } };
   }
@@ -57,14 +78,15 @@ export class PendingChanges {
     return before ? { ...reference, before } : reference;
   }
 
-  /** Undoes what is due at `now`, in milliseconds since 1970. */
-  async sweep(now: number): Promise<void> {
+  /** Undoes what is due at `now`, in milliseconds since 1970; whether any change waits. */
+  async sweep(now: number): Promise<boolean> {
     const { items } = await this.#resources.list(pendingChangeKind, undefined);
     for (const { value, revision } of items) {
       const change = toResource(value, revision) as PendingChange;
       if (dueAt(change) > now) continue;
       await this.#undo(change, now).catch(this.#onError);
     }
+    return items.length > 0;
   }
 
   /** Confirming is refused from the first step on: it asks for the revision from before. */
