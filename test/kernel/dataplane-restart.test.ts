@@ -56,10 +56,21 @@ const MIXED = policy('mixed', {
   egress: [rule('Allow')],
 });
 
+/** Behind the other: one rule for each of several ports. */
+const PORTLY = policy('portly', {
+  ingress: Array.from({ length: 6 }, (_, index) =>
+    rule('Allow', {
+      index,
+      protocol: 6,
+      destination: { ipSets: [], notIpSets: [], ports: [[3000 + index, 3000 + index]] },
+    }),
+  ),
+});
+
 /** A bit of everything. */
 function richState(more: Partial<DataplaneState> = {}): DataplaneState {
-  const two = endpoint(2, { ingress: [tierOf(MIXED)], egress: [tierOf(MIXED)] });
-  return stateOf([endpoint(1), two], [MIXED], {
+  const two = endpoint(2, { ingress: [tierOf(MIXED, PORTLY)], egress: [tierOf(MIXED)] });
+  return stateOf([endpoint(1), two], [MIXED, PORTLY], {
     ipSets: new Map([SET, PORTS].map((set) => [set.id, set])),
     routes: [{ destination: '10.66.0.0/26', gateway: podAddress(1, 4) }],
     blackholes: ['10.65.0.0/26', 'fd65::/122'],
@@ -132,8 +143,9 @@ void test('nft reads the whole table back as it was meant', async (t) => {
     'ip saddr { 10.0.0.0/8, 192.168.0.0/16 } goto d-',
     'meta nfproto . meta l4proto vmap @m-pi-',
     'ipv4 . tcp : goto pi-',
+    'tcp dport vmap @m-pi-',
     'ip6 saddr @s6-',
-    'tcp dport { 80, 8000-8887, 8889-8999 } ip saddr @s4-',
+    '8000-8887 : goto pi-',
     'log prefix "API1|NetworkPolicy/default/mixed" group 1 snaplen 128 counter',
     'meta mark set meta mark | ' + mark,
     'log prefix "calico-packet: "',

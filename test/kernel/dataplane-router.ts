@@ -85,6 +85,7 @@ export class Machine {
   run(program: string, ...args: string[]): string {
     return execFileSync('nsenter', [`--net=${this.path}`, program, ...args], {
       encoding: 'utf8',
+      maxBuffer: 1 << 28,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
   }

@@ -19,7 +19,7 @@ const ICMPV6 = 58;
 const PORT_PROTOCOLS: readonly number[] = [6, 17, 132, 136];
 const PORT_BITS = 16;
 /** Members of the sets that are written out into one map; bigger sets are asked as sets. */
-const EXPANDED_MEMBERS_MAX = 1024;
+const EXPANDED_MEMBERS_MAX = 256;
 
 /** A rule with what happens when it matches. */
 export interface PlacedRule {

@@ -18,13 +18,16 @@ import type { Match, PacketEnd } from './match.ts';
 import { shortHash } from './names.ts';
 import { type MapEntry, type MapKey, type VerdictMap, isExact } from './verdict-map.ts';
 
-/** So many rules one after the other cost no more than a look-up. */
+/** So many rules one after the other cost no more than the look-ups of a group. */
+const WALKED_MAX = 8;
+/** So many candidates one after the other cost no more than a look-up. */
 const LINEAR_MAX = 4;
 /** How often a rule may be repeated in the chains of ports, on average, and how many more there may be. */
 const REPEATS_MAX = 8;
 const ROOM_MIN = 1024;
-/** So many addresses in a map take the room of a rule. */
+/** How many addresses may be written into maps for a rule, on average, and how many more there may be. */
 const WRITTEN_MAX = 16;
+const WRITTEN_MIN = 1024;
 
 export interface ClassifierOptions {
   /** Name of the chain that is entered; the names of all others begin with it. */
@@ -49,7 +52,7 @@ export function classify(
   options: ClassifierOptions,
 ): Classified | undefined {
   const linear = linearRules(rules);
-  if (linear.length <= LINEAR_MAX) {
+  if (linear.length <= WALKED_MAX) {
     return { chains: [{ name: options.name, comment: options.comment, rules: linear }], maps: [] };
   }
   return new Classifier(options).classify(rules);
@@ -92,6 +95,8 @@ class Classifier {
   readonly #end: PacketEnd;
   /** For rules that are repeated; below nought it has become too big. */
   #room = 0;
+  /** For addresses that are written into maps; without it sets are asked one by one. */
+  #toWrite = 0;
 
   constructor(options: ClassifierOptions) {
     this.#options = options;
@@ -101,6 +106,7 @@ class Classifier {
   classify(rules: readonly PlacedRule[]): Classified | undefined {
     const { name } = this.#options;
     this.#room = REPEATS_MAX * rules.length + ROOM_MIN;
+    this.#toWrite = WRITTEN_MAX * rules.length + WRITTEN_MIN;
     const others = this.#scopes(rules, 'other');
     const entry: Rule[] = [];
     const services = protocolsOf(rules.map(({ rule }) => rule)).flatMap((protocol): MapEntry[] => {
@@ -249,7 +255,8 @@ class Classifier {
     const firsts = this.#firstByAddress(scope, list, indexes);
     if (!firsts) return undefined;
     const won = withoutEarlier(firsts, open);
-    this.#room -= won.length / WRITTEN_MAX;
+    if (won.length > this.#toWrite) return undefined;
+    this.#toWrite -= won.length;
     return won.flatMap(({ first, last, value }): MapEntry[] => {
       const chain = targetOf(list[value]);
       return chain === undefined ? [] : [{ first, last, chain }];
@@ -279,8 +286,10 @@ class Classifier {
     const rules: Rule[] = [];
     let run: { candidate: Candidate; addresses: readonly Interval[] }[] = [];
     const flush = () => {
-      if (run.length > LINEAR_MAX) rules.push(this.#byAddress(scope, run));
-      else rules.push(...run.map(({ candidate }) => ruleOf(scope, candidate)));
+      const written = run.reduce((sum, { addresses }) => sum + addresses.length, 0);
+      if (run.length > LINEAR_MAX && written <= this.#toWrite) {
+        rules.push(this.#byAddress(scope, run));
+      } else rules.push(...run.map(({ candidate }) => ruleOf(scope, candidate)));
       run = [];
     };
     for (const candidate of untilCertain(list)) {
@@ -306,6 +315,7 @@ class Classifier {
     run: readonly { readonly candidate: Candidate; readonly addresses: readonly Interval[] }[],
   ): Rule {
     const fragments = firstMatches(run.map(({ addresses }) => addresses));
+    this.#toWrite -= fragments.length;
     const entries = fragments.flatMap(({ first, last, value }): MapEntry[] => {
       const chain = targetOf(run[value]?.candidate);
       return chain === undefined ? [] : [{ first, last, chain }];

@@ -9,10 +9,14 @@ export interface PolicyGroup {
 /** On average. Smaller groups are more look-ups for each packet, bigger ones more work for each change. */
 const GROUP_SIZE = 1024;
 /** A list in more groups than this gets groups of its own, as long as there is room for them. */
-const SHARED_MAX = 4;
-/** How often a policy may be repeated in lists' own groups, on average, and how many more there may be. */
+const SHARED_MAX = 16;
+/**
+ * How many lists may have groups of their own: each is some maps, and the kernel walks the list of a table's
+ * sets and maps for each that it makes or binds.
+ */
+const OWN_LISTS_MAX = 64;
+/** How often a policy may be repeated in lists' own groups, on average. */
 const REPEATS_MAX = 4;
-const ROOM_MIN = 4096;
 
 /**
  * Whether a group ends before this policy. By its name alone, so that policies which come and go leave the
@@ -39,7 +43,8 @@ export function groupPolicies(
       (keys): PolicyGroup => ({ name: keys[0] ?? '', keys }),
     ),
   );
-  let room = REPEATS_MAX * new Set(lists.flat()).size + ROOM_MIN;
+  let room = REPEATS_MAX * new Set(lists.flat()).size;
+  let left = OWN_LISTS_MAX;
   const result = [...shared];
   const worstFirst = [...lists.keys()].toSorted(
     (a, b) => (shared[b]?.length ?? 0) - (shared[a]?.length ?? 0),
@@ -47,10 +52,11 @@ export function groupPolicies(
   for (const index of worstFirst) {
     const list = lists[index] ?? [];
     const before = shared[index]?.length ?? 0;
-    if (before <= SHARED_MAX || list.length > room) continue;
+    if (before <= SHARED_MAX || list.length > room || left === 0) continue;
     const own = cut(list, (_, next) => !isBoundary(next), isAlone);
     if (own.length >= before) continue;
     room -= list.length;
+    left--;
     // Named by all that is in it: it is a group of every list that has the same part.
     result[index] = own.map((keys) => ({ name: `${keys.join('\n')}\n`, keys }));
   }
