@@ -149,7 +149,7 @@ void test('nft reads the whole table back as it was meant', async (t) => {
     'log prefix "API1|NetworkPolicy/default/mixed" group 1 snaplen 128 counter',
     'meta mark set meta mark | ' + mark,
     'log prefix "calico-packet: "',
-    'comment "NetworkPolicy/default/mixed ingress"',
+    'comment "NetworkPolicy/default/mixed and 1 more ingress"',
   ]) {
     assert.ok(text.includes(expected), `${expected}\nis not in\n${text}`);
   }
