@@ -16,8 +16,6 @@ import { coreKind, podKey, watchPods } from './pod-watch.ts';
 import { PodRoutes, UNDERLAY_ADDRESS } from './underlay.ts';
 
 const SERVER_PORT = 6443;
-/** Upstream's port of metrics of addresses. */
-const METRICS_PORT = 9094;
 const PLUGINS_AT_ONCE = 3;
 const POLL_MS = 50;
 const RESTART_FIRST_MS = 500;
@@ -103,7 +101,6 @@ class Keeper {
     const advertise = `https://${UNDERLAY_ADDRESS}:${SERVER_PORT}`;
     const nodes = this.#state.nodes.flatMap(({ name }) => ['--node', name]);
     const where = ['--data', this.#folder.data, '--listen', `127.0.0.1:${this.#state.port}`];
-    where.push('--metrics-listen', `${UNDERLAY_ADDRESS}:${METRICS_PORT}`);
     const { executable, etcdEndpoints } = this.#state;
     const etcd = ['--datastore-type', 'etcd', '--etcd-endpoints', etcdEndpoints ?? ''];
     const store = etcdEndpoints === undefined ? [] : etcd;
