@@ -402,18 +402,24 @@ test('without a known token only health and version are answered', async (contex
 test('requests that are no good are refused with a Status', async (context) => {
   const { admin } = await startServer(context);
   const namespaces = '/api/v1/namespaces';
-  const refused: [Promise<unknown>, number][] = [
-    [admin.request('GET', '/api/v1/nothing'), 404],
-    [admin.request('GET', '/api/v1/namespaces/%E0%A4%A'), 400],
-    [admin.request('PUT', namespaces, { body: namespace('a') }), 405],
-    [admin.request('POST', namespaces, { body: namespace('a'), contentType: 'text/plain' }), 415],
-    [admin.request('POST', namespaces), 400],
-    [admin.request('POST', namespaces, { body: [] }), 400],
-    [admin.request('POST', namespaces, { body: { ...namespace('a'), kind: 'Pod' } }), 400],
-    [admin.request('POST', '/api/v1/pods', { body: pod('a') }), 400],
-    [admin.request('POST', namespaces, { body: { filler: 'x'.repeat(4_000_000) } }), 413],
-    [admin.request('GET', namespaces, { query: { watch: 1, resourceVersion: 'x' } }), 400],
-    [admin.request('POST', namespaces, { body: namespace('a'), query: { dryRun: 'Some' } }), 400],
+  const refused: [() => Promise<unknown>, number][] = [
+    [() => admin.request('GET', '/api/v1/nothing'), 404],
+    [() => admin.request('GET', '/api/v1/namespaces/%E0%A4%A'), 400],
+    [() => admin.request('PUT', namespaces, { body: namespace('a') }), 405],
+    [
+      () => admin.request('POST', namespaces, { body: namespace('a'), contentType: 'text/plain' }),
+      415,
+    ],
+    [() => admin.request('POST', namespaces), 400],
+    [() => admin.request('POST', namespaces, { body: [] }), 400],
+    [() => admin.request('POST', namespaces, { body: { ...namespace('a'), kind: 'Pod' } }), 400],
+    [() => admin.request('POST', '/api/v1/pods', { body: pod('a') }), 400],
+    [() => admin.request('POST', namespaces, { body: { filler: 'x'.repeat(4_000_000) } }), 413],
+    [() => admin.request('GET', namespaces, { query: { watch: 1, resourceVersion: 'x' } }), 400],
+    [
+      () => admin.request('POST', namespaces, { body: namespace('a'), query: { dryRun: 'Some' } }),
+      400,
+    ],
   ];
   for (const [answer, status] of refused) {
     await assert.rejects(answer, (error) => {

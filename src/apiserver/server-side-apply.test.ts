@@ -250,23 +250,28 @@ test('applies that are no good are refused', async (context) => {
   const contentType = 'application/apply-patch+yaml';
   let deep: unknown = 'x';
   for (let n = 0; n < 200; n++) deep = { deep };
-  const refused: [Promise<unknown>, number, RegExp][] = [
-    [admin.request('PATCH', path, { body, contentType }), 422, /fieldManager is required/],
-    [apply(path, 'x'.repeat(200), body), 422, /at most 128/],
-    [apply(path, 'ann', { ...body, apiVersion: undefined }), 400, /apiVersion is required/],
-    [apply(path, 'ann', { ...body, metadata: { managedFields: [{}] } }), 400, /managedFields/],
-    [apply(path, 'ann', versioned), 409, /not there/],
-    [apply(path, 'ann', policy({ selectr: 'x' })), 422, /selectr/],
-    [apply(path, 'ann', policy({ deep })), 400, /levels/],
-    [apply(`${POLICIES}/q`, 'ann', body), 400, /metadata\.name/],
-    [apply(`${PODS}/front`, 'ann', twice), 400, /spec\.containers must differ in their name/],
-    [apply(`${PODS}/none/status`, 'ann', pod({})), 404, /not found/],
+  const refused: [() => Promise<unknown>, number, RegExp][] = [
+    [() => admin.request('PATCH', path, { body, contentType }), 422, /fieldManager is required/],
+    [() => apply(path, 'x'.repeat(200), body), 422, /at most 128/],
+    [() => apply(path, 'ann', { ...body, apiVersion: undefined }), 400, /apiVersion is required/],
     [
-      admin.request('PATCH', path, {
-        body: {},
-        contentType: 'application/merge-patch+json',
-        query: { force: true },
-      }),
+      () => apply(path, 'ann', { ...body, metadata: { managedFields: [{}] } }),
+      400,
+      /managedFields/,
+    ],
+    [() => apply(path, 'ann', versioned), 409, /not there/],
+    [() => apply(path, 'ann', policy({ selectr: 'x' })), 422, /selectr/],
+    [() => apply(path, 'ann', policy({ deep })), 400, /levels/],
+    [() => apply(`${POLICIES}/q`, 'ann', body), 400, /metadata\.name/],
+    [() => apply(`${PODS}/front`, 'ann', twice), 400, /spec\.containers must differ in their name/],
+    [() => apply(`${PODS}/none/status`, 'ann', pod({})), 404, /not found/],
+    [
+      () =>
+        admin.request('PATCH', path, {
+          body: {},
+          contentType: 'application/merge-patch+json',
+          query: { force: true },
+        }),
       422,
       /force/,
     ],

@@ -13,6 +13,8 @@ export interface WatchLimits {
   readonly waitingBytes: number;
   /** Milliseconds that a client may leave them unread. */
   readonly stallMs: number;
+  /** Milliseconds that a client that was told that it is dropped has for reading that. */
+  readonly farewellMs: number;
   /** Milliseconds between bookmarks. */
   readonly bookmarkMs: number;
 }
@@ -22,12 +24,11 @@ type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 export const WATCH_LIMITS: WatchLimits = {
   waitingBytes: 128 * 1024,
   stallMs: 30_000,
+  farewellMs: 5_000,
   bookmarkMs: 15_000,
 };
 /** Objects that are read at once of what is there. */
 const PAGE = 500;
-/** How long a client that was told that it is dropped has for reading that; milliseconds. */
-const FAREWELL_MS = 5_000;
 
 /**
  * Answers with the watch, and resolves when it runs. Throws (410, 504) before anything is sent where it
@@ -245,7 +246,7 @@ class WatchStream {
     this.#write(`${JSON.stringify({ type: 'ERROR', object: failureStatus(error) })}\n`);
     this.#response.end();
     this.#finish();
-    const farewell = setTimeout(() => this.#response.destroy(), FAREWELL_MS);
+    const farewell = setTimeout(() => this.#response.destroy(), this.#limits.farewellMs);
     this.#response.once('close', () => clearTimeout(farewell));
   }
 

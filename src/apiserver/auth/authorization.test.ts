@@ -246,13 +246,13 @@ test('[AZ10] a policy needs its verb in its tier, and get on the tier', async (c
   const order = { spec: { order: 5 } };
   await robot.patch(networkPolicyKind, key('app.b'), order);
   for (const refused of [
-    robot.create(networkPolicyKind, policy('security.b', 'security')),
-    robot.create(networkPolicyKind, policy('other', 'default')),
-    robot.patch(networkPolicyKind, key('security.a'), order),
-    robot.get(networkPolicyKind, key('security.a')),
-    robot.delete(networkPolicyKind, key('security.a')),
-    robot.patch(networkPolicyKind, key('app.b'), { spec: { tier: 'security' } }),
-    robot.list(globalNetworkPolicyKind),
+    () => robot.create(networkPolicyKind, policy('security.b', 'security')),
+    () => robot.create(networkPolicyKind, policy('other', 'default')),
+    () => robot.patch(networkPolicyKind, key('security.a'), order),
+    () => robot.get(networkPolicyKind, key('security.a')),
+    () => robot.delete(networkPolicyKind, key('security.a')),
+    () => robot.patch(networkPolicyKind, key('app.b'), { spec: { tier: 'security' } }),
+    () => robot.list(globalNetworkPolicyKind),
   ]) {
     await assert.rejects(refused, { status: 403 });
   }
