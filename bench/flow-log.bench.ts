@@ -1,13 +1,16 @@
-// NFLOG events to flow records under a UDP flood, against only reading them (needs root).
+// NFLOG events to flow records under a UDP flood, against only reading them; offered against recorded (needs root).
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FlowCollector } from '#agent';
-import { ConnectionTracker, describeReport, Directory, type RuleHit } from '#flows';
-import { ConntrackSocket, LogReader, Poller } from '#linux';
+import { FlowWorker } from '#agent';
+import { describeReport, Directory, type RuleHit } from '#flows';
+import { LogReader, Poller } from '#linux';
 import { printFigure, printMachine } from './measurement.ts';
 import { type Host, type Scratch, type Traffic, withScratch } from './scratch.ts';
 
-const PACKETS = 100_000;
-const WARM_PACKETS = 20_000;
+/** Packets a second that are offered, for so many seconds. */
+const RATE = Number(process.env['RATE'] ?? 100_000);
+const SECONDS = Number(process.env['SECONDS'] ?? 5);
+const WARM_SECONDS = 1;
 /** Connections that the packets belong to. */
 const PORTS = 1000;
 const PREFIX = 'DPI1|NetworkPolicy/default/flood';
@@ -27,7 +30,7 @@ interface Pipeline {
   events(): number;
   /** Events that its own counting says were lost. */
   lost(): number;
-  stop(): void;
+  stop(): void | Promise<void>;
 }
 
 /** Reads the messages, and no more. */
@@ -43,37 +46,26 @@ function onlyRead(receiver: Host): Pipeline {
   return { events: () => events, lost: () => log.lost, stop };
 }
 
-/** What the agent runs: the same reader, then the packets' fields, the tracker and the flow records. */
+/** What the agent runs: a thread reads and tracks, this one names and counts. */
 function collect(receiver: Host): Pipeline {
-  const log = LogReader.open({ group: GROUP, namespace: receiver.fd });
-  const conntrack = ConntrackSocket.open({
-    namespace: receiver.fd,
-    events: ['new', 'destroy'],
-  });
-  const poller = new Poller();
   const directory = new Directory();
-  const tracker = new ConnectionTracker({ isLocal: () => true });
   let events = 0;
-  const collector = new FlowCollector({
-    logs: [log],
-    conntrack,
-    poller,
-    tracker,
-    onLost: (lost) => process.stdout.write(`lost so far: ${lost}\n`),
+  const worker = new FlowWorker({
+    groups: [GROUP],
+    namespace: receiver.fd,
     hitOf: (prefix) => (prefix === PREFIX ? HIT : undefined),
+    log: (message) => void process.stdout.write(`${message}\n`),
     onReports: (reports) => {
       for (const report of reports) {
         events += describeReport(report, { node: 'node-1', directory }).packets.out;
       }
     },
   });
-  const stop = (): void => {
-    collector.stop();
-    poller.close();
-    log.close();
-    conntrack.close();
+  const lost = (): number => {
+    const { groups = [], dropped = 0, unnamed = 0 } = worker.state ?? {};
+    return groups.reduce((sum, group) => sum + group.lost, dropped + unnamed);
   };
-  return { events: () => events, lost: () => collector.lost, stop };
+  return { events: () => events, lost, stop: () => worker.stop() };
 }
 
 interface Result {
@@ -82,6 +74,8 @@ interface Result {
   readonly logged: number;
   readonly events: number;
   readonly lost: number;
+  /** The 99th percentile of how late this thread's timers are, in milliseconds. */
+  readonly delay: number;
 }
 
 interface Wire {
@@ -98,23 +92,35 @@ function counted({ receiver }: Wire): number {
 async function measure(
   wire: Wire,
   open: (receiver: Host) => Pipeline,
-  packets: number,
+  seconds: number,
 ): Promise<Result> {
   const pipeline = open(wire.receiver);
-  const before = counted(wire);
-  const usage = process.cpuUsage();
-  const sent = await wire.sender.ask({
-    type: 'flood',
-    address: ADDRESS.receiver,
-    packets,
-    ports: PORTS,
-  });
   await sleep(SETTLE_MS);
+  const before = counted(wire);
+  const delays = monitorEventLoopDelay({ resolution: 5 });
+  delays.enable();
+  const usage = process.cpuUsage();
+  const begun = performance.now();
+  for (let second = 0; second < seconds; second++) {
+    const request = {
+      type: 'flood',
+      address: ADDRESS.receiver,
+      packets: RATE,
+      ports: PORTS,
+    } as const;
+    await wire.sender.ask(request);
+    const early = (second + 1) * 1000 - (performance.now() - begun);
+    if (early > 0) await sleep(early);
+  }
+  const sent = (RATE * seconds) / ((performance.now() - begun) / 1000);
+  await sleep(SETTLE_MS);
+  await pipeline.stop();
   const { user, system } = process.cpuUsage(usage);
+  delays.disable();
   const logged = counted(wire) - before;
   const [events, lost] = [pipeline.events(), pipeline.lost()];
-  pipeline.stop();
-  return { microseconds: (user + system) / events, sent, logged, events, lost };
+  const delay = delays.percentile(99) / 1e6;
+  return { microseconds: (user + system) / events, sent, logged, events, lost, delay };
 }
 
 async function connect(scratch: Scratch): Promise<Wire> {
@@ -136,14 +142,16 @@ async function connect(scratch: Scratch): Promise<Wire> {
 await withScratch(async (scratch) => {
   printMachine();
   const wire = await connect(scratch);
-  for (const open of [onlyRead, collect]) await measure(wire, open, WARM_PACKETS);
-  const read = await measure(wire, onlyRead, PACKETS);
-  const flows = await measure(wire, collect, PACKETS);
+  for (const open of [onlyRead, collect]) await measure(wire, open, WARM_SECONDS);
+  const read = await measure(wire, onlyRead, SECONDS);
+  const flows = await measure(wire, collect, SECONDS);
   const peer = { name: 'reading alone', figure: read.microseconds };
+  const inside = { name: 'reading in this thread', figure: read.delay };
   printFigure('flood as sent', flows.sent, 'packets/s');
   printFigure('NFLOG events read', read.microseconds, 'us of CPU an event');
   printFigure('NFLOG events to flow records', flows.microseconds, 'us of CPU an event', peer);
   printFigure('NFLOG events to flow records', 1e6 / flows.microseconds, 'events/s of one CPU');
+  printFigure("delay of the agent's own thread, 99 %", flows.delay, 'ms', inside);
   printFigure('packets that the rule met', flows.logged, 'packets');
   printFigure('packets in flow records', flows.events, 'packets');
   printFigure('lost, as the agent counts', flows.lost, 'packets');

@@ -1,31 +1,101 @@
-// What the kernel or the tracker gave up is told, once for each time that it grew.
+// Logs wait for the meaning of their prefixes, reports for whoever takes them; nothing is lost or out of order.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type FlowCollectorOptions, FlowCollector } from './flow-collector.ts';
+import { ConnectionTracker, type RuleHit } from '#flows';
+import { FlowCollector, type FlowCollectorOptions } from './flow-collector.ts';
+import type { FlowReadingState } from './flow-messages.ts';
 
-test('lost events are told when there are more of them, and not again', async (t) => {
-  const told: number[] = [];
-  const log = { fd: 1, lost: 0, read: () => [] };
-  const conntrack = { fd: 2, lost: 0, events: () => [], dump: () => [] };
-  const tracker = { dropped: 0, drain: () => [], onListing: () => {} };
+const HIT: RuleHit = { action: 'Deny', direction: 'egress', tier: 'a', policy: null, rule: -1 };
+
+/** UDP from 10.0.1.1 to 10.0.2.1, port 53. */
+function packet(prefix: string, sourcePort: number) {
+  const payload = new Uint8Array(28);
+  payload.set([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 1, 1, 10, 0, 2, 1]);
+  payload.set([sourcePort >> 8, sourcePort & 255, 0, 53], 20);
+  return { prefix, payload, length: 28, hook: 2 };
+}
+
+function collect(t: TestContext) {
+  const queue: ReturnType<typeof packet>[] = [];
+  const log = { fd: 1, lost: 0, received: 0, read: () => queue.splice(0) };
+  const conntrack = { fd: 2, lost: 0, dumps: 0, events: () => [], dump: () => [] as [] };
+  conntrack.dump = () => {
+    conntrack.dumps++;
+    return [];
+  };
+  const asked: string[] = [];
+  const batches: number[][] = [];
+  const states: FlowReadingState[] = [];
+  const tracker = new ConnectionTracker({ isLocal: () => true });
   const collector = new FlowCollector({
-    logs: [log],
+    logs: new Map([[1, log]]),
     conntrack,
     tracker,
     poller: { onReadable: () => {} },
-    hitOf: () => undefined,
-    onReports: () => {},
-    onLost: (lost: number) => told.push(lost),
+    ask: (prefixes: readonly string[]) => void asked.push(...prefixes),
+    onReports: (reports: readonly { tuple: { sourcePort?: number } }[]) =>
+      void batches.push(reports.map(({ tuple }) => tuple.sourcePort ?? 0)),
+    onState: (state: FlowReadingState) => void states.push(state),
     intervalMs: 5,
   } as unknown as FlowCollectorOptions);
-  t.after(() => collector.stop());
-  await sleep(40);
-  assert.deepEqual(told, []);
+  t.after(() => void collector.stop());
+  return { queue, log, conntrack, asked, batches, states, collector };
+}
+
+test('packets behind one whose prefix is not explained yet keep their order', async (t) => {
+  const { queue, asked, batches, collector } = collect(t);
+  collector.onHits([['known', HIT]]);
+  queue.push(packet('known', 1), packet('news', 2), packet('known', 3), packet('other', 4));
+  await sleep(60);
+  assert.deepEqual(asked, ['news', 'other'], 'each is asked for once');
+  assert.deepEqual(batches.flat(), [1]);
+  collector.onTaken();
+  collector.onHits([
+    ['news', HIT],
+    ['other', null],
+  ]);
+  await sleep(60);
+  assert.deepEqual(batches.flat(), [1, 2, 3], 'what decides nothing is no flow');
+});
+
+test('until reports are taken, connections add up, and come in bounded batches', async (t) => {
+  const { queue, batches, collector } = collect(t);
+  collector.onHits([['known', HIT]]);
+  queue.push(packet('known', 1));
+  await sleep(60);
+  for (let port = 1; port <= 1200; port++) queue.push(packet('known', port));
+  await sleep(100);
+  assert.deepEqual(batches, [[1]]);
+  for (let round = 0; round < 5; round++) {
+    collector.onTaken();
+    await sleep(30);
+  }
+  assert.deepEqual(
+    batches.map(({ length }) => length),
+    [1, 500, 500, 200],
+  );
+});
+
+test('what was lost is told when there is more of it; after an overrun connections are listed at once', async (t) => {
+  const { log, conntrack, states } = collect(t);
+  await sleep(60);
+  const { length } = states;
+  const { dumps } = conntrack;
   log.lost = 3;
-  await sleep(40);
   conntrack.lost = 1;
-  tracker.dropped = 2;
-  await sleep(40);
-  assert.deepEqual(told, [3, 6]);
+  await sleep(60);
+  assert.equal(states.length, length + 1);
+  assert.deepEqual([states.at(-1)?.groups[0]?.lost, states.at(-1)?.overruns], [3, 1]);
+  assert.equal(conntrack.dumps, dumps + 1);
+});
+
+test('what is left when it stops is returned', async (t) => {
+  const { queue, collector } = collect(t);
+  collector.onHits([['known', HIT]]);
+  queue.push(packet('known', 7));
+  assert.deepEqual(
+    collector.stop().map(({ tuple }) => tuple.sourcePort),
+    [7],
+  );
 });

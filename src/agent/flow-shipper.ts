@@ -1,41 +1,77 @@
-// Ships flow records to the server in batches; what cannot be kept while the server is away is counted.
-import type { Flow } from '#flows';
+// Ships flow reports to the server in batches; while the server is away they are merged, with exact sums.
+import { type Flow, MergedFlows } from '#flows';
+
+/** Numbers batches, so that one whose answer was lost is not taken twice. */
+export interface FlowBatch {
+  /** A new one for each life of the agent. */
+  readonly agent: string;
+  readonly number: number;
+}
+
+/** The server does not want this batch, however often it is sent. */
+export class BatchRefused extends Error {
+  constructor(reason: string) {
+    super(`the server refuses a batch of flow reports: ${reason}`);
+    this.name = 'BatchRefused';
+  }
+}
 
 export interface FlowShipperOptions {
-  /** Sends one batch; rejects when the server did not take it. */
-  readonly send: (flows: readonly Flow[]) => Promise<void>;
+  /** Sends one batch; rejects when the server did not take it, with BatchRefused when it never will. */
+  readonly send: (flows: readonly Flow[], batch: FlowBatch) => Promise<void>;
   readonly log: (message: string) => void;
-  /** Records kept while the server is away. */
+  readonly agent: string;
+  /** Reports kept one by one while the server is away; also the size at which merged ones lose detail. */
   readonly bufferMax?: number;
+  readonly now?: () => number;
 }
 
 const BATCH_MAX = 500;
 const BUFFER_MAX = 20_000;
 
-/** One batch under way at a time; a batch that failed goes first next time. */
+/** One batch under way at a time; a batch that failed is sent again as it was, before any other. */
 export class FlowShipper {
   readonly #options: FlowShipperOptions;
+  readonly #bufferMax: number;
+  readonly #now: () => number;
   #buffer: Flow[] = [];
+  /** Sent, and not known to be taken: it may not change any more. */
+  #batch: readonly Flow[] = [];
+  #number = 0;
+  #merged: MergedFlows | undefined;
   #sending = false;
   #lost = 0;
+  #mergedReports = 0;
   #failing = false;
 
   constructor(options: FlowShipperOptions) {
     this.#options = options;
+    this.#bufferMax = options.bufferMax ?? BUFFER_MAX;
+    this.#now = options.now ?? Date.now;
   }
 
-  /** Records given up because the buffer was full. */
+  /** Reports given up: refused, or even merged too many. */
   get lost(): number {
     return this.#lost;
   }
 
+  /** Reports that were merged with others before they were sent. */
+  get merged(): number {
+    return this.#mergedReports;
+  }
+
+  /** What waits to be sent. */
+  get waiting(): number {
+    return this.#batch.length + this.#buffer.length + (this.#merged?.size ?? 0);
+  }
+
   add(flows: readonly Flow[]): void {
-    for (const flow of flows) this.#buffer.push(flow);
-    const excess = this.#buffer.length - (this.#options.bufferMax ?? BUFFER_MAX);
-    if (excess > 0) {
-      this.#buffer.splice(0, excess);
-      this.#lost += excess;
+    for (const flow of flows) {
+      if (this.#merged) this.#merge(flow);
+      else this.#buffer.push(flow);
     }
+    if (this.#buffer.length <= this.#bufferMax) return;
+    for (const flow of this.#buffer.splice(0)) this.#merge(flow);
   }
 
   /** Sends what there is; returns when there is nothing left or the server refused. */
@@ -43,30 +79,56 @@ export class FlowShipper {
     if (this.#sending) return;
     this.#sending = true;
     try {
-      while (this.#buffer.length > 0) {
-        const batch = this.#buffer.splice(0, BATCH_MAX);
-        const sent = await this.#send(batch);
-        if (!sent) {
-          this.#buffer.unshift(...batch);
-          return;
-        }
+      while (this.#fill()) {
+        if (!(await this.#send())) return;
+        this.#batch = [];
       }
     } finally {
       this.#sending = false;
     }
   }
 
-  async #send(batch: readonly Flow[]): Promise<boolean> {
+  #merge(flow: Flow): void {
+    this.#merged ??= new MergedFlows({ recordsMax: this.#bufferMax });
+    const merged = this.#merged;
+    if (merged.size > this.#bufferMax * 4) this.#lost += flow.merged?.flows ?? 1;
+    else {
+      merged.add(flow, this.#now());
+      this.#mergedReports++;
+    }
+  }
+
+  /** Whether there is a batch to send. */
+  #fill(): boolean {
+    if (this.#batch.length > 0) return true;
+    if (this.#buffer.length === 0 && this.#merged) {
+      this.#buffer = this.#merged.take(this.#now());
+      this.#merged = undefined;
+    }
+    this.#batch = this.#buffer.splice(0, BATCH_MAX);
+    if (this.#batch.length > 0) this.#number++;
+    return this.#batch.length > 0;
+  }
+
+  async #send(): Promise<boolean> {
+    const { send, log, agent } = this.#options;
     try {
-      await this.#options.send(batch);
+      await send(this.#batch, { agent, number: this.#number });
       if (this.#failing) {
-        this.#options.log(`flow records are shipped again; given up so far: ${this.#lost}`);
+        log(
+          `Flow reports are shipped again; since the start ${this.#mergedReports} were merged ` +
+            `and ${this.#lost} given up`,
+        );
       }
       this.#failing = false;
       return true;
     } catch (error) {
-      if (!this.#failing)
-        this.#options.log(`Cannot ship flow records, keeping them: ${String(error)}`);
+      if (error instanceof BatchRefused) {
+        this.#lost += this.#batch.reduce((sum, { merged }) => sum + (merged?.flows ?? 1), 0);
+        log(`${error.message}; given up so far: ${this.#lost}`);
+        return true;
+      }
+      if (!this.#failing) log(`Cannot ship flow reports, keeping them: ${String(error)}`);
       this.#failing = true;
       return false;
     }

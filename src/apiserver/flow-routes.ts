@@ -5,6 +5,7 @@ import { isObject } from '#lib';
 import type { FlowQuery, FlowStore } from './flow-store.ts';
 import { QUESTIONS } from './kept-flows.ts';
 import { badRequest, noSuchPath } from './request-error.ts';
+import { TakenBatches } from './taken-batches.ts';
 
 export const FLOWS_PATH = '/apis/flows.tortie.dev/v1/flows';
 
@@ -12,11 +13,18 @@ export const FLOWS_PATH = '/apis/flows.tortie.dev/v1/flows';
 const HEARTBEAT_MS = 15_000;
 const MAX_WAITING = 16 * 1024 * 1024;
 
-/** Takes `{ flows: [...] }` in. */
+const taken = new WeakMap<FlowStore, TakenBatches>();
+
+/** Takes `{ flows: [...] }` in; with a `batch: { agent, number }` once, however often it comes. */
 export function appendFlows(store: FlowStore, body: unknown): void {
   const flows = isObject(body) ? body['flows'] : body;
   if (!Array.isArray(flows)) throw badRequest('the body must be {"flows": [...]}');
+  const batch = isObject(body) ? body['batch'] : undefined;
+  const batches = taken.get(store) ?? new TakenBatches();
+  taken.set(store, batches);
+  if (!batches.isNew(batch)) return;
   attempt(() => store.append(flows));
+  batches.note(batch);
 }
 
 /** `{ flows: [...] }`. */

@@ -1,16 +1,11 @@
 // Connects the agent's reading of flows: policy log and connections in, reports to the server out.
+import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { FlowCollector, FlowShipper, type PendingJudge } from '#agent';
+import { BatchRefused, FlowShipper, FlowWorker, type PendingJudge } from '#agent';
+import type { DataplaneState } from '#calc';
 import type { Dataplane } from '#dataplane';
-import type { ApiClient } from '#datastore/client';
-import {
-  type ConnectionReport,
-  ConnectionTracker,
-  describeReport,
-  type Directory,
-  type Flow,
-} from '#flows';
-import { ConntrackSocket, LogReader, Poller } from '#linux';
+import { type ApiClient, ApiError } from '#datastore/client';
+import { type ConnectionReport, describeReport, type Directory, type Flow } from '#flows';
 
 export interface NodeFlowsOptions {
   readonly node: string;
@@ -28,12 +23,18 @@ export interface NodeFlows {
   readonly groups: () => readonly { group: number; received: number; lost: number }[];
   readonly connections: () => number;
   readonly reports: () => number;
+  /** Packets and reports given up. */
   readonly lost: () => number;
+  /** To be called after each apply. */
+  readonly onState: (state: DataplaneState) => void;
   readonly stop: () => Promise<void>;
 }
 
 /** NFLOG groups of policy decisions: towards the workload, and from it (spec 03, 3.1). */
 const LOG_GROUPS = [1, 2] as const;
+const SHIP_MS = 1_000;
+const FLOWS_PATH = '/apis/flows.tortie.dev/v1/flows';
+const BAD_REQUEST = 400;
 
 export function startFlows(options: NodeFlowsOptions): NodeFlows {
   const { node, client, directory, staged, dataplane, log } = options;
@@ -42,50 +43,59 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     directory,
     pendingOf: (report: ConnectionReport) => staged.pendingOf(report),
   };
-  const logs = LOG_GROUPS.map((group) => LogReader.open({ group }));
-  const conntrack = ConntrackSocket.open({ events: ['new', 'destroy'] });
-  const poller = new Poller();
-  const tracker = new ConnectionTracker({
-    isLocal: (address) => directory.podNode(address) === node,
-  });
   let reports = 0;
   const shipper = new FlowShipper({
-    send: async (flows: readonly Flow[]) => {
-      await client.request('POST', '/apis/flows.tortie.dev/v1/flows', { body: { flows } });
+    agent: `${node} ${randomUUID()}`,
+    send: async (flows, batch) => {
+      try {
+        await client.request('POST', FLOWS_PATH, { body: { flows, batch } });
+      } catch (error) {
+        if (!(error instanceof ApiError && error.status === BAD_REQUEST)) throw error;
+        throw new BatchRefused(error.message);
+      }
     },
     log: (message) => log.warn(message),
   });
-  const collector = new FlowCollector({
-    logs,
-    conntrack,
-    poller,
-    tracker,
+  const worker = new FlowWorker({
+    groups: LOG_GROUPS,
     hitOf: (prefix) => dataplane.hitOf(prefix),
-    onLost: (lost) => log.warn({ lost }, 'flow events were given up; counts of flows are too low'),
+    log: (message) => log.warn(message),
     onReports: (told) => {
       const flows = told.map((report) => describeReport(report, context));
       reports += flows.length;
       options.onFlows(flows);
       shipper.add(flows);
-      void shipper.ship();
     },
   });
+  const timer = setInterval(() => void shipper.ship(), SHIP_MS);
+  const lost = (): number => {
+    const { groups = [], dropped = 0, unnamed = 0 } = worker.state ?? {};
+    return groups.reduce((sum, group) => sum + group.lost, dropped + unnamed) + shipper.lost;
+  };
   return {
     groups: () =>
-      logs.map((reader, index) => ({
-        group: LOG_GROUPS[index] ?? 0,
-        received: reader.received,
-        lost: reader.lost,
-      })),
-    connections: () => tracker.size,
+      LOG_GROUPS.map((group) => {
+        const known = worker.state?.groups.find((one) => one.group === group);
+        return known ?? { group, received: 0, lost: 0 };
+      }),
+    connections: () => worker.state?.connections ?? 0,
     reports: () => reports,
-    lost: () => collector.lost + shipper.lost,
+    lost,
+    onState: (state) => {
+      staged.onState(state);
+      worker.setLocals(localAddresses(state));
+      worker.refresh();
+    },
     stop: async () => {
-      collector.stop();
-      poller.close();
+      await worker.stop();
+      clearInterval(timer);
       await shipper.ship();
-      for (const reader of logs) reader.close();
-      conntrack.close();
     },
   };
+}
+
+function localAddresses({ endpoints }: DataplaneState): string[] {
+  return [...endpoints.values()].flatMap(({ addresses }) =>
+    addresses.map((prefix) => prefix.split('/')[0] ?? prefix),
+  );
 }

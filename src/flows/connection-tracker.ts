@@ -1,12 +1,12 @@
 // Joins the kernel's rule hits and connection events of one node into reports. Time is passed in.
 import {
+  type Account,
   Connection,
   type ConnectionEvent,
   type ConnectionHalf,
   connectionKey,
   type ConnectionTuple,
   type HitPacket,
-  noCounts,
   type RuleHit,
 } from './connection.ts';
 import type { ConnectionReport } from './connection-report.ts';
@@ -44,6 +44,7 @@ export class ConnectionTracker {
   readonly #forgotten = new EvictedEntries();
   #dropped = 0;
   #unsaidEnds = 0;
+  #older = { connections: 0, packets: 0 };
   #lateStarts = 0;
   #listings = 0;
   #serial = 0;
@@ -65,6 +66,11 @@ export class ConnectionTracker {
   /** Connections whose beginning the kernel did not tell; nothing of them is missing. */
   get lateStarts(): number {
     return this.#lateStarts;
+  }
+
+  /** Connections older than this tracker, and their packets until it heard of them: they are not reported. */
+  get older(): { readonly connections: number; readonly packets: number } {
+    return this.#older;
   }
 
   get size(): number {
@@ -98,7 +104,14 @@ export class ConnectionTracker {
     const announced = !connection.confirmed && hasAllowTrace(connection);
     if (since && !isNew && !counted && !announced) this.#lateStarts++;
     const whole = isNew || announced || since;
+    if (!heard && !whole && !counted) this.#noteOlder(event);
     connection.onEvent(event, { whole, counted, listing: this.#listings });
+  }
+
+  #noteOlder({ counters }: ConnectionEvent): void {
+    const { connections, packets } = this.#older;
+    const more = (counters?.original.packets ?? 0) + (counters?.reply.packets ?? 0);
+    this.#older = { connections: connections + 1, packets: packets + more };
   }
 
   /**
@@ -119,11 +132,14 @@ export class ConnectionTracker {
     }
   }
 
-  /** Everything counted and learnt since the last call. Order: by the connection's last activity. */
-  drain(nowMs: number): ConnectionReport[] {
+  /**
+   * Everything counted and learnt since the last call, by the connection's last activity. With `last`, also
+   * of connections that would wait for a trace.
+   */
+  drain(nowMs: number, last = false): ConnectionReport[] {
     const reports = this.#evicted.splice(0);
     for (const [key, connection] of this.#connections) {
-      for (const report of this.#report(connection, nowMs)) reports.push(report);
+      for (const report of this.#report(connection, nowMs, last)) reports.push(report);
       if (this.#isOver(connection, nowMs)) this.#connections.delete(key);
     }
     return reports;
@@ -147,8 +163,7 @@ export class ConnectionTracker {
     for (const [key, connection] of this.#connections) {
       for (const [id, counts] of connection.counted()) this.#forgotten.add(id, counts);
       const max = this.#options.maxEvicted ?? MAX_EVICTED;
-      const settled = connection.firstMs + this.#settleMs;
-      for (const report of this.#report(connection, Math.max(nowMs, settled))) {
+      for (const report of this.#report(connection, nowMs, true)) {
         if (this.#evicted.length < max) this.#evicted.push(report);
         else this.#dropped += report.packets.in + report.packets.out;
       }
@@ -157,38 +172,52 @@ export class ConnectionTracker {
     }
   }
 
-  #report(connection: Connection, nowMs: number): ConnectionReport[] {
-    const { pending, halves } = connection;
+  #report(connection: Connection, nowMs: number, last: boolean): ConnectionReport[] {
+    const { halves, accounts } = connection;
     const reports: ConnectionReport[] = [];
     const deniedAfterEgress = (halves.ingress?.deniedPackets ?? 0) > 0;
-    const counted = pending.packetsIn + pending.packetsOut + connection.completed > 0;
-    const settled = nowMs - connection.firstMs >= this.#settleMs;
-    const traced = hasAllowTrace(connection) || connection.reported;
-    const interim = this.#isInterimDue(connection, nowMs);
-    const first = settled && !connection.reported;
-    const passing = counted ? traced || settled : first || interim;
-    if (interim && !counted) connection.lastMs = nowMs;
-    let reported = false;
+    const settled = last || nowMs - connection.firstMs >= this.#settleMs;
+    let isAnybodys = false;
     for (const direction of ['egress', 'ingress'] as const) {
       const half = halves[direction];
       if (half && half.deniedPackets > 0) reports.push(deny(connection, direction, half));
+      const passed = this.#passed(connection, direction);
+      isAnybodys ||= passed;
+      if (!passed) continue;
       const companion = direction === 'egress' && deniedAfterEgress;
       const news = half?.allowTrace !== undefined && (!half.traceReported || companion);
-      if (!news && !(passing && this.#passed(connection, direction))) continue;
+      if (!news && !this.#isDue(connection, direction, nowMs, settled)) continue;
       if (half?.allowTrace) half.traceReported = true;
-      const trace = half?.allowTrace ?? (settled ? [unknownStep(direction)] : []);
+      const trace = half?.allowTrace ?? [unknownStep(direction)];
       reports.push(allow(connection, direction, trace));
-      reported = true;
+      accounts[direction].settle(connection.lastMs);
     }
-    if (passing && !reported) this.#dropped += pending.packetsIn + pending.packetsOut;
-    if (passing || reported) settleAccount(connection);
+    if (!isAnybodys && settled) {
+      this.#dropped += accounts.egress.packets;
+      for (const account of Object.values(accounts)) account.settle(connection.lastMs);
+    }
     return reports;
   }
 
+  /** Whether an end has something to say, other than a new trace. */
+  #isDue(
+    connection: Connection,
+    direction: 'egress' | 'ingress',
+    nowMs: number,
+    settled: boolean,
+  ): boolean {
+    const account = connection.accounts[direction];
+    const traced = connection.halves[direction]?.allowTrace !== undefined;
+    if (!account.isEmpty) return traced || account.reported || settled;
+    if (!account.reported) return settled;
+    if (!this.#isInterimDue(connection, account, nowMs)) return false;
+    connection.lastMs = nowMs;
+    return true;
+  }
+
   /** A live connection that has not been reported in this bucket yet; not all are due at once. */
-  #isInterimDue(connection: Connection, nowMs: number): boolean {
+  #isInterimDue(connection: Connection, { reportedMs }: Account, nowMs: number): boolean {
     const bucketMs = this.#options.bucketMs ?? BUCKET_MS;
-    const { reportedMs } = connection;
     if (reportedMs === undefined || connection.entries === 0) return false;
     const start = Math.floor(nowMs / bucketMs) * bucketMs;
     if (reportedMs >= start) return false;
@@ -207,9 +236,13 @@ export class ConnectionTracker {
 
   /** Nothing left to report and nothing more to come. */
   #isOver(connection: Connection, nowMs: number): boolean {
-    const { pending, completed, entries } = connection;
-    if (entries > 0 || pending.packetsIn + pending.packetsOut + completed > 0) return false;
-    if (connection.reported && connection.confirmed) return true;
+    const { accounts, entries, confirmed } = connection;
+    if (entries > 0) return false;
+    const ends = (['egress', 'ingress'] as const)
+      .filter((direction) => this.#passed(connection, direction))
+      .map((direction) => accounts[direction]);
+    if (ends.some(({ isEmpty }) => !isEmpty)) return false;
+    if (confirmed && ends.length > 0 && ends.every(({ reported }) => reported)) return true;
     return nowMs - connection.lastMs >= this.#settleMs;
   }
 
@@ -241,7 +274,8 @@ function allow(
   direction: 'egress' | 'ingress',
   policies: readonly PolicyHit[],
 ): ConnectionReport {
-  const { pending, started, completed, live } = connection;
+  const { pending, started, completed } = connection.accounts[direction];
+  const { live } = connection;
   return {
     ...identity(connection, direction),
     verdict: 'allow',
@@ -253,7 +287,8 @@ function allow(
 }
 
 function identity(connection: Connection, direction: 'egress' | 'ingress') {
-  const { tuple, firstMs, lastMs, reportedMs, translation } = connection;
+  const { tuple, firstMs, lastMs, translation } = connection;
+  const { reportedMs } = connection.accounts[direction];
   return {
     startTime: firstMs,
     endTime: lastMs,
@@ -262,14 +297,6 @@ function identity(connection: Connection, direction: 'egress' | 'ingress') {
     tuple,
     ...(translation && { translation }),
   };
-}
-
-function settleAccount(connection: Connection): void {
-  connection.pending = noCounts();
-  connection.started = 0;
-  connection.completed = 0;
-  connection.reported = true;
-  connection.reportedMs = connection.lastMs;
 }
 
 function hasAllowTrace({ halves }: Connection): boolean {

@@ -141,6 +141,32 @@ export interface EntryOrigin {
 const TCP_ENDED: ReadonlySet<string> = new Set(['time_wait', 'close']);
 const COUNTERS = ['packetsIn', 'packetsOut', 'bytesIn', 'bytesOut'] as const;
 
+/** What is not reported yet of one end. */
+export class Account {
+  pending = noCounts();
+  started = 0;
+  completed = 0;
+  reported = false;
+  /** When its last report ended. */
+  reportedMs: number | undefined;
+
+  get isEmpty(): boolean {
+    return this.packets + this.completed === 0;
+  }
+
+  get packets(): number {
+    return this.pending.packetsIn + this.pending.packetsOut;
+  }
+
+  settle(atMs: number): void {
+    this.pending = noCounts();
+    this.started = 0;
+    this.completed = 0;
+    this.reported = true;
+    this.reportedMs = atMs;
+  }
+}
+
 /** A connection with its conntrack entries; for ICMP there may be several at once. */
 export class Connection {
   readonly tuple: ConnectionTuple;
@@ -153,12 +179,8 @@ export class Connection {
   /** Whether any conntrack entry was seen: then packets did pass. */
   confirmed = false;
   translation: FlowTranslation | undefined;
-  pending = noCounts();
-  started = 0;
-  completed = 0;
-  reported = false;
-  /** When its last report ended. */
-  reportedMs: number | undefined;
+  /** Each end reports when it knows by which rule packets passed: not both at once. */
+  readonly accounts = { egress: new Account(), ingress: new Account() };
 
   constructor(tuple: ConnectionTuple, nowMs: number, serial: number) {
     this.tuple = tuple;
@@ -202,21 +224,33 @@ export class Connection {
     }
     if (event.type === 'new') {
       this.#begin(entry);
-      addCounts(this.pending, entry.skipped);
+      this.#count(entry.skipped);
       entry.skipped = noCounts();
     }
     const counts = countsOf(event, entry.counts);
-    addCounts(this.pending, difference(entry.counts, counts));
+    this.#count(difference(entry.counts, counts));
     entry.counts = counts;
-    if (hasEnded(event) && !entry.ended) this.completed++;
+    if (hasEnded(event) && !entry.ended) this.#complete();
     entry.ended ||= hasEnded(event);
     if (event.type === 'destroy') this.#entries.delete(event.id);
     else this.#entries.set(event.id, entry);
   }
 
   #begin(entry: ConntrackEntry): void {
-    if (!entry.begun) this.started++;
+    if (!entry.begun) for (const account of this.#both()) account.started++;
     entry.begun = true;
+  }
+
+  #complete(): void {
+    for (const account of this.#both()) account.completed++;
+  }
+
+  #count(counts: Counts): void {
+    for (const account of this.#both()) addCounts(account.pending, counts);
+  }
+
+  #both(): readonly Account[] {
+    return [this.accounts.egress, this.accounts.ingress];
   }
 
   /** The entry is in a listing of all that there are. */
@@ -232,7 +266,7 @@ export class Connection {
       if (entry.listing >= since) continue;
       this.#entries.delete(id);
       if (entry.ended) continue;
-      this.completed++;
+      this.#complete();
       unsaid++;
     }
     return unsaid;

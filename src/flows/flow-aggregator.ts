@@ -73,10 +73,10 @@ export class FlowAggregator {
   }
 
   add(flow: Flow, nowMs: number): void {
-    this.#received++;
+    this.#received += flow.merged?.flows ?? 1;
     const bucket = this.#bucketOf(flow, nowMs);
     const base = flow.verdict === 'deny' ? this.#options.deniedLevel : this.#options.allowedLevel;
-    const level = levelOf(base + bucket.extra);
+    const level = levelOf(Math.max(base + bucket.extra, flow.merged?.level ?? 0));
     const key = recordKey(flow, level);
     const record = bucket.records.get(key);
     if (record) {
@@ -202,7 +202,7 @@ function recordOf(
     packets: { ...flow.packets },
     bytes: { ...flow.bytes },
     connections: { ...flow.connections, live: liveAdded(flow, bucketStart) },
-    flows: 1,
+    flows: flow.merged?.flows ?? 1,
     level,
     calledAddress: translation?.calledAddress ?? null,
     calledPort: translation?.calledPort ?? null,

@@ -4,6 +4,7 @@ import type {
   FlowConnections,
   FlowCounts,
   FlowEnd,
+  FlowMerged,
   FlowProcess,
   FlowService,
   FlowTcp,
@@ -15,6 +16,7 @@ import { type Fields, Reader } from './json-fields.ts';
 const POLICIES_MAX = 128;
 const ARGS_MAX = 16;
 const BATCH_MAX = 10_000;
+const LEVELS = [0, 1, 2, 3] as const;
 
 /** All that is wrong with a record at once. */
 export class InvalidFlow extends Error {
@@ -82,6 +84,7 @@ function readExtras(fields: Fields): Partial<Flow> {
   const translation = fields.optionalObject('translation');
   const process = fields.optionalObject('process');
   const tcp = fields.optionalObject('tcp');
+  const merged = fields.optionalObject('merged');
   return {
     ...(previousTime !== undefined && { previousTime }),
     ...(pending && { pending }),
@@ -89,7 +92,15 @@ function readExtras(fields: Fields): Partial<Flow> {
     ...(translation && { translation: readTranslation(translation) }),
     ...(process && { process: readProcess(process) }),
     ...(tcp && { tcp: readTcp(tcp) }),
+    ...(merged && { merged: readMerged(merged) }),
   };
+}
+
+function readMerged(fields: Fields): FlowMerged {
+  const flows = fields.integer('flows', Number.MAX_SAFE_INTEGER, 1);
+  const level = LEVELS[fields.integer('level', 3)] ?? 3;
+  fields.end();
+  return { flows, level };
 }
 
 function readService(fields: Fields): FlowService {

@@ -110,6 +110,13 @@ export interface Flow {
   /** At the reporting end. */
   readonly process?: FlowProcess;
   readonly tcp?: FlowTcp;
+  /** It stands for several reports, which are told apart only as the aggregation level says. */
+  readonly merged?: FlowMerged;
+}
+
+export interface FlowMerged {
+  readonly flows: number;
+  readonly level: 0 | 1 | 2 | 3;
 }
 
 const PROTOCOL_NAMES: ReadonlyMap<number, string> = new Map([

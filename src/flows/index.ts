@@ -35,6 +35,7 @@ export {
 } from './flow-filter.ts';
 export { type FlowFormat, formatFlow, formatFlowHeader, hitText } from './flow-format.ts';
 export { InvalidFlow, parseFlow, parseFlows } from './flow-json.ts';
+export { MergedFlows, type MergedFlowsOptions } from './flow-merged.ts';
 export { FlowLog, type FlowLogOptions } from './flow-log.ts';
 export {
   type FlowCondition,

@@ -1,0 +1,153 @@
+// Flows read by a thread of their own from a real kernel: both ends, NAT, and an agent that is busy elsewhere.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FlowWorker } from '#agent';
+import type { ConnectionReport } from '#flows';
+import { ConntrackSocket, enableConntrackAccounting } from '#linux';
+import {
+  endpoint,
+  makeRouter,
+  podAddress,
+  policy,
+  type Router,
+  rule,
+  stateOf,
+  tierOf,
+} from './dataplane-router.ts';
+
+interface Reading {
+  readonly router: Router;
+  readonly worker: FlowWorker;
+  readonly reports: ConnectionReport[];
+  /** Waits until the reports satisfy, at most 8 seconds. */
+  readonly until: (what: string, holds: () => boolean) => Promise<void>;
+  readonly forget: () => void;
+}
+
+async function read(t: TestContext): Promise<Reading> {
+  const router = await makeRouter(t, 2);
+  enableConntrackAccounting(router.machine.fd);
+  const conntrack = ConntrackSocket.open({ namespace: router.machine.fd, events: [] });
+  t.after(() => conntrack.close());
+  const web = policy('web', {
+    ingress: [
+      rule('Allow', {
+        index: 1,
+        protocol: 6,
+        destination: { ipSets: [], notIpSets: [], ports: [[80, 80]] },
+      }),
+    ],
+  });
+  const dataplane = router.start();
+  dataplane.apply(stateOf([endpoint(1), endpoint(2, { ingress: [tierOf(web)] })], [web]));
+  const reports: ConnectionReport[] = [];
+  const worker = new FlowWorker({
+    groups: [1, 2],
+    namespace: router.machine.fd,
+    intervalMs: 50,
+    hitOf: (prefix) => dataplane.hitOf(prefix),
+    onReports: (more) => void reports.push(...more),
+    log: (message) => t.diagnostic(message),
+  });
+  t.after(() => worker.stop());
+  worker.setLocals([1, 2].flatMap((pod) => [podAddress(pod, 4), podAddress(pod, 6)]));
+  const until = async (what: string, holds: () => boolean) => {
+    for (let look = 0; look < 160 && !holds(); look++) await sleep(50);
+    assert.ok(holds(), `not seen: ${what}; ${JSON.stringify(reports.slice(-4))}`);
+  };
+  const forget = () => {
+    for (const entry of conntrack.dump()) conntrack.delete(entry);
+  };
+  await until('the thread is there', () => worker.state !== undefined);
+  return { router, worker, reports, until, forget };
+}
+
+const sum = (reports: readonly ConnectionReport[], of: (one: ConnectionReport) => number) =>
+  reports.reduce((total, one) => total + of(one), 0);
+
+void test('both ends report a connection with its rule, its NAT and its end; a denied one is denied', async (t) => {
+  const { router, reports, until, forget } = await read(t);
+  const [one] = router.pods;
+  assert.ok(one);
+  const dnat = `ip daddr 10.96.0.1 tcp dport 8000 dnat to ${podAddress(2, 4)}:80;`;
+  const nat = `table ip service { chain c { type nat hook prerouting priority dstnat; ${dnat} }; }`;
+  execFileSync('nsenter', [`--net=${router.machine.path}`, 'nft', nat]);
+  assert.equal(await one.probe('tcp', '10.96.0.1', 8000), 'open');
+  assert.equal(await one.probe('tcp', podAddress(2, 6), 8080, 200), 'silent');
+  const ends = () => reports.filter((report) => report.tuple.destinationPort === 80);
+  forget();
+  await until('both ends have completed', () =>
+    (['egress', 'ingress'] as const).every(
+      (way) =>
+        sum(
+          ends().filter(({ direction }) => direction === way),
+          (r) => r.connections.completed,
+        ) === 1,
+    ),
+  );
+  for (const way of ['egress', 'ingress'] as const) {
+    const own = ends().filter(({ direction }) => direction === way);
+    assert.deepEqual(own.find(({ translation }) => translation)?.translation, {
+      calledAddress: '10.96.0.1',
+      calledPort: 8000,
+    });
+    assert.ok(sum(own, ({ packets }) => packets.out) >= 4);
+    const [step] = own[0]?.policies ?? [];
+    const expected = way === 'egress' ? ['kns.default', 0] : ['web', 1];
+    assert.deepEqual([step?.name, step?.rule], expected);
+  }
+  await until('the denial', () => reports.some(({ verdict }) => verdict === 'deny'));
+  const denied = reports.find(({ verdict }) => verdict === 'deny');
+  assert.equal(denied?.tuple.destination, podAddress(2, 6));
+  assert.deepEqual([denied?.policies[0]?.tier, denied?.policies[0]?.rule], ['default', -1]);
+});
+
+void test('while the agent does something else for long, nothing is lost and nothing waits for it', async (t) => {
+  const { router, worker, reports, until, forget } = await read(t);
+  const [one] = router.pods;
+  assert.ok(one);
+  let opened = 0;
+  for (let round = 0; round < 3; round++) {
+    const probes = Array.from({ length: 10 }, () => one.probe('tcp', podAddress(2, 4), 80, 3_000));
+    const busyUntil = performance.now() + 300;
+    while (performance.now() < busyUntil);
+    opened += (await Promise.all(probes)).filter((outcome) => outcome === 'open').length;
+  }
+  assert.equal(opened, 30);
+  forget();
+  const completed = (way: string) =>
+    sum(
+      reports.filter(({ direction }) => direction === way),
+      (r) => r.connections.completed,
+    );
+  await until('all ends', () => completed('egress') === 30 && completed('ingress') === 30);
+  assert.equal(
+    sum(
+      reports.filter(({ direction }) => direction === 'egress'),
+      (r) => r.connections.started,
+    ),
+    30,
+  );
+  const { groups = [], dropped, unnamed, overruns } = worker.state ?? {};
+  assert.deepEqual([groups.map(({ lost }) => lost), dropped, unnamed, overruns], [[0, 0], 0, 0, 0]);
+});
+
+void test('what is not reported yet is said when the thread is stopped', async (t) => {
+  const { router, worker, reports, until } = await read(t);
+  const [one] = router.pods;
+  assert.ok(one);
+  assert.equal(await one.probe('udp', podAddress(2, 4), 53, 200), 'silent', 'UDP is denied');
+  await until('its egress', () => reports.some(({ tuple }) => tuple.destinationPort === 53));
+  assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open');
+  await worker.stop();
+  const tcp = reports.filter(
+    ({ tuple, direction }) => tuple.destinationPort === 80 && direction === 'ingress',
+  );
+  assert.equal(
+    sum(tcp, ({ connections }) => connections.started),
+    1,
+  );
+  assert.equal(tcp[0]?.policies[0]?.name, 'web');
+});
