@@ -1,6 +1,7 @@
 // Small clusters for tests: resources in few words, and the graph that has taken them in.
 import { kindOf, type Resource } from '#api';
 import type { SyncerUpdate } from '#datastore/syncer';
+import { PersistentMap, PersistentSet } from '#lib';
 import { CalcGraph } from './graph.ts';
 
 export const HOST = 'one';
@@ -74,4 +75,15 @@ export function shop(...more: readonly Resource[]): CalcGraph {
     pod('shop/web', '10.0.0.1', { labels: { app: 'web' } }),
     ...more,
   );
+}
+
+/** The same value with plain maps and sets, for comparison: persistent ones of equal content may have other trees. */
+export function plain(value: unknown): unknown {
+  if (value instanceof PersistentSet) return new Set(value);
+  if (value instanceof PersistentMap) {
+    return new Map([...value].map(([key, one]) => [key, plain(one)]));
+  }
+  if (value instanceof Map || value instanceof Set || Array.isArray(value)) return value;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]));
 }

@@ -54,11 +54,14 @@ export interface DataplaneEntity {
   readonly notNamedPortSets?: readonly string[];
 }
 
-/** `net`: members are masked prefixes; `ip-port`: members are `address,tcp|udp|sctp:port`. */
+/**
+ * A value, as its members. `net`: members are masked prefixes; `ip-port`: members are `address,tcp|udp|sctp:port`.
+ * What two versions of the members differ in is found at the cost of the difference (`setDifference` in #lib).
+ */
 export interface IpSet {
   readonly id: string;
   readonly type: 'net' | 'ip-port';
-  readonly members: ReadonlySet<string>;
+  readonly members: ReadonlySetLike<string> & Iterable<string>;
 }
 
 export interface DataplanePolicy {

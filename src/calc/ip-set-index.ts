@@ -4,7 +4,6 @@ import type { IpSet } from './dataplane-update.ts';
 import type { IpSetDefinition } from './ip-set-definition.ts';
 import { LabelIndex, type LabelIndexCounts } from './labels/label-index.ts';
 import { MemberCounts } from './members/member-counts.ts';
-import type { SetVersion } from './members/set-versions.ts';
 import type { LabelledObject, SliceSource } from './model.ts';
 import { ServiceIndex, sliceMembers } from './service-index.ts';
 import { SnapshotMap } from './snapshot-map.ts';
@@ -14,7 +13,7 @@ interface ActiveSet {
   readonly members: MemberCounts;
   /** How many need it. */
   users: number;
-  version: SetVersion | undefined;
+  published: IpSet | undefined;
 }
 
 /**
@@ -77,7 +76,7 @@ export class IpSetIndex {
       return;
     }
     const members = new MemberCounts(!isPortSet(definition));
-    const set: ActiveSet = { definition, members, users: 1, version: undefined };
+    const set: ActiveSet = { definition, members, users: 1, published: undefined };
     this.#active.set(definition.id, set);
     this.#changed.add(set);
     if (definition.kind === 'service') this.#addService(set, definition.service);
@@ -96,10 +95,10 @@ export class IpSetIndex {
     for (const set of this.#idle) this.#drop(set);
     this.#idle.clear();
     for (const set of this.#changed) {
-      const version = set.members.version();
-      if (version === set.version) continue;
-      set.version = version;
-      this.#published.set(set.definition.id, ipSetOf(set.definition, version));
+      const members = set.members.members();
+      if (members === set.published?.members) continue;
+      set.published = ipSetOf(set.definition, members);
+      this.#published.set(set.definition.id, set.published);
     }
     this.#changed.clear();
     return this.#published.snapshot();
@@ -149,15 +148,8 @@ function subscriptionOf(set: ActiveSet, selector: Selector) {
   return { id: set.definition.id, selector, data: set };
 }
 
-/** The members are worked out when they are read: a set may be large, and its reader may know it already. */
-function ipSetOf(definition: IpSetDefinition, version: SetVersion): IpSet {
-  return {
-    id: definition.id,
-    type: isPortSet(definition) ? 'ip-port' : 'net',
-    get members() {
-      return version.members;
-    },
-  };
+function ipSetOf(definition: IpSetDefinition, members: IpSet['members']): IpSet {
+  return { id: definition.id, type: isPortSet(definition) ? 'ip-port' : 'net', members };
 }
 
 function isPortSet(definition: IpSetDefinition): boolean {

@@ -18,5 +18,12 @@ export {
 export { compareCodePoints } from './code-points.ts';
 export { DeltaTracker } from './delta-tracker.ts';
 export { type Json, isObject, jsonEqual } from './json.ts';
+export {
+  type Difference,
+  PersistentMap,
+  PersistentSet,
+  differences,
+  setDifference,
+} from './persistent-map.ts';
 export { base64Url, sha1Hex, sha224 } from './secure-hash.ts';
 export { closestName } from './suggestion.ts';

@@ -1,6 +1,12 @@
 // The members of one IP set: each counted by who gives it, prefixes that another one covers left out.
-import { familyBits, formatPrefix, maskPrefix, parsePrefix, type Prefix } from '#lib';
-import { type SetVersion, SetVersions } from './set-versions.ts';
+import {
+  familyBits,
+  formatPrefix,
+  maskPrefix,
+  parsePrefix,
+  PersistentSet,
+  type Prefix,
+} from '#lib';
 import { SortedMembers } from './sorted-members.ts';
 
 /**
@@ -9,7 +15,8 @@ import { SortedMembers } from './sorted-members.ts';
  */
 export class MemberCounts {
   readonly #overlaps: boolean;
-  readonly #shown = new SetVersions();
+  #shown = PersistentSet.EMPTY;
+  #published = PersistentSet.EMPTY;
   readonly #hidden = new Set<string>();
   /** Givers beyond the first. */
   readonly #more = new Map<string, number>();
@@ -27,7 +34,7 @@ export class MemberCounts {
       return;
     }
     const isNet = this.#overlaps && !isSingleAddress(member);
-    if (!isNet && !this.#sorted) this.#shown.add(member);
+    if (!isNet && !this.#sorted) this.#shown = this.#shown.with(member);
     else this.#addAmongNets(member, isNet);
   }
 
@@ -39,11 +46,13 @@ export class MemberCounts {
       return;
     }
     if (this.#sorted) this.#deleteAmongNets(member, this.#sorted);
-    else this.#shown.delete(member);
+    else this.#shown = this.#shown.without(member);
   }
 
-  version(): SetVersion {
-    return this.#shown.version();
+  /** What is shown now, for good; the same object as the last time where no member came or went. */
+  members(): PersistentSet {
+    if (!this.#shown.equals(this.#published)) this.#published = this.#shown;
+    return this.#published;
   }
 
   #addAmongNets(member: string, isNet: boolean): void {
@@ -53,7 +62,7 @@ export class MemberCounts {
     sorted.add(prefix, member);
     if (this.#isCovered(prefix)) this.#hidden.add(member);
     else {
-      this.#shown.add(member);
+      this.#shown = this.#shown.with(member);
       if (isNet) this.#hide(sorted.within(prefix, member));
     }
     if (isNet) this.#countLength(prefix, 1);
@@ -66,14 +75,14 @@ export class MemberCounts {
     sorted.delete(prefix, member);
     if (isNet) this.#countLength(prefix, -1);
     if (this.#hidden.delete(member)) return;
-    this.#shown.delete(member);
+    this.#shown = this.#shown.without(member);
     if (isNet) this.#show(sorted.within(prefix, member));
     if (this.#netLengths.size === 0) this.#sorted = undefined;
   }
 
   #sortAll(): SortedMembers {
     const sorted = new SortedMembers();
-    for (const member of this.#shown.now()) {
+    for (const member of this.#shown) {
       const prefix = parsePrefix(member);
       if (prefix) sorted.add(prefix, member);
     }
@@ -84,7 +93,7 @@ export class MemberCounts {
   #hide(members: readonly string[]): void {
     for (const member of members) {
       if (!this.#shown.has(member)) continue;
-      this.#shown.delete(member);
+      this.#shown = this.#shown.without(member);
       this.#hidden.add(member);
     }
   }
@@ -97,7 +106,7 @@ export class MemberCounts {
       if (!prefix || (cover && contains(cover, prefix))) continue;
       cover = prefix;
       this.#hidden.delete(member);
-      this.#shown.add(member);
+      this.#shown = this.#shown.with(member);
     }
   }
 
