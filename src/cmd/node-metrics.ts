@@ -138,7 +138,7 @@ function placeOf(values: Values): Place | undefined {
   const port = Number(values.get('PrometheusMetricsPort') ?? 9091);
   const host = text('Host');
   const tls = tlsOf(text);
-  const options = { port, ...(host && { host }), ...(tls && { tls }) };
+  const options = { where: { port, ...(host && { host }) }, ...(tls && { tls }) };
   return { text: JSON.stringify(options), options };
 }
 

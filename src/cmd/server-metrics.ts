@@ -7,6 +7,7 @@ import {
   measureProcess,
   measureServer,
   MetricRegistry,
+  type MetricsListener,
   MetricsServer,
   type MetricsTls,
   PROCESS_METRICS,
@@ -14,6 +15,7 @@ import {
 } from '#metrics';
 import type { AddressController } from './address-controller.ts';
 import type { FlowKeeping } from './flow-keeping.ts';
+import { handedDown } from './handed-down.ts';
 import {
   type ListenAddress,
   listenAddressText,
@@ -57,7 +59,7 @@ export function metricsTls(flags: MetricsFlags): MetricsTls | undefined {
   const { metricsListen, metricsCertFile, metricsKeyFile, metricsClientCaFile } = flags;
   const files = [metricsCertFile, metricsKeyFile, metricsClientCaFile];
   if (files.every((file) => file === undefined)) return undefined;
-  if (!metricsListen) {
+  if (!metricsListen && handedDown().metrics.length === 0) {
     throw new Error('cannot serve metrics: give --metrics-listen HOST:PORT beside their TLS files');
   }
   if (metricsCertFile === undefined || metricsKeyFile === undefined) {
@@ -73,14 +75,16 @@ export function metricsTls(flags: MetricsFlags): MetricsTls | undefined {
   };
 }
 
-/** Serves until `stop`; nothing where no address is given. Throws where it cannot. */
+/** Serves until `stop`; nothing where no address is given and no socket handed down. Throws where it cannot. */
 export async function startServerMetrics(
   parts: ServerMetricsParts,
 ): Promise<{ readonly stop: () => Promise<void> }> {
   const { flags, resources, addresses, keeping, log } = parts;
   const tls = metricsTls(flags);
   const { metricsListen } = flags;
-  if (!metricsListen) return { stop: () => Promise.resolve() };
+  const places: MetricsListener[] = handedDown().metrics.map((fd) => ({ fd }));
+  if (metricsListen) places.push(metricsListen);
+  if (places.length === 0) return { stop: () => Promise.resolve() };
   const metrics = new MetricRegistry([...SERVER_METRICS, ...PROCESS_METRICS]);
   measureServer(metrics, {
     addresses: () => addresses.counts(),
@@ -91,17 +95,31 @@ export async function startServerMetrics(
     revision: () => resources.store.revision,
   });
   const stopMeasuring = measureProcess(metrics);
-  const { host } = metricsListen;
-  const server = await MetricsServer.listen({ metrics, ...metricsListen, ...(tls && { tls }) });
-  const where = listenAddressText({ host, port: server.port });
-  log.info({ address: where, tls: tls !== undefined }, 'metrics are served');
-  if (!LOOPBACK_HOSTS.includes(host) && tls?.clientAuth !== 'require') {
-    log.warn({ address: where }, 'whoever reaches this address can read metrics');
+  const servers: MetricsServer[] = [];
+  for (const where of places) {
+    const server = await MetricsServer.listen({ metrics, where, ...(tls && { tls }) });
+    servers.push(server);
+    tellPlace(log, where, server.port, tls);
   }
   return {
     stop: async () => {
       stopMeasuring();
-      await server.close();
+      await Promise.all(servers.map((server) => server.close()));
     },
   };
+}
+
+function tellPlace(
+  log: Logger,
+  where: MetricsListener,
+  port: number,
+  tls: MetricsTls | undefined,
+): void {
+  const host = 'fd' in where ? undefined : where.host;
+  const address = host === undefined ? `port ${port}` : listenAddressText({ host, port });
+  log.info({ address, tls: tls !== undefined }, 'metrics are served');
+  const isOpen = host === undefined || !LOOPBACK_HOSTS.includes(host);
+  if (isOpen && tls?.clientAuth !== 'require') {
+    log.warn({ address }, 'whoever reaches this address can read metrics');
+  }
 }

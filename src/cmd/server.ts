@@ -11,7 +11,6 @@ import {
   clientCertificate,
   FlowLogStore,
   kubeconfigText,
-  type Listener,
   replaceFile,
   Resources,
   seed,
@@ -38,6 +37,7 @@ import {
   openFlowKeeping,
   withFlowKeepingFlags,
 } from './flow-keeping.ts';
+import { handedDown } from './handed-down.ts';
 import {
   type ListenAddress,
   listenAddressText,
@@ -62,8 +62,6 @@ interface ServerFlags
 }
 
 const DEFAULT_LISTEN: readonly ListenAddress[] = [{ host: '127.0.0.1', port: 6443 }];
-/** The first descriptor that a service manager hands down (sd_listen_fds(3)). */
-const FIRST_DESCRIPTOR = 3;
 
 /** Adds the subcommand; it runs until SIGTERM or SIGINT. */
 export function addServerCommand(program: Command): void {
@@ -79,7 +77,10 @@ export function addServerCommand(program: Command): void {
   addAccessFlags(command);
   addLimitFlags(command);
   withGoldmaneFlags(withMetricsFlags(withFlowKeepingFlags(command)))
-    .addHelpText('after', '\nSockets handed down as systemd does (LISTEN_FDS) are served too.')
+    .addHelpText(
+      'after',
+      '\nSockets handed down as systemd does (LISTEN_FDS) are served too, with metrics those named metrics.',
+    )
     .action(serve);
 }
 
@@ -205,17 +206,11 @@ async function listenAll(
   for (const { host, port } of addresses) {
     bound.push({ host, port: await server.listen({ host, port }) });
   }
-  for (const listener of handedDown()) await server.listen(listener);
+  for (const fd of handedDown().api) await server.listen({ fd });
   log.info({ addresses: bound.map(listenAddressText), version: VERSION }, 'listening');
   const local = bound.find(({ host }) => LOOPBACK_HOSTS.includes(host)) ?? bound[0];
   if (!local) throw new Error('the server has no address to listen on; give --listen');
   return `https://${listenAddressText(local)}`;
-}
-
-function handedDown(): Listener[] {
-  const { LISTEN_FDS: count, LISTEN_PID: pid } = process.env;
-  if (!count || (pid && pid !== String(process.pid))) return [];
-  return Array.from({ length: Number(count) }, (_, index) => ({ fd: FIRST_DESCRIPTOR + index }));
 }
 
 function hostsOf({ advertise, san = [] }: ServerFlags, listen: readonly ListenAddress[]): string[] {

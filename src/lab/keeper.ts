@@ -16,6 +16,8 @@ import { coreKind, podKey, watchPods } from './pod-watch.ts';
 import { PodRoutes, UNDERLAY_ADDRESS } from './underlay.ts';
 
 const SERVER_PORT = 6443;
+/** Upstream's port of metrics of addresses. */
+const METRICS_PORT = 9094;
 const PLUGINS_AT_ONCE = 3;
 const POLL_MS = 50;
 const RESTART_FIRST_MS = 500;
@@ -95,8 +97,10 @@ class Keeper {
 
   #serverOptions(): LaunchOptions {
     const underlay = openNamespace(this.#state.underlay);
-    // Kept open, so that a server that is started again has the same socket.
-    const socket = listenInNamespace(underlay, UNDERLAY_ADDRESS, SERVER_PORT);
+    // Kept open, so that a server that is started again has the same sockets.
+    const sockets = [SERVER_PORT, METRICS_PORT].map((port) =>
+      listenInNamespace(underlay, UNDERLAY_ADDRESS, port),
+    );
     closeSync(underlay);
     const advertise = `https://${UNDERLAY_ADDRESS}:${SERVER_PORT}`;
     const nodes = this.#state.nodes.flatMap(({ name }) => ['--node', name]);
@@ -108,8 +112,8 @@ class Keeper {
       label: 'server',
       argv: [executable, 'server', ...where, ...store, '--advertise', advertise, ...nodes],
       // As systemd hands sockets down, but for LISTEN_PID: that is not known before the process is there.
-      environment: { LISTEN_FDS: '1' },
-      descriptors: [socket],
+      environment: { LISTEN_FDS: '2', LISTEN_FDNAMES: 'api:metrics' },
+      descriptors: sockets,
     };
   }
 

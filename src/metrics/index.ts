@@ -8,7 +8,12 @@ export {
 } from './agent-metrics.ts';
 export type { MetricDefinition } from './metric-definition.ts';
 export { type MetricLabels, MetricRegistry } from './metric-registry.ts';
-export { MetricsServer, type MetricsServerOptions, type MetricsTls } from './metrics-server.ts';
+export {
+  type MetricsListener,
+  MetricsServer,
+  type MetricsServerOptions,
+  type MetricsTls,
+} from './metrics-server.ts';
 export { measureProcess, PROCESS_METRICS } from './process-metrics.ts';
 export { RULE_METRICS, RuleMetrics, type RuleMetricsOptions } from './rule-metrics.ts';
 export {

@@ -15,12 +15,19 @@ export interface MetricsTls {
   readonly clientAuth: 'require' | 'ask' | 'none';
 }
 
+/** An address, or a socket that listens already. */
+export type MetricsListener =
+  | {
+      /** Every address where absent. */
+      readonly host?: string;
+      /** 0 is any free one. */
+      readonly port: number;
+    }
+  | { readonly fd: number };
+
 export interface MetricsServerOptions {
   readonly metrics: MetricRegistry;
-  /** Every address where absent. */
-  readonly host?: string;
-  /** 0 is any free one. */
-  readonly port: number;
+  readonly where: MetricsListener;
   readonly tls?: MetricsTls;
 }
 
@@ -35,7 +42,7 @@ export class MetricsServer {
 
   /** Throws an Error that says which address or file cannot be used. */
   static async listen(options: MetricsServerOptions): Promise<MetricsServer> {
-    const { metrics, host, port, tls } = options;
+    const { metrics, where, tls } = options;
     const answer = (request: IncomingMessage, response: ServerResponse): void => {
       void respond(metrics, request, response);
     };
@@ -48,12 +55,12 @@ export class MetricsServer {
     server.requestTimeout = TIMEOUT_MS;
     server.maxConnections = 64;
     server.unref();
-    server.listen(port, host);
+    server.listen(where);
     try {
       await once(server, 'listening');
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new Error(`Cannot serve metrics at ${host ?? '*'}:${port}: ${reason}`, {
+      throw new Error(`Cannot serve metrics at ${listenerText(where)}: ${reason}`, {
         cause: error,
       });
     }
@@ -70,6 +77,10 @@ export class MetricsServer {
     this.#server.closeAllConnections();
     await once(this.#server, 'close');
   }
+}
+
+function listenerText(where: MetricsListener): string {
+  return 'fd' in where ? `descriptor ${where.fd}` : `${where.host ?? '*'}:${where.port}`;
 }
 
 function tlsOptions({ certFile, keyFile, caFile, clientAuth }: MetricsTls) {
