@@ -54,7 +54,7 @@ export function staticChains(
   const { endpointToHostAction, settings } = state;
   return [
     spoofingChain(),
-    allowedSourcesChain(state.endpoints),
+    straysChain(state.endpoints),
     {
       name: 'egress',
       hook: { point: 'forward', priority: PRIORITY.FIRST },
@@ -89,31 +89,23 @@ export function staticChains(
   ];
 }
 
-/**
- * Drops what a workload sends from an address whose route is not by its interface. Link-local and
- * unspecified IPv6 sources are left to the chains after it: neighbour discovery needs them.
- */
+/** Every packet of a workload comes here, so the route back to its source is looked up once. */
 function spoofingChain(): Chain {
   const hook: Hook = { point: 'prerouting', priority: PRIORITY.RAW };
-  const localSource: Match = {
-    match: 'nets',
-    end: 'source',
-    family: 6,
-    nets: ['fe80::/10', '::/128'],
-  };
   const rules: Rule[] = [
     { matches: [NOT_FROM_WORKLOAD], actions: [ACCEPT] },
-    { matches: [{ match: 'family', family: 6 }, localSource], actions: [ACCEPT] },
-    { matches: [{ match: 'source-not-routed-back' }], actions: [ALLOWED_SOURCES] },
-    { matches: [{ match: 'source-not-routed-back' }], actions: [COUNT, DROP] },
+    { matches: [{ match: 'source-not-routed-back' }], actions: [STRAYS] },
   ];
   return { name: 'prerouting', hook, rules };
 }
 
-const ALLOWED_SOURCES: Action = { action: 'jump', chain: 'allowed-sources' };
+const STRAYS: Action = { action: 'goto', chain: 'strays' };
 
-/** What workloads may send from though it is not routed to them; only strays come here. */
-function allowedSourcesChain(endpoints: DataplaneState['endpoints']): Chain {
+/**
+ * What workloads may send from though it is not routed to them; the rest is dropped. Link-local and
+ * unspecified IPv6 sources are left to the chains after it: neighbour discovery needs them.
+ */
+function straysChain(endpoints: DataplaneState['endpoints']): Chain {
   const rules = [...endpoints.keys()].toSorted().flatMap((id) => {
     const { interfaceName = '', allowedSources = [] } = endpoints.get(id) ?? {};
     return FAMILIES.flatMap((family): Rule[] => {
@@ -127,7 +119,17 @@ function allowedSourcesChain(endpoints: DataplaneState['endpoints']): Chain {
       return [{ matches, actions: [ACCEPT] }];
     });
   });
-  return { name: 'allowed-sources', rules };
+  const localSource: Match = {
+    match: 'nets',
+    end: 'source',
+    family: 6,
+    nets: ['fe80::/10', '::/128'],
+  };
+  const local: Rule = {
+    matches: [{ match: 'family', family: 6 }, localSource],
+    actions: [ACCEPT],
+  };
+  return { name: 'strays', rules: [local, ...rules, { matches: [], actions: [COUNT, DROP] }] };
 }
 
 /** What a workload may send to the host itself once its policy has allowed it. */
@@ -147,9 +149,10 @@ function toHostChain(
 /** Other packets than the workloads' pass; of theirs, those of a connection already allowed. */
 function stateRules(way: InterfaceWay, { dropInvalid }: HostSettings): Rule[] {
   const other: Match = { match: 'interface', way, prefix: WORKLOAD_PREFIX, negated: true };
+  // What most packets fit comes first: either rule lets pass.
   return [
-    { matches: [other], actions: [ACCEPT] },
     { matches: [{ match: 'connection', states: ['established', 'related'] }], actions: [ACCEPT] },
+    { matches: [other], actions: [ACCEPT] },
     ...(dropInvalid ? [INVALID] : []),
   ];
 }
