@@ -10,3 +10,11 @@ export {
 } from './pcapng.ts';
 export { oldFiles, RingFile, type RingLimits, RingWriteError } from './ring-file.ts';
 export { filterProgram, type PacketFilter, wantsPacket } from './packet-filter.ts';
+export {
+  CaptureAgent,
+  type CaptureAgentOptions,
+  type CaptureSettings,
+} from './capture-agent.ts';
+export { deniedComment } from './denied-comment.ts';
+export { CapturePlanner, type CaptureUpdate, type PlannedCapture } from './capture-plan.ts';
+export { Capturer } from './capturer.ts';

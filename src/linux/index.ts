@@ -49,6 +49,13 @@ export {
 export { RouteSocket } from './netlink/route.ts';
 export { type LogPacket, LogReader, type LogReaderOptions } from './netlink/log.ts';
 export {
+  LOG_COPY_CHANNEL,
+  LogCopies,
+  type LogCopiesOptions,
+  type LogCopyDelivery,
+  type LogCopyRequest,
+} from './netlink/log-copies.ts';
+export {
   CONNTRACK_STATUS,
   type ConntrackCounter,
   type ConntrackEntry,
@@ -59,10 +66,28 @@ export {
   type ConntrackTuple,
   enableConntrackAccounting,
 } from './netlink/conntrack.ts';
+export {
+  type DiagProtocol,
+  type DiagSocket,
+  SocketDiag,
+  type TcpMeasures,
+} from './netlink/socket-diag.ts';
+export {
+  namespaceInode,
+  processesByNamespace,
+  type ProcessInfo,
+  processInfo,
+  socketsOfProcess,
+} from './processes.ts';
 export { type PacketTuple, parsePacket } from './packet.ts';
 export { Poller } from './poll.ts';
 export { BPF, BPF_IF, BpfAssembler, type BpfInstruction, bpfBytes } from './bpf-program.ts';
-export { type Frame, PacketSocket, type PacketSocketOptions } from './packet-socket.ts';
+export {
+  type Frame,
+  PACKET_HANDOVER_MS,
+  PacketSocket,
+  type PacketSocketOptions,
+} from './packet-socket.ts';
 export {
   type BaseChain,
   CT_STATE,

@@ -30,7 +30,7 @@ export interface PacketSocketOptions {
   /** Runs in the kernel before a frame takes room; all are kept without one. */
   readonly filter?: readonly BpfInstruction[] | undefined;
   readonly namespace?: number;
-  /** Size of the ring; a multiple of 256 KiB. Frames that find it full are lost, and counted. */
+  /** Size of the ring; a multiple of 128 KiB. Frames that find it full are lost, and counted. */
   readonly ringBytes?: number;
 }
 
@@ -49,12 +49,17 @@ const PACKET_OUTGOING = 4;
 const SIOCGIFINDEX = 0x8933;
 const INTERFACE_NAME_MAX = 15;
 
-const BLOCK_BYTES = 256 * 1024;
-const DEFAULT_RING_BYTES = 8 * BLOCK_BYTES;
+const BLOCK_BYTES = 128 * 1024;
+const DEFAULT_RING_BYTES = 16 * BLOCK_BYTES;
 const FRAME_BYTES = 2048;
-/** A block is handed over after this long even when it is not full. */
-const RETIRE_MS = 20;
+/** A block is handed over after this long even when it is not full: reading may pause for as long as all blocks last. */
+const RETIRE_MS = 100;
 const STATUS_USER = 1;
+/** BPF_RET: how many bytes to keep. */
+const RETURN = 0x06;
+
+/** Milliseconds after which every frame that was taken can be read. */
+export const PACKET_HANDOVER_MS = 2 * RETIRE_MS;
 
 /** Places in struct tpacket_block_desc and struct tpacket3_hdr. */
 const BLOCK = { STATUS: 8, COUNT: 12, FIRST: 16 } as const;
@@ -179,6 +184,12 @@ export class PacketSocket {
       this.#next = (this.#next + 1) % this.#blocks;
     }
     return frames;
+  }
+
+  /** Takes no more frames. Those that it has can be read within `PACKET_HANDOVER_MS`. */
+  refuse(): void {
+    const nothing = [{ code: RETURN, jumpTrue: 0, jumpFalse: 0, k: 0 }];
+    attach(`cannot end the capture on ${JSON.stringify(this.#name)}`, this.fd, nothing);
   }
 
   close(): void {

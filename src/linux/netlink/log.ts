@@ -33,6 +33,8 @@ export interface LogReaderOptions {
   readonly queueThreshold?: number;
   /** Size of the receive buffer. */
   readonly bufferBytes?: number;
+  /** Is given what `read` returns, before it returns. */
+  readonly onPackets?: (packets: readonly LogPacket[]) => void;
 }
 
 const PACKET = messageType(SUBSYSTEM.LOG, 0);
@@ -62,12 +64,14 @@ const ATTRIBUTE = {
  */
 export class LogReader {
   readonly #socket: NetlinkSocket;
+  readonly #options: LogReaderOptions;
   #expected: number | undefined;
   #lost = 0;
   #received = 0;
 
-  private constructor(socket: NetlinkSocket) {
+  private constructor(socket: NetlinkSocket, options: LogReaderOptions) {
     this.#socket = socket;
+    this.#options = options;
   }
 
   /** Throws NetlinkError; EPERM when another reader has the group. */
@@ -87,7 +91,7 @@ export class LogReader {
         body: configuration(options),
         action: `cannot read log group ${group} (each has one reader; is there another?)`,
       });
-      return new LogReader(socket);
+      return new LogReader(socket, options);
     } catch (error) {
       socket.close();
       throw error;
@@ -119,7 +123,18 @@ export class LogReader {
       packets.push(packetOf(attributes));
     }
     this.#received += packets.length;
+    this.#options.onPackets?.(packets);
     return packets;
+  }
+
+  /** Bytes to copy of each packet from now on; `undefined`: as many as it was opened for. */
+  setCopyRange(copyRange: number | undefined): void {
+    const { group, copyRange: first } = this.#options;
+    const body = new AttributeWriter(netfilterHeader(0, group))
+      .bytes(CONFIG.MODE, copyMode(copyRange ?? first))
+      .finish();
+    const action = `cannot change how much of each packet log group ${group} copies`;
+    this.#socket.request({ type: CONFIGURE, body, action });
   }
 
   close(): void {
@@ -134,17 +149,22 @@ export class LogReader {
 }
 
 function configuration(options: LogReaderOptions): Uint8Array {
-  const mode = new Uint8Array(6);
-  new DataView(mode.buffer).setUint32(0, options.copyRange ?? 128);
-  mode[4] = COPY_PACKET;
   return new AttributeWriter(netfilterHeader(0, options.group))
     .u8(CONFIG.COMMAND, COMMAND_BIND)
-    .bytes(CONFIG.MODE, mode)
+    .bytes(CONFIG.MODE, copyMode(options.copyRange))
     .be32(CONFIG.BUFFER, DATAGRAM_BYTES)
     .be32(CONFIG.TIMEOUT, TIMEOUT_HUNDREDTHS)
     .be32(CONFIG.THRESHOLD, options.queueThreshold ?? 128)
     .be16(CONFIG.FLAGS, FLAG_SEQUENCE)
     .finish();
+}
+
+/** struct nfulnl_msg_config_mode. */
+function copyMode(copyRange = 128): Uint8Array {
+  const mode = new Uint8Array(6);
+  new DataView(mode.buffer).setUint32(0, copyRange);
+  mode[4] = COPY_PACKET;
+  return mode;
 }
 
 function packetOf(attributes: AttributeMap): LogPacket {
