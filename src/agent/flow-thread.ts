@@ -1,12 +1,15 @@
 // The thread that reads flows: its own sockets, its own loop; reports go out by message, in bounded batches.
 import { parentPort, workerData } from 'node:worker_threads';
 import { ConnectionTracker } from '#flows';
-import { ConntrackSocket, LogReader, Poller } from '#linux';
+import { ConntrackSocket, LogCopies, type LogPacket, LogReader, Poller } from '#linux';
 import { FlowCollector } from './flow-collector.ts';
+import { SocketInspector } from './flow-sockets.ts';
 import type { FlowThreadOptions, FromFlowThread, ToFlowThread } from './flow-messages.ts';
 
 /** The kernel gathers logged packets for a tenth of a second. */
 const LAST_MS = 200;
+/** Bytes of a logged packet while copies are asked for: all of it, on any usual network. */
+const COPY_BYTES = 9_216;
 
 function run(options: FlowThreadOptions): void {
   const port = parentPort;
@@ -18,9 +21,17 @@ function run(options: FlowThreadOptions): void {
   const logs = new Map(
     groups.map((group) => {
       const bufferBytes = logBufferBytes === undefined ? {} : { bufferBytes: logBufferBytes };
-      return [group, LogReader.open({ ...where, ...bufferBytes, group })];
+      const onPackets = (packets: readonly LogPacket[]): void => copies.offer(packets);
+      return [group, LogReader.open({ ...where, ...bufferBytes, group, onPackets })];
     }),
   );
+  // Packet captures have what was denied; a staged policy denies nothing.
+  const copies = new LogCopies({
+    wanted: ({ prefix }) => prefix.startsWith('D') && !prefix.startsWith('DS'),
+    onAsked: (asked) => {
+      for (const log of logs.values()) log.setCopyRange(asked ? COPY_BYTES : undefined);
+    },
+  });
   const conntrack = ConntrackSocket.open({
     ...where,
     events: ['new', 'destroy'],
@@ -28,8 +39,10 @@ function run(options: FlowThreadOptions): void {
   });
   const poller = new Poller();
   let locals: ReadonlySet<string> = new Set();
+  const isLocal = (address: string): boolean => locals.has(address);
+  const sockets = new SocketInspector({ ...where, isLocal });
   const tracker = new ConnectionTracker({
-    isLocal: (address) => locals.has(address),
+    isLocal,
     ...(maxConnections !== undefined && { maxConnections }),
   });
   const collector = new FlowCollector({
@@ -40,6 +53,7 @@ function run(options: FlowThreadOptions): void {
     ask: (prefixes) => tell({ type: 'ask', prefixes }),
     onReports: (reports) => tell({ type: 'reports', reports }),
     onState: (state) => tell({ type: 'state', state }),
+    inspect: (reports) => sockets.inspect(reports),
     ...(intervalMs !== undefined && { intervalMs }),
   });
   const stop = (): void => {
@@ -47,8 +61,10 @@ function run(options: FlowThreadOptions): void {
     tell({ type: 'reports', reports });
     tell({ type: 'state', state: collector.state() });
     poller.close();
+    copies.close();
     for (const log of logs.values()) log.close();
     conntrack.close();
+    sockets.close();
     port.close();
   };
   port.on('message', (message: ToFlowThread) => {
@@ -61,7 +77,7 @@ function run(options: FlowThreadOptions): void {
       case 'taken':
         return collector.onTaken();
       case 'details':
-        return;
+        return sockets.setDetails(message.details);
       case 'stop':
         // Meanwhile the kernel sends what it gathers.
         setTimeout(stop, LAST_MS);

@@ -91,6 +91,8 @@ const booleans = each(Type.Boolean(), [
   'debugDisableLogDropping',
   'disableConntrackInvalidCheck',
   'endpointReportingEnabled',
+  'flowLogsCollectProcessInfo',
+  'flowLogsCollectTcpStats',
   'flowLogsCollectorDebugTrace',
   'genericXDPEnabled',
   'healthEnabled',

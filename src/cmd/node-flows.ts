@@ -25,8 +25,8 @@ export interface NodeFlows {
   readonly reports: () => number;
   /** Packets and reports given up. */
   readonly lost: () => number;
-  /** To be called after each apply. */
-  readonly onState: (state: DataplaneState) => void;
+  /** To be called after each apply, with the agent's parameters. */
+  readonly onState: (state: DataplaneState, parameters: ReadonlyMap<string, unknown>) => void;
   readonly stop: () => Promise<void>;
 }
 
@@ -81,8 +81,12 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     connections: () => worker.state?.connections ?? 0,
     reports: () => reports,
     lost,
-    onState: (state) => {
+    onState: (state, parameters) => {
       staged.onState(state);
+      worker.setDetails({
+        process: parameters.get('FlowLogsCollectProcessInfo') === true,
+        tcp: parameters.get('FlowLogsCollectTcpStats') === true,
+      });
       worker.setLocals(localAddresses(state));
       worker.refresh();
     },

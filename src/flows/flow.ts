@@ -38,6 +38,7 @@ export interface FlowTcp {
   readonly congestionWindow: number;
   /** Since the connection's last report. */
   readonly retransmissions: number;
+  /** Segments taken for lost at the time of the report: the kernel keeps no sum of them. */
   readonly lost: number;
 }
 

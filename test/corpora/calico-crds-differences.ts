@@ -29,6 +29,14 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: 'packets are captured here too, with the parameters of Calico Enterprise',
   },
   {
+    kinds: ['FelixConfiguration'],
+    path: /^spec\.flowLogsCollect(ProcessInfo|TcpStats)$/,
+    keywords: ['(field)'],
+    added: false,
+    reason:
+      'flows tell processes and what TCP measures here too, with the parameters of Calico Enterprise',
+  },
+  {
     kinds: ['NetworkPolicy', 'GlobalNetworkPolicy'],
     path: /^(\(kind\)$|status)/,
     keywords: ['subresources', '(field)'],

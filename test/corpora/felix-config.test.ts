@@ -209,10 +209,15 @@ test('every parameter of Calico has its names, default and traits', {
   const more = [...ours.values()].filter(
     ({ name }) => !known.some((theirs) => theirs.NameConfigFile === name),
   );
-  const ofEnterprise = ['CaptureDir', 'CaptureMaxFiles', 'CaptureMaxSizeBytes'];
-  const others = more.filter(
-    ({ name }) => ![...ofEnterprise, 'CaptureRotationSeconds'].includes(name),
-  );
+  const ofEnterprise = [
+    'CaptureDir',
+    'CaptureMaxFiles',
+    'CaptureMaxSizeBytes',
+    'CaptureRotationSeconds',
+    'FlowLogsCollectProcessInfo',
+    'FlowLogsCollectTcpStats',
+  ];
+  const others = more.filter(({ name }) => !ofEnterprise.includes(name));
   for (const one of others) assert.deepEqual(one.traits, ['internal'], one.name);
   console.log(`felix-config parameters: ${known.length} of ${known.length}`);
   assert.equal(known.length, 209);

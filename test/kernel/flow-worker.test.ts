@@ -1,71 +1,9 @@
 // Flows read by a thread of their own from a real kernel: both ends, NAT, and an agent that is busy elsewhere.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { type TestContext, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { FlowWorker } from '#agent';
-import type { ConnectionReport } from '#flows';
-import { ConntrackSocket, enableConntrackAccounting } from '#linux';
-import {
-  endpoint,
-  makeRouter,
-  podAddress,
-  policy,
-  type Router,
-  rule,
-  stateOf,
-  tierOf,
-} from './dataplane-router.ts';
-
-interface Reading {
-  readonly router: Router;
-  readonly worker: FlowWorker;
-  readonly reports: ConnectionReport[];
-  /** Waits until the reports satisfy, at most 8 seconds. */
-  readonly until: (what: string, holds: () => boolean) => Promise<void>;
-  readonly forget: () => void;
-}
-
-async function read(t: TestContext): Promise<Reading> {
-  const router = await makeRouter(t, 2);
-  enableConntrackAccounting(router.machine.fd);
-  const conntrack = ConntrackSocket.open({ namespace: router.machine.fd, events: [] });
-  t.after(() => conntrack.close());
-  const web = policy('web', {
-    ingress: [
-      rule('Allow', {
-        index: 1,
-        protocol: 6,
-        destination: { ipSets: [], notIpSets: [], ports: [[80, 80]] },
-      }),
-    ],
-  });
-  const dataplane = router.start();
-  dataplane.apply(stateOf([endpoint(1), endpoint(2, { ingress: [tierOf(web)] })], [web]));
-  const reports: ConnectionReport[] = [];
-  const worker = new FlowWorker({
-    groups: [1, 2],
-    namespace: router.machine.fd,
-    intervalMs: 50,
-    hitOf: (prefix) => dataplane.hitOf(prefix),
-    onReports: (more) => void reports.push(...more),
-    log: (message) => t.diagnostic(message),
-  });
-  t.after(() => worker.stop());
-  worker.setLocals([1, 2].flatMap((pod) => [podAddress(pod, 4), podAddress(pod, 6)]));
-  const until = async (what: string, holds: () => boolean) => {
-    for (let look = 0; look < 160 && !holds(); look++) await sleep(50);
-    assert.ok(holds(), `not seen: ${what}; ${JSON.stringify(reports.slice(-4))}`);
-  };
-  const forget = () => {
-    for (const entry of conntrack.dump()) conntrack.delete(entry);
-  };
-  await until('the thread is there', () => worker.state !== undefined);
-  return { router, worker, reports, until, forget };
-}
-
-const sum = (reports: readonly ConnectionReport[], of: (one: ConnectionReport) => number) =>
-  reports.reduce((total, one) => total + of(one), 0);
+import { test } from 'node:test';
+import { podAddress } from './dataplane-router.ts';
+import { read, sum } from './flow-reading.ts';
 
 void test('both ends report a connection with its rule, its NAT and its end; a denied one is denied', async (t) => {
   const { router, reports, until, forget } = await read(t);

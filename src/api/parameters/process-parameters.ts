@@ -96,6 +96,8 @@ export const PROCESS_PARAMETERS: readonly Parameter[] = [
   parameter(['CaptureMaxFiles', 'captureMaxFiles'], integer(1), '2'),
   parameter(['CaptureMaxSizeBytes', 'captureMaxSizeBytes'], integer(1), '10000000'),
   parameter(['CaptureRotationSeconds', 'captureRotationSeconds'], integer(1), '3600'),
+  parameter(['FlowLogsCollectProcessInfo', 'flowLogsCollectProcessInfo'], boolean, 'false'),
+  parameter(['FlowLogsCollectTcpStats', 'flowLogsCollectTcpStats'], boolean, 'false'),
   parameter(['FlowLogsCollectorDebugTrace', 'flowLogsCollectorDebugTrace'], boolean, 'false'),
   parameter(['FlowLogsFlushInterval', 'flowLogsFlushInterval'], seconds, '300'),
   parameter(['FlowLogsGoldmaneServer', 'flowLogsGoldmaneServer'], text),

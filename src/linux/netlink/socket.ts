@@ -15,7 +15,7 @@ import {
 import { withNamespace } from '../namespace.ts';
 
 /** Netlink protocols (linux/netlink.h). */
-export const NETLINK_PROTOCOL = { ROUTE: 0, NETFILTER: 12 } as const;
+export const NETLINK_PROTOCOL = { ROUTE: 0, SOCK_DIAG: 4, NETFILTER: 12 } as const;
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
