@@ -11,7 +11,7 @@ import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
 import { endpointChainName, TUNNEL_DEVICE } from './rules/names.ts';
 import { PolicyCache } from './rules/policy-cache.ts';
-import { type ApplyError, type Ruleset, rulesetOf } from './rules/ruleset.ts';
+import { type ApplyError, type Ruleset, rulesetOf, withIpSets } from './rules/ruleset.ts';
 
 /** The one nftables table that is ours, of family inet. */
 export const TABLE_NAME = 'tortie';
@@ -219,8 +219,14 @@ export class Dataplane {
   /** A state is a value: the same object wants the same, as long as the host has the same addresses. */
   #desiredOf(state: DataplaneState): Desired {
     const addresses = areNamed(state.hostEndpoints) ? [] : this.#options.routes.addresses();
-    if (this.#desired?.state === state && jsonEqual(this.#desired.addresses, addresses)) {
-      return this.#desired;
+    const before = this.#desired;
+    if (before && jsonEqual(before.addresses, addresses)) {
+      if (before.state === state) return before;
+      const ruleset = withIpSets(before.ruleset, before.state, state, this.#policies);
+      if (ruleset) {
+        this.#desired = { ...before, state, ruleset };
+        return this.#desired;
+      }
     }
     const problems = new Set<string>();
     const onProblem = (what: string, message: string) => problems.add(`${what}: ${message}`);

@@ -4,7 +4,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Interval, mergeIntervals, netIntervals } from '../rules/intervals.ts';
 import { intervalElements } from './intervals.ts';
-import { IpSetStates, entriesOf } from './set-state.ts';
+import { IpSetStates } from './ip-set-states.ts';
+import { entriesOf } from './set-state.ts';
 
 const LAST = 255;
 const intervals = fc.array(

@@ -1,4 +1,5 @@
 // From what the table holds to what it should hold: the target that can be reached, and the steps to it.
+import { differences } from '#lib';
 import type { NftOperation, SetElement } from '#linux';
 import type { SetState } from './set-state.ts';
 import { type ChainState, NO_RULES, type TableState } from './table-state.ts';
@@ -91,24 +92,32 @@ function reachableVerdicts(
  * rules, dispatch; removals come after all that, in the reverse order.
  */
 export function planSteps(table: string, target: TableState, actual: TableState): Step[] {
-  const changed = [...target.chains].filter(([name, chain]) => {
+  const chains = target.chains === actual.chains ? [] : [...target.chains];
+  const changed = chains.filter(([name, chain]) => {
     const before = actual.chains.get(name);
     return chain.content && before?.signature !== chain.signature;
   });
-  const created = [...target.chains].filter(([name]) => !actual.chains.has(name));
-  const gone = [...actual.chains.keys()].filter((name) => !target.chains.has(name));
-  const verdicts = [...target.sets].filter(([, set]) => set.type.verdicts);
-  const plain = [...target.sets].filter(([, set]) => !set.type.verdicts);
+  const created = chains.filter(([name]) => !actual.chains.has(name));
+  const gone =
+    target.chains === actual.chains
+      ? []
+      : [...actual.chains.keys()].filter((name) => !target.chains.has(name));
+  const sets = [...differences(actual.sets, target.sets)];
+  const wanted = sets.flatMap(({ key, after }): [string, SetState][] =>
+    after ? [[key, after]] : [],
+  );
+  const verdicts = wanted.filter(([, set]) => set.type.verdicts);
+  const plain = wanted.filter(([, set]) => !set.type.verdicts);
   return [
-    ...[...target.sets].flatMap(([name, set]) => createSet(table, name, set, actual)),
+    ...wanted.flatMap(([name, set]) => createSet(table, name, set, actual)),
     ...plain.flatMap(([name, set]) => changeEntries(table, name, set, actual.sets.get(name))),
     ...created.flatMap(([name, chain]) => createChain(table, name, chain)),
     ...changed.flatMap(([name, chain]) => fillChain(table, name, chain, actual)),
     ...verdicts.flatMap(([name, set]) => changeEntries(table, name, set, actual.sets.get(name))),
     ...gone.map((chain) => step(chain, { kind: 'flush-chain', table, chain })),
-    ...[...actual.sets.keys()]
-      .filter((name) => !target.sets.has(name))
-      .map((set) => step(set, { kind: 'delete-set', table, set })),
+    ...sets
+      .filter(({ after }) => !after)
+      .map(({ key: set }) => step(set, { kind: 'delete-set', table, set })),
     ...gone.map((chain) => step(chain, { kind: 'delete-chain', table, chain })),
   ];
 }
@@ -125,8 +134,13 @@ function createSet(table: string, name: string, set: SetState, actual: TableStat
 /** Removals first: a range that changes may overlap what it was. */
 function changeEntries(table: string, name: string, set: SetState, before?: SetState): Step[] {
   const old = before?.entries ?? new Map<string, readonly SetElement[]>();
-  const removed = [...old].filter(([text]) => !set.entries.has(text)).flatMap(([, item]) => item);
-  const added = [...set.entries].filter(([text]) => !old.has(text)).flatMap(([, item]) => item);
+  const removed: SetElement[] = [];
+  const added: SetElement[] = [];
+  // The text says all of an entry: one that is there before and after is the same.
+  for (const change of differences(old, set.entries)) {
+    if (!change.after) removed.push(...(change.before ?? []));
+    else if (!change.before) added.push(...change.after);
+  }
   const change = (kind: 'add-elements' | 'delete-elements', elements: readonly SetElement[]) =>
     elements.length > 0 ? [step(name, { kind, table, set: name, elements })] : [];
   return [...change('delete-elements', removed), ...change('add-elements', added)];

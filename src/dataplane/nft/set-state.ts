@@ -1,11 +1,9 @@
 // Contents of sets and verdict maps in a form in which desired and actual can be compared.
 import type { Family } from '#lib';
 import type { SetElement, SetType } from '#linux';
-import type { IpSet } from '#calc/dataplane-update';
 import { type MapKey, type VerdictMap, isExact } from '../rules/verdict-map.ts';
-import { addressBytes, interfaceHex, networkHex, parseIpPort } from './bytes.ts';
+import { addressBytes, interfaceHex, networkHex } from './bytes.ts';
 import { NFPROTO } from './render.ts';
-import { setIntervals } from '../rules/intervals.ts';
 import { intervalElements } from './intervals.ts';
 
 /** Entries by a text that says all of them; an entry is one element, or the two of a range. */
@@ -66,38 +64,8 @@ function keyFields(key: MapKey): SetType['key'] {
   }
 }
 
-/** IP sets are values, the same object as long as they do not change; big ones take time to read. */
-export class IpSetStates {
-  readonly #known = { 4: new WeakMap<IpSet, SetState>(), 6: new WeakMap<IpSet, SetState>() };
-
-  /** The members of one family. Those that are not of the set's form are left out. */
-  stateOf(set: IpSet, family: Family): SetState {
-    const known = this.#known[family].get(set);
-    if (known) return known;
-    const state = set.type === 'net' ? netState(set, family) : ipPortState(set, family);
-    this.#known[family].set(set, state);
-    return state;
-  }
-}
-
 function addressField(family: Family): 'ipv4_addr' | 'ipv6_addr' {
   return family === 4 ? 'ipv4_addr' : 'ipv6_addr';
-}
-
-function netState(set: IpSet, family: Family): SetState {
-  const bytes = addressBytes(family);
-  const ranges = setIntervals(set, family).map((item) => intervalElements(item, bytes));
-  return { type: { key: [addressField(family)], interval: true }, entries: byText(ranges) };
-}
-
-function ipPortState(set: IpSet, family: Family): SetState {
-  const keys: SetElement[][] = [];
-  for (const member of set.members) {
-    const parsed = parseIpPort(member);
-    if (parsed?.family === family) keys.push([{ key: parsed.key }]);
-  }
-  const key = [addressField(family), 'inet_proto', 'inet_service'] as const;
-  return { type: { key }, entries: byText(keys) };
 }
 
 function byText(groups: readonly (readonly SetElement[])[]): Map<string, readonly SetElement[]> {

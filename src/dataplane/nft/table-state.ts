@@ -1,5 +1,6 @@
 // What an nftables table should hold, or holds, in a form in which the two can be compared.
-import { FAMILIES } from '#lib';
+import { differences, FAMILIES, PersistentMap } from '#lib';
+import type { IpSet } from '#calc/dataplane-update';
 import {
   type BaseChain,
   type Expression,
@@ -11,13 +12,8 @@ import type { Chain } from '../rules/chain.ts';
 import { ipSetName, shortHash } from '../rules/names.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
 import { renderChain } from './render.ts';
-import {
-  type IpSetStates,
-  type SetState,
-  dispatchState,
-  entriesOf,
-  verdictMapState,
-} from './set-state.ts';
+import type { IpSetStates } from './ip-set-states.ts';
+import { type SetState, dispatchState, entriesOf, verdictMapState } from './set-state.ts';
 
 /** What it takes to write a chain. */
 export interface ChainContent {
@@ -47,8 +43,51 @@ export const EMPTY_TABLE: TableState = { chains: new Map(), sets: new Map() };
 
 const COMMENT_PREFIX = 'tortie';
 
-/** What the kernel should hold for a ruleset: its chains, and the sets that they refer to. */
-export function desiredTable(ruleset: Ruleset, ipSets: IpSetStates): TableState {
+/** What the kernel should hold for a ruleset. */
+export interface DesiredTable {
+  readonly ruleset: Ruleset;
+  readonly state: TableState & { readonly sets: PersistentMap<SetState> };
+  /** Names of the chains and sets that the chains refer to. */
+  readonly referred: ReadonlySet<string>;
+}
+
+/** Its chains, and the sets that they refer to. `before` is of the former ruleset. */
+export function desiredTable(
+  ruleset: Ruleset,
+  ipSets: IpSetStates,
+  before: DesiredTable | undefined,
+): DesiredTable {
+  const { chains, dispatch, maps } = ruleset;
+  const isSame =
+    before?.ruleset.chains === chains &&
+    before.ruleset.dispatch === dispatch &&
+    before.ruleset.maps === maps;
+  if (!before || !isSame) return newTable(ruleset, ipSets, before);
+  const { referred, state } = before;
+  let { sets } = state;
+  for (const change of differences(before.ruleset.ipSets, ruleset.ipSets)) {
+    const names = [change.before, change.after].flatMap((set) => setNames(set, referred));
+    for (const { name } of names) sets = sets.without(name);
+    for (const { name, family } of setNames(change.after, referred)) {
+      if (change.after) sets = sets.with(name, ipSets.stateOf(change.after, family, change.before));
+    }
+  }
+  return { ruleset, referred, state: { chains: state.chains, sets } };
+}
+
+/** The parts of an IP set that are referred to. */
+function setNames(set: IpSet | undefined, referred: ReadonlySet<string>) {
+  if (!set) return [];
+  return FAMILIES.map((family) => ({ family, name: ipSetName(set.id, set.type, family) })).filter(
+    ({ name }) => referred.has(name),
+  );
+}
+
+function newTable(
+  ruleset: Ruleset,
+  ipSets: IpSetStates,
+  before: DesiredTable | undefined,
+): DesiredTable {
   const chains = new Map<string, ChainState>();
   const referred = new Set<string>();
   for (const chain of ruleset.chains.values()) {
@@ -60,12 +99,12 @@ export function desiredTable(ruleset: Ruleset, ipSets: IpSetStates): TableState 
   for (const [name, map] of ruleset.dispatch) sets.set(name, dispatchState(map));
   for (const [name, map] of ruleset.maps) sets.set(name, verdictMapState(map));
   for (const set of ruleset.ipSets.values()) {
-    for (const family of FAMILIES) {
-      const name = ipSetName(set.id, set.type, family);
-      if (referred.has(name)) sets.set(name, ipSets.stateOf(set, family));
+    const former = before?.ruleset.ipSets.get(set.id);
+    for (const { name, family } of setNames(set, referred)) {
+      sets.set(name, ipSets.stateOf(set, family, former));
     }
   }
-  return { chains, sets };
+  return { ruleset, referred, state: { chains, sets: PersistentMap.from(sets) } };
 }
 
 /** Chains are values; those that stay are the same objects. */

@@ -3,9 +3,15 @@ import { NftError, type NftOperation, type TableSnapshot } from '#linux';
 import type { ApplyError, Ruleset } from '../rules/ruleset.ts';
 import { drift } from './drift.ts';
 import { planSteps, reachable } from './plan.ts';
-import { IpSetStates } from './set-state.ts';
+import { IpSetStates } from './ip-set-states.ts';
 import { sizeOf, type TableCalls, type TableSize } from './table-counts.ts';
-import { EMPTY_TABLE, type TableState, actualTable, desiredTable } from './table-state.ts';
+import {
+  type DesiredTable,
+  EMPTY_TABLE,
+  type TableState,
+  actualTable,
+  desiredTable,
+} from './table-state.ts';
 
 /** What the driver needs of nftables. */
 export interface NftablesKernel {
@@ -34,7 +40,7 @@ export class NftTable {
   readonly #name: string;
   readonly #ipSets = new IpSetStates();
   #belief: Belief | undefined;
-  #desired: { readonly ruleset: Ruleset; readonly state: TableState } | undefined;
+  #desired: DesiredTable | undefined;
   /** What it was believed to hold before that was looked up anew. */
   #expected: TableState | undefined;
   /**
@@ -126,7 +132,7 @@ export class NftTable {
 
   #desiredOf(ruleset: Ruleset): TableState {
     if (this.#desired?.ruleset !== ruleset) {
-      this.#desired = { ruleset, state: desiredTable(ruleset, this.#ipSets) };
+      this.#desired = desiredTable(ruleset, this.#ipSets, this.#desired);
     }
     return this.#desired.state;
   }

@@ -29,6 +29,11 @@ export function mergeIntervals(intervals: Iterable<Interval>): Interval[] {
 
 /** The addresses of prefixes of one family; prefixes of the other are left out. */
 export function netIntervals(nets: Iterable<string>, family: Family): Interval[] {
+  return mergeIntervals(prefixIntervals(nets, family));
+}
+
+/** The same, each prefix by itself and in the order that is given. */
+export function prefixIntervals(nets: Iterable<string>, family: Family): Interval[] {
   const intervals: Interval[] = [];
   for (const net of nets) {
     const prefix = parsePrefix(net);
@@ -36,7 +41,7 @@ export function netIntervals(nets: Iterable<string>, family: Family): Interval[]
     const first = maskPrefix(prefix).bits;
     intervals.push([first, first + (1n << BigInt(familyBits(family) - prefix.length)) - 1n]);
   }
-  return mergeIntervals(intervals);
+  return intervals;
 }
 
 export function portIntervals(ports: readonly PortRange[]): Interval[] {

@@ -1,5 +1,5 @@
 // Rendered policies kept from one apply to the next: what did not change is the same object again.
-import type { DataplanePolicy, Direction } from '#calc/dataplane-update';
+import type { DataplanePolicy, Direction, IpSet } from '#calc/dataplane-update';
 import {
   type NamedPolicies,
   type PolicySettings,
@@ -19,11 +19,31 @@ interface Entry {
 export class PolicyCache {
   #kept = new Map<string, Entry>();
   #used = new Map<string, Entry>();
+  /** What the kept entries looked at of each IP set; undefined where nobody has asked yet. */
+  #seen: Map<string, Set<IpSet | string>> | undefined;
 
   /** What was not asked for since the last call is forgotten. */
   forgetUnused(): void {
     this.#kept = this.#used;
     this.#used = new Map();
+    this.#seen = undefined;
+  }
+
+  /** Whether all that is kept would be rendered as it is with another IP set of this ID, or with none. */
+  saysTheSame(id: string, set: IpSet | undefined): boolean {
+    this.#seen ??= this.#setsSeen();
+    return [...(this.#seen.get(id) ?? [])].every((known) => isSeenAs(known, set));
+  }
+
+  #setsSeen(): Map<string, Set<IpSet | string>> {
+    const seen = new Map<string, Set<IpSet | string>>();
+    for (const { rendered } of this.#kept.values()) {
+      for (const [id, known] of rendered.sets) {
+        const all = seen.get(id) ?? new Set();
+        seen.set(id, all.add(known));
+      }
+    }
+    return seen;
   }
 
   rendered(group: NamedPolicies, direction: Direction, settings: PolicySettings): RenderedPolicies {
@@ -55,9 +75,10 @@ function isCurrent(
     logPrefix === settings.logPrefix &&
     policies.length === wanted.length &&
     policies.every((policy, index) => policy === wanted[index]) &&
-    [...rendered.sets].every(([id, known]) => {
-      const set = settings.ipSets.get(id);
-      return typeof known === 'string' ? known === shapeOf(set) : known === set;
-    })
+    [...rendered.sets].every(([id, known]) => isSeenAs(known, settings.ipSets.get(id)))
   );
+}
+
+function isSeenAs(known: IpSet | string, set: IpSet | undefined): boolean {
+  return typeof known === 'string' ? known === shapeOf(set) : known === set;
 }

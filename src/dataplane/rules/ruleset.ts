@@ -6,6 +6,7 @@ import type {
   IpSet,
   LocalEndpoint,
 } from '#calc/dataplane-update';
+import { differences, PersistentMap } from '#lib';
 import type { Chain } from './chain.ts';
 import { endpointChain, type EndpointContext } from './endpoint-chains.ts';
 import { hostChains, tiersOf } from './host-chains.ts';
@@ -65,7 +66,8 @@ export function rulesetOf(
   for (const chain of staticChains(state, prefixes)) add(chain);
   const endpoints = endpointsByInterface(state, onProblem);
   const hosts = placeHostEndpoints(state.hostEndpoints, addresses, onProblem);
-  const ipSets = new Map([...state.ipSets, ...hostSets(state)]);
+  let ipSets = PersistentMap.from(state.ipSets);
+  for (const [id, set] of hostSets(state)) ipSets = ipSets.with(id, set);
   const { denyAction, logPrefix } = state.settings;
   const programs = new TierPrograms(allTiers(endpoints, hosts), {
     policies: state.policies,
@@ -98,6 +100,36 @@ export function rulesetOf(
   cache.forgetUnused();
   return { chains, dispatch, maps: programs.maps, ipSets, hits: prefixes.hits, problems };
 }
+
+/**
+ * The ruleset of a state that differs from the former one in IP sets alone of which the rules do not say the members;
+ * undefined where more differs. It shares all else with the former ruleset, at the cost of the sets that changed.
+ */
+export function withIpSets(
+  ruleset: Ruleset,
+  before: DataplaneState,
+  after: DataplaneState,
+  cache: PolicyCache,
+): Ruleset | undefined {
+  const { ipSets: _, ...rest } = after;
+  const isSame = Object.entries(rest).every(
+    ([field, value]) => before[field as keyof DataplaneState] === value,
+  );
+  if (!isSame) return undefined;
+  let ipSets = PersistentMap.from(ruleset.ipSets);
+  for (const { key, after: set } of differences(before.ipSets, after.ipSets)) {
+    if (HOST_SETS.has(key) || !cache.saysTheSame(key, set)) return undefined;
+    ipSets = set ? ipSets.with(key, set) : ipSets.without(key);
+  }
+  return { ...ruleset, ipSets };
+}
+
+const HOST_SETS: ReadonlySet<string> = new Set([
+  TUNNEL_PEERS,
+  NAT_SOURCES,
+  NAT_EXCLUDED,
+  SERVICE_NETS,
+]);
 
 /** Sets that no policy has asked for. */
 function hostSets(state: DataplaneState): Map<string, IpSet> {
