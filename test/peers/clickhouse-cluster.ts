@@ -9,6 +9,8 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export const CLICKHOUSE = '/usr/sbin/clickhouse-server';
+/** A server that is starting may take a connection and say nothing. */
+const ANSWER_MS = 2_000;
 const JARS = ['zookeeper', 'slf4j-simple'].map((name) => `/usr/share/java/${name}.jar`);
 
 /** Why it cannot run here; false where it can. For node:test's `skip`. */
@@ -119,6 +121,7 @@ async function startZookeeper(context: TestContext, folder: string, port: number
 /** It listens before it serves: then its state has no mode. */
 async function answers(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
+  socket.setTimeout(ANSWER_MS, () => socket.destroy(new Error('no answer')));
   try {
     await once(socket, 'connect');
     socket.write('srvr');
@@ -167,7 +170,8 @@ async function startServer(
   const kill = endWith(context, child);
   const url = `http://127.0.0.1:${ports.http}`;
   for (let tries = 0; tries < 300 && child.exitCode === null; tries++) {
-    const answer = await fetch(`${url}/ping`).catch(() => undefined);
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    const answer = await fetch(`${url}/ping`, { signal }).catch(() => undefined);
     if (answer?.ok) return { url, kill };
     await sleep(100);
   }
