@@ -115,10 +115,13 @@ const FLOWS: Dashboard = {
       'short',
       `sum(felix_collector_epstats{${AGENT}})`,
     ),
-    lines('Reports by agent', 'Reports about flows sent to the server.', 'short', [
-      rate('tortie_flow_reports_total'),
-      '{{instance}}',
-    ]),
+    lines(
+      'Reports by agent',
+      'Reports about flows, and those that the server does not have yet.',
+      'short',
+      [rate('tortie_flow_reports_total'), '{{instance}} a second'],
+      [`tortie_flow_reports_waiting{${AGENT}}`, '{{instance}} waiting'],
+    ),
     lines(
       'Reports in the server',
       'Taken in, late for their bucket, and lost.',

@@ -6,6 +6,7 @@ import type { DataplaneState } from '#calc';
 import type { Dataplane } from '#dataplane';
 import { type ApiClient, ApiError } from '#datastore/client';
 import { type ConnectionReport, describeReport, type Directory, type Flow } from '#flows';
+import { isObject } from '#lib';
 
 export interface NodeFlowsOptions {
   readonly node: string;
@@ -23,6 +24,11 @@ export interface NodeFlows {
   readonly groups: () => readonly { group: number; received: number; lost: number }[];
   readonly connections: () => number;
   readonly reports: () => number;
+  /** Reports that the server does not have yet, and those that were merged before they were sent. */
+  readonly waiting: () => number;
+  readonly merged: () => number;
+  /** How often connection events were lost. */
+  readonly overruns: () => number;
   /** Packets and reports given up. */
   readonly lost: () => number;
   /** To be called after each apply, with the agent's parameters. */
@@ -48,7 +54,9 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     agent: `${node} ${randomUUID()}`,
     send: async (flows, batch) => {
       try {
-        await client.request('POST', FLOWS_PATH, { body: { flows, batch } });
+        const answer = await client.request('POST', FLOWS_PATH, { body: { flows, batch } });
+        const server = isObject(answer) ? answer['server'] : undefined;
+        return typeof server === 'string' ? { server } : {};
       } catch (error) {
         if (!(error instanceof ApiError && error.status === BAD_REQUEST)) throw error;
         throw new BatchRefused(error.message);
@@ -80,6 +88,9 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
       }),
     connections: () => worker.state?.connections ?? 0,
     reports: () => reports,
+    waiting: () => shipper.waiting,
+    merged: () => shipper.merged,
+    overruns: () => worker.state?.overruns ?? 0,
     lost,
     onState: (state, parameters) => {
       staged.onState(state);

@@ -90,6 +90,7 @@ export class NodeMetrics {
   onParameters(values: Values): void {
     if (values === this.#values) return;
     this.#values = values;
+    this.#metrics.hide(hiddenOf(values));
     const place = this.#placeOf(values);
     if (place?.text === this.#served) return;
     this.#served = place?.text;
@@ -123,6 +124,15 @@ export class NodeMetrics {
       this.#log(error instanceof Error ? error.message : String(error));
     }
   }
+}
+
+/** The process collector, and in the place of Go's that of Node. */
+function hiddenOf(values: Values): string[] {
+  const off = (name: string): boolean => values.get(name) === false;
+  return [
+    ...(off('PrometheusProcessMetricsEnabled') ? ['process_'] : []),
+    ...(off('PrometheusGoMetricsEnabled') ? ['nodejs_'] : []),
+  ];
 }
 
 /**

@@ -124,9 +124,14 @@ async function runNode(options: NodeOptions): Promise<void> {
       matching: () => calc.matching(),
       log: () => flows.groups(),
       names: () => directory.counts,
-      connections: () => flows.connections(),
-      reports: () => flows.reports(),
-      lost: () => flows.lost(),
+      flows: {
+        connections: () => flows.connections(),
+        reports: () => flows.reports(),
+        waiting: () => flows.waiting(),
+        merged: () => flows.merged(),
+        overruns: () => flows.overruns(),
+        lost: () => flows.lost(),
+      },
     },
     log: (message) => log.info(message),
   });

@@ -62,7 +62,16 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
     'felix_collector_lookups_cache_policies',
     'Decisions of rules that logged packets are told apart by.',
   ),
-  counter('tortie_flow_reports_total', 'Reports about flows sent to the server.'),
+  counter('tortie_flow_reports_total', 'Reports about flows that were made.'),
+  gauge('tortie_flow_reports_waiting', 'Reports that the server does not have yet.'),
+  counter(
+    'tortie_flow_reports_merged_total',
+    'Reports merged with others while the server was away: detail is lost, sums are not.',
+  ),
+  counter(
+    'tortie_flow_connection_overruns_total',
+    'How often connection events were lost; a listing makes up for them.',
+  ),
   counter(
     'tortie_flow_events_lost_total',
     'Events given up: counts of flows are too low by these.',

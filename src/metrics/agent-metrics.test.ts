@@ -21,9 +21,14 @@ const SOURCES: AgentSources = {
   }),
   log: () => [{ group: 1, received: 40, lost: 2 }],
   names: () => ({ endpoints: 21, networkSets: 22, services: 23 }),
-  connections: () => 12,
-  reports: () => 13,
-  lost: () => 2,
+  flows: {
+    connections: () => 12,
+    reports: () => 13,
+    waiting: () => 14,
+    merged: () => 15,
+    overruns: () => 16,
+    lost: () => 2,
+  },
 };
 
 const APPLIED = {
@@ -105,6 +110,10 @@ test('applies, read-backs and the state of the datastore', async () => {
     ['felix_collector_lookupcache_endpoints', 21],
     ['felix_collector_lookupcache_networksets', 22],
     ['felix_collector_lookupcache_services', 23],
+    ['tortie_flow_reports_total', 13],
+    ['tortie_flow_reports_waiting', 14],
+    ['tortie_flow_reports_merged_total', 15],
+    ['tortie_flow_connection_overruns_total', 16],
     ['tortie_flow_events_lost_total', 2],
   ] as const) {
     assert.equal(values.get(series), wanted, series);

@@ -65,9 +65,18 @@ export interface AgentSources {
     readonly networkSets: number;
     readonly services: number;
   };
-  readonly connections: () => number;
-  readonly reports: () => number;
-  readonly lost: () => number;
+  readonly flows: {
+    /** Connections that are followed. */
+    readonly connections: () => number;
+    /** Reports made, those that wait to be sent, and those merged with others meanwhile. */
+    readonly reports: () => number;
+    readonly waiting: () => number;
+    readonly merged: () => number;
+    /** How often connection events were lost; a listing makes up for them. */
+    readonly overruns: () => number;
+    /** Packets and reports given up. */
+    readonly lost: () => number;
+  };
 }
 
 const CLUSTER: readonly (readonly [metric: string, kinds: readonly string[]])[] = [
@@ -146,7 +155,7 @@ export class AgentMetrics {
   }
 
   #collect(sources: AgentSources): void {
-    const { dataplane, matching, log, names, connections, reports, lost } = sources;
+    const { dataplane, matching, log, names, flows } = sources;
     const metrics = this.#metrics;
     for (const [metric, kinds] of CLUSTER) {
       metrics.set(
@@ -165,9 +174,12 @@ export class AgentMetrics {
     metrics.set('felix_collector_lookupcache_endpoints', endpoints);
     metrics.set('felix_collector_lookupcache_networksets', networkSets);
     metrics.set('felix_collector_lookupcache_services', services);
-    metrics.set('felix_collector_epstats', connections());
-    metrics.total('tortie_flow_reports_total', reports());
-    metrics.total('tortie_flow_events_lost_total', lost());
+    metrics.set('felix_collector_epstats', flows.connections());
+    metrics.total('tortie_flow_reports_total', flows.reports());
+    metrics.set('tortie_flow_reports_waiting', flows.waiting());
+    metrics.total('tortie_flow_reports_merged_total', flows.merged());
+    metrics.total('tortie_flow_connection_overruns_total', flows.overruns());
+    metrics.total('tortie_flow_events_lost_total', flows.lost());
   }
 
   #collectDataplane({ table, calls, routes, interfaces, logPrefixes }: DataplaneCounts): void {

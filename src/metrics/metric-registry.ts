@@ -14,6 +14,7 @@ export class MetricRegistry {
   readonly #gauges = new Map<string, Gauge>();
   readonly #counters = new Map<string, Counter>();
   readonly #summaries = new Map<string, Summary>();
+  #hidden: readonly string[] = [];
   readonly #collectors: (() => void | Promise<void>)[] = [];
 
   constructor(definitions: readonly MetricDefinition[]) {
@@ -56,6 +57,11 @@ export class MetricRegistry {
     for (const { labels, value } of series) metric.inc({ ...labels }, value);
   }
 
+  /** Leaves metrics out of readings from now on: those whose names begin so. */
+  hide(prefixes: readonly string[]): void {
+    this.#hidden = prefixes;
+  }
+
   /** Called before each reading. */
   onCollect(collect: () => void | Promise<void>): void {
     this.#collectors.push(collect);
@@ -63,7 +69,13 @@ export class MetricRegistry {
 
   async text(): Promise<string> {
     for (const collect of this.#collectors) await collect();
-    return this.#registry.metrics();
+    if (this.#hidden.length === 0) return this.#registry.metrics();
+    const names = this.#registry.getMetricsAsArray().map(({ name }) => name);
+    const shown = names.filter((name) => !this.#hidden.some((prefix) => name.startsWith(prefix)));
+    const texts = await Promise.all(
+      shown.map((name) => this.#registry.getSingleMetricAsString(name)),
+    );
+    return `${texts.join('\n\n')}\n`;
   }
 
   get contentType(): string {

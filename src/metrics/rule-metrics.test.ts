@@ -81,6 +81,27 @@ test('an allowed connection counts both ways under its rule', async () => {
   assert.deepEqual(values(text, 'cnx_policy_rule_connections'), [1]);
 });
 
+test('a staged policy counts what it would decide, beside what did', async () => {
+  const metrics = new MetricRegistry(RULE_METRICS);
+  const [hit] = flow().policies;
+  assert.ok(hit);
+  const staged = {
+    ...hit,
+    kind: 'StagedNetworkPolicy',
+    name: 'next',
+    rule: 0,
+    action: 'deny',
+  } as const;
+  new RuleMetrics(metrics, { instance: 'one' }).onFlows([flow({ pending: [staged, hit] })]);
+  const text = await metrics.text();
+  assert.match(
+    text,
+    /cnx_policy_rule_packets\{tier="default",policy="shop\/staged:default\.next".*action="deny",traffic_direction="inbound".* 4\n/,
+  );
+  assert.equal(values(text, 'cnx_policy_rule_connections').length, 2);
+  assert.equal(values(text, 'calico_denied_packets').length, 0, 'nothing was denied');
+});
+
 test('a denied packet counts under its rule and its source', async () => {
   const metrics = new MetricRegistry(RULE_METRICS);
   new RuleMetrics(metrics, { instance: 'one' }).onFlows([denied(-1, '192.0.2.7')]);

@@ -71,7 +71,10 @@ const RETENTION_MS = 30_000;
 const SERIES_MAX = 10_000;
 const OTHER = 'other';
 
-/** Counts what flow reports say; sums stay exact when series are merged. */
+/**
+ * Counts what flow reports say; sums stay exact when series are merged. A staged policy counts what it would
+ * decide, under a name that begins with `staged:`.
+ */
 export class RuleMetrics {
   readonly #options: Required<RuleMetricsOptions>;
   readonly #rules = new Map<string, Series>();
@@ -86,6 +89,9 @@ export class RuleMetrics {
   onFlows(flows: readonly Flow[]): void {
     for (const flow of flows) {
       for (const hit of flow.policies) this.#onHit(flow, hit);
+      for (const hit of flow.pending ?? []) {
+        if (hit.kind?.startsWith('Staged')) this.#onHit(flow, hit);
+      }
       if (flow.verdict === 'deny') this.#onDenied(flow);
     }
   }
