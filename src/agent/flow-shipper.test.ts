@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Flow } from '#flows';
-import { BatchRefused, type FlowBatch, FlowShipper } from './flow-shipper.ts';
+import { BatchRefused, type FlowBatch, type FlowReceipt, FlowShipper } from './flow-shipper.ts';
 
 const flow = (port: number, more: Partial<Flow> = {}): Flow => ({
   startTime: 1_000,
@@ -26,13 +26,20 @@ const ports = (flows: readonly Flow[]) => flows.map((one) => one.sourcePort);
 
 /** A server that can be away, and that may take a batch without saying so. */
 function server(bufferMax = 20_000) {
-  const state = { away: false, mute: false, got: [] as Flow[], said: [] as string[] };
+  const state = {
+    away: false,
+    mute: false,
+    life: 'first',
+    got: [] as Flow[],
+    said: [] as string[],
+  };
   const seen = new Set<number>();
-  const send = async (flows: readonly Flow[], { number }: FlowBatch): Promise<void> => {
+  const send = async (flows: readonly Flow[], { number }: FlowBatch): Promise<FlowReceipt> => {
     if (state.away) throw new Error('server is away');
     if (!seen.has(number)) state.got.push(...flows);
     seen.add(number);
     if (state.mute) throw new Error('no answer');
+    return { server: state.life };
   };
   const log = (message: string) => void state.said.push(message);
   const shipper = new FlowShipper({ send, log, agent: 'one', bufferMax, now: () => 3_000 });
@@ -67,7 +74,10 @@ test('a batch whose answer was lost is taken once', async () => {
 test('a large backlog goes in bounded batches', async () => {
   const sizes: number[] = [];
   const shipper = new FlowShipper({
-    send: async (flows) => void sizes.push(flows.length),
+    send: async (flows) => {
+      sizes.push(flows.length);
+      return {};
+    },
     log: () => {},
     agent: 'one',
   });
@@ -154,6 +164,7 @@ test('a batch that the server never takes is counted as lost and does not hold u
     send: async (flows, { number }) => {
       if (number === 1) throw new BatchRefused('flow[0] port is no whole number');
       got.push(...ports(flows));
+      return {};
     },
     log: () => {},
     agent: 'one',
@@ -163,4 +174,17 @@ test('a batch that the server never takes is counted as lost and does not hold u
   shipper.add([flow(3)]);
   await shipper.ship();
   assert.deepEqual([got, shipper.lost], [[3], 2]);
+});
+
+test('what a server took shortly before another life of it is said to be uncertain', async () => {
+  const { state, shipper } = server();
+  shipper.add([flow(1), flow(2)]);
+  await shipper.ship();
+  state.life = 'second';
+  shipper.add([flow(3)]);
+  await shipper.ship();
+  assert.equal(shipper.uncertain, 2);
+  assert.match(state.said.join(), /2 flow reports .* may not be kept/);
+  await shipper.ship();
+  assert.equal(shipper.uncertain, 2);
 });

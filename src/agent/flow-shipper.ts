@@ -8,6 +8,11 @@ export interface FlowBatch {
   readonly number: number;
 }
 
+/** The server's answer: which life of it took the batch. */
+export interface FlowReceipt {
+  readonly server?: string;
+}
+
 /** The server does not want this batch, however often it is sent. */
 export class BatchRefused extends Error {
   constructor(reason: string) {
@@ -18,7 +23,7 @@ export class BatchRefused extends Error {
 
 export interface FlowShipperOptions {
   /** Sends one batch; rejects when the server did not take it, with BatchRefused when it never will. */
-  readonly send: (flows: readonly Flow[], batch: FlowBatch) => Promise<void>;
+  readonly send: (flows: readonly Flow[], batch: FlowBatch) => Promise<FlowReceipt>;
   readonly log: (message: string) => void;
   readonly agent: string;
   /** Reports kept one by one while the server is away; also the size at which merged ones lose detail. */
@@ -28,6 +33,8 @@ export interface FlowShipperOptions {
 
 const BATCH_MAX = 500;
 const BUFFER_MAX = 20_000;
+/** How long a server may have what it took in memory alone: a bucket, late reports, writing. */
+const UNKEPT_MS = 45_000;
 
 /** One batch under way at a time; a batch that failed is sent again as it was, before any other. */
 export class FlowShipper {
@@ -43,6 +50,10 @@ export class FlowShipper {
   #lost = 0;
   #mergedReports = 0;
   #failing = false;
+  #server: string | undefined;
+  /** What that life of the server has taken lately. */
+  #taken: { readonly atMs: number; readonly reports: number }[] = [];
+  #uncertain = 0;
 
   constructor(options: FlowShipperOptions) {
     this.#options = options;
@@ -53,6 +64,11 @@ export class FlowShipper {
   /** Reports given up: refused, or even merged too many. */
   get lost(): number {
     return this.#lost;
+  }
+
+  /** Reports that a server had taken shortly before it ended, and may not have kept. */
+  get uncertain(): number {
+    return this.#uncertain;
   }
 
   /** Reports that were merged with others before they were sent. */
@@ -113,7 +129,8 @@ export class FlowShipper {
   async #send(): Promise<boolean> {
     const { send, log, agent } = this.#options;
     try {
-      await send(this.#batch, { agent, number: this.#number });
+      const receipt = await send(this.#batch, { agent, number: this.#number });
+      this.#onReceipt(receipt);
       if (this.#failing) {
         log(
           `Flow reports are shipped again; since the start ${this.#mergedReports} were merged ` +
@@ -124,7 +141,7 @@ export class FlowShipper {
       return true;
     } catch (error) {
       if (error instanceof BatchRefused) {
-        this.#lost += this.#batch.reduce((sum, { merged }) => sum + (merged?.flows ?? 1), 0);
+        this.#lost += reportsIn(this.#batch);
         log(`${error.message}; given up so far: ${this.#lost}`);
         return true;
       }
@@ -133,4 +150,23 @@ export class FlowShipper {
       return false;
     }
   }
+
+  #onReceipt({ server }: FlowReceipt): void {
+    const now = this.#now();
+    this.#taken = this.#taken.filter(({ atMs }) => now - atMs < UNKEPT_MS);
+    if (this.#server !== undefined && server !== this.#server) {
+      const reports = this.#taken.reduce((sum, taken) => sum + taken.reports, 0);
+      this.#uncertain += reports;
+      this.#taken = [];
+      this.#options.log(
+        `The server was started anew; ${reports} flow reports that it had taken shortly before may not be kept`,
+      );
+    }
+    this.#server = server;
+    this.#taken.push({ atMs: now, reports: reportsIn(this.#batch) });
+  }
+}
+
+function reportsIn(flows: readonly Flow[]): number {
+  return flows.reduce((sum, { merged }) => sum + (merged?.flows ?? 1), 0);
 }

@@ -13,7 +13,7 @@ export { FlowCollector } from './flow-collector.ts';
 export type { FlowReadingState } from './flow-messages.ts';
 export { FlowWorker } from './flow-worker.ts';
 export { PendingJudge } from './flow-pending.ts';
-export { BatchRefused, type FlowBatch, FlowShipper } from './flow-shipper.ts';
+export { BatchRefused, type FlowBatch, type FlowReceipt, FlowShipper } from './flow-shipper.ts';
 export { PoolSelection } from './pool-selection.ts';
 export { type AgentStatusBody, StatusReporter } from './status-reporter.ts';
 export { StaleConnections } from './stale-connections.ts';

@@ -15,6 +15,15 @@ import type { KeyPair } from './certificate.ts';
 import type { ServerCertificate } from './certificate-authority.ts';
 import type { Auditor } from './audit/auditor.ts';
 import { aggregatedDiscovery } from './aggregated-discovery.ts';
+import { CaptureExchange } from './capture-exchange.ts';
+import {
+  type CaptureCall,
+  captureAttributes,
+  captureCall,
+  removeCaptureFiles,
+  sendCaptureFiles,
+  speakingNode,
+} from './capture-routes.ts';
 import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
 import { appendFlows, askKeptFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
 import type { FlowStore } from './flow-store.ts';
@@ -62,6 +71,7 @@ export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #app: FastifyInstance;
   readonly #gate: RequestGate;
+  readonly #captures = new CaptureExchange();
   readonly #servers: Server[] = [];
   #certificate: KeyPair;
 
@@ -187,6 +197,8 @@ export class ApiServer {
     if (path === FLOWS_PATH && this.#options.flows) {
       return this.#flows(this.#options.flows, { request, reply, identity });
     }
+    const capture = captureCall(request.method, path);
+    if (capture) return this.#capture(capture, { request, reply, identity });
     const resource = parseResourcePath(path);
     if (resource) {
       const caller = { identity, authorizer };
@@ -255,13 +267,43 @@ export class ApiServer {
     const verb = request.method === 'POST' ? 'create' : isFollowed ? 'watch' : 'list';
     this.#options.access.authorizer.require(identity, { ...FLOWS, verb });
     if (request.method === 'POST') {
-      appendFlows(store, jsonBody(request));
-      return reply.send({ kind: 'Status', apiVersion: 'v1', status: 'Success' });
+      const answer = appendFlows(store, jsonBody(request));
+      return reply.send({ kind: 'Status', apiVersion: 'v1', status: 'Success', ...answer });
     }
     if (request.method !== 'GET') throw notAllowed(request.method, FLOWS_PATH);
     if (!isFollowed) return reply.send(await queryFlows(store, params));
     await followFlows(store, params, reply.hijack().raw);
     return reply;
+  }
+
+  async #capture(
+    call: CaptureCall,
+    {
+      request,
+      reply,
+      identity,
+    }: { request: FastifyRequest; reply: FastifyReply; identity: Identity },
+  ): Promise<unknown> {
+    const { access, resources } = this.#options;
+    access.authorizer.require(identity, captureAttributes(call));
+    const parts = { resources, exchange: this.#captures };
+    const done = { kind: 'Status', apiVersion: 'v1', status: 'Success' };
+    switch (call.call) {
+      case 'listen':
+        this.#captures.listen(speakingNode(identity), reply.hijack().raw);
+        return reply;
+      case 'answer':
+        await this.#captures.answer(speakingNode(identity), call.id, jsonBody(request));
+        return reply.send(done);
+      case 'remove':
+        await removeCaptureFiles(parts, call);
+        return reply.send(done);
+      case 'download':
+        await sendCaptureFiles(parts, call, () => reply.hijack().raw);
+        return reply;
+      default:
+        return call satisfies never;
+    }
   }
 
   #refuse(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {

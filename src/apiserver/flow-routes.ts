@@ -1,4 +1,5 @@
 // The flows endpoint: nodes post what they saw, administrators query and follow it.
+import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { InvalidFlowFilter } from '#flows';
 import { isObject } from '#lib';
@@ -15,16 +16,24 @@ const MAX_WAITING = 16 * 1024 * 1024;
 
 const taken = new WeakMap<FlowStore, TakenBatches>();
 
-/** Takes `{ flows: [...] }` in; with a `batch: { agent, number }` once, however often it comes. */
-export function appendFlows(store: FlowStore, body: unknown): void {
+/** Another one tells agents that what this server had not kept yet may be lost. */
+const SERVER_LIFE = randomUUID();
+
+/**
+ * Takes `{ flows: [...] }` in; with a `batch: { agent, number }` once, however often it comes. Answers with
+ * what tells this life of the server from others.
+ */
+export function appendFlows(store: FlowStore, body: unknown): { readonly server: string } {
   const flows = isObject(body) ? body['flows'] : body;
   if (!Array.isArray(flows)) throw badRequest('the body must be {"flows": [...]}');
   const batch = isObject(body) ? body['batch'] : undefined;
   const batches = taken.get(store) ?? new TakenBatches();
   taken.set(store, batches);
-  if (!batches.isNew(batch)) return;
-  attempt(() => store.append(flows));
-  batches.note(batch);
+  if (batches.isNew(batch)) {
+    attempt(() => store.append(flows));
+    batches.note(batch);
+  }
+  return { server: SERVER_LIFE };
 }
 
 /** `{ flows: [...] }`. */

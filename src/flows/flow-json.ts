@@ -83,6 +83,7 @@ function readExtras(fields: Fields): Partial<Flow> {
   const service = fields.optionalObject('service');
   const translation = fields.optionalObject('translation');
   const process = fields.optionalObject('process');
+  const destinationProcess = fields.optionalObject('destinationProcess');
   const tcp = fields.optionalObject('tcp');
   const merged = fields.optionalObject('merged');
   return {
@@ -91,6 +92,7 @@ function readExtras(fields: Fields): Partial<Flow> {
     ...(service && { service: readService(service) }),
     ...(translation && { translation: readTranslation(translation) }),
     ...(process && { process: readProcess(process) }),
+    ...(destinationProcess && { destinationProcess: readProcess(destinationProcess) }),
     ...(tcp && { tcp: readTcp(tcp) }),
     ...(merged && { merged: readMerged(merged) }),
   };

@@ -202,3 +202,22 @@ test('property: denied packets offered are those in the log, in whatever order r
     }),
   );
 });
+
+test('two ends joined: what each of them knows alone, or better', () => {
+  const log = new FlowLog();
+  const process = (name: string) => ({ name, pid: 1, args: [] });
+  const tcp = { rtt: 9, minRtt: 5, mss: 1460, congestionWindow: 10, retransmissions: 2, lost: 0 };
+  const service = { namespace: 'data', name: 'sql', portName: '', port: 80 };
+  const pending = [step('ingress', 'deny', { kind: 'StagedNetworkPolicy' })];
+  log.append([flow({ process: process('curl'), tcp })], 0);
+  log.append([flow({ tcp, previousTime: 2_000, startTime: 1_000, endTime: 3_000 })], 1);
+  const translation = { calledAddress: '10.96.0.1' };
+  log.append([flow({ reporter: 'dst', process: process('db'), service, pending, translation })], 2);
+  const [joined] = log.query();
+  assert.equal(joined?.process?.name, 'curl', 'a later report does not take it away');
+  assert.equal(joined?.destinationProcess?.name, 'db');
+  assert.deepEqual(joined?.tcp, { ...tcp, retransmissions: 4 });
+  assert.deepEqual([joined?.service, joined?.translation], [service, translation]);
+  assert.deepEqual(joined?.pending, [step('egress', 'allow'), ...pending]);
+  assert.equal(joined?.previousTime, undefined);
+});

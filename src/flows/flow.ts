@@ -108,8 +108,10 @@ export interface Flow {
   readonly pending?: readonly PolicyHit[];
   readonly service?: FlowService;
   readonly translation?: FlowTranslation;
-  /** At the reporting end. */
+  /** At the reporting end; of a joined record, at the source. */
   readonly process?: FlowProcess;
+  /** Only in a joined record. */
+  readonly destinationProcess?: FlowProcess;
   readonly tcp?: FlowTcp;
   /** It stands for several reports, which are told apart only as the aggregation level says. */
   readonly merged?: FlowMerged;

@@ -1,5 +1,5 @@
 // One connection as the reports of its two ends tell it together.
-import type { Flow, FlowConnections, FlowCounts, FlowEnd } from './flow.ts';
+import type { Flow, FlowConnections, FlowCounts, FlowEnd, FlowTcp, PolicyHit } from './flow.ts';
 
 /** Reports this far apart are of different connections that happen to have the same ports. */
 const GAP_MS = 15_000;
@@ -80,12 +80,16 @@ function sideOf(flow: Flow): Side {
   return flow.reporter === 'dst' ? 'dst' : 'src';
 }
 
-/** Two reports of the same end, the later one telling the names and, where it has one, the trace. */
+/** Two reports of the same end, the later one telling the names and, where it has them, trace and details. */
 function sumReports(before: Flow, flow: Flow): Flow {
   const add = (a: FlowCounts, b: FlowCounts) => ({ in: a.in + b.in, out: a.out + b.out });
   const { started, completed } = before.connections;
+  const { previousTime: _, ...later } = flow;
+  const tcp = flow.tcp && before.tcp ? sumTcp(before.tcp, flow.tcp) : (flow.tcp ?? before.tcp);
   return {
-    ...flow,
+    ...before,
+    ...later,
+    ...(tcp && { tcp }),
     startTime: Math.min(before.startTime, flow.startTime),
     endTime: Math.max(before.endTime, flow.endTime),
     packets: add(before.packets, flow.packets),
@@ -99,6 +103,34 @@ function sumReports(before: Flow, flow: Flow): Flow {
   };
 }
 
+function sumTcp(before: FlowTcp, tcp: FlowTcp): FlowTcp {
+  return { ...tcp, retransmissions: before.retransmissions + tcp.retransmissions };
+}
+
+/** What each end's part would be; an end in which nothing is staged stays as it is. */
+function joinPending(src: Flow, dst: Flow): PolicyHit[] | undefined {
+  if (!src.pending && !dst.pending) return undefined;
+  return [
+    ...(src.pending ?? src.policies).filter((hit) => hit.direction === 'egress'),
+    ...(dst.pending ?? dst.policies).filter((hit) => hit.direction === 'ingress'),
+  ];
+}
+
+/** What one end knows better, or alone. */
+function joinDetails(src: Flow, dst: Flow): Partial<Flow> {
+  const pending = joinPending(src, dst);
+  const service = src.service ?? dst.service;
+  const translation = { ...dst.translation, ...src.translation };
+  const tcp = src.tcp ?? dst.tcp;
+  return {
+    ...(pending && { pending }),
+    ...(service && { service }),
+    ...(Object.keys(translation).length > 0 && { translation }),
+    ...(dst.process && { destinationProcess: dst.process }),
+    ...(tcp && { tcp }),
+  };
+}
+
 function joinReports(src: Flow, dst: Flow): Flow {
   const denying = [src, dst].filter((report) => report.verdict === 'deny');
   const verdict = denying.length > 0 ? 'deny' : 'allow';
@@ -107,6 +139,7 @@ function joinReports(src: Flow, dst: Flow): Flow {
   const counting = denying.length > 0 ? denying : [src, dst];
   return {
     ...src,
+    ...joinDetails(src, dst),
     startTime: Math.min(src.startTime, dst.startTime),
     endTime: Math.max(src.endTime, dst.endTime),
     reporter: 'both',
