@@ -41,6 +41,15 @@ void test('[DP40] what all lists share is one group, and lists that take turns w
   assert.ok(between.every((groups) => groups.length <= 3));
 });
 
+void test('[DP40] few lists have groups of their own, however many take turns', () => {
+  const common = Array.from({ length: 50 }, (_, index) => `common-${index}`);
+  const many = Array.from({ length: 200 }, (_, list) =>
+    common.flatMap((key, index) => [key, `own-${list}-${index}`]),
+  );
+  const own = groupPolicies(many, () => false).filter((groups) => groups.length < 10);
+  assert.ok(own.length > 0 && own.length <= 64);
+});
+
 void test('[DP40] one policy more changes no group but its own', () => {
   const keys = Array.from(
     { length: 5000 },
