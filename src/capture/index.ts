@@ -18,3 +18,4 @@ export {
 export { deniedComment } from './denied-comment.ts';
 export { CapturePlanner, type CaptureUpdate, type PlannedCapture } from './capture-plan.ts';
 export { Capturer } from './capturer.ts';
+export { CaptureFileServer, type CaptureFileServerOptions } from './file-server.ts';

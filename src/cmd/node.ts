@@ -20,6 +20,7 @@ import {
   kindOf,
   type KindDefinition,
   nodeKind,
+  packetCaptureKind,
   type ParameterSource,
   parametersInEnvironment,
   parametersInFile,
@@ -44,6 +45,7 @@ import {
   writeSysctlInNamespace,
 } from '#linux';
 import { watchDrift } from './node-drift.ts';
+import { startCaptures } from './node-captures.ts';
 import { type NodeFlows, startFlows } from './node-flows.ts';
 import { NodeMetrics } from './node-metrics.ts';
 import { VERSION } from './version.ts';
@@ -57,7 +59,7 @@ interface NodeOptions {
   readonly ipamHandles?: boolean;
 }
 
-const OTHER_KINDS: readonly KindDefinition[] = [pendingChangeKind, serviceKind];
+const OTHER_KINDS: readonly KindDefinition[] = [packetCaptureKind, pendingChangeKind, serviceKind];
 
 /** What calculation, addresses, the undoing of changes and the names of flows need of the store. */
 function isRead(kind: KindDefinition): boolean {
@@ -180,6 +182,12 @@ async function runNode(options: NodeOptions): Promise<void> {
     log: (message) => log.warn(message),
   });
   const drift = watchDrift({ routes, nftables }, () => loop.repair());
+  const captures = startCaptures({
+    node: options.name,
+    client,
+    parameters: () => calc.parameters(),
+    log,
+  });
   const syncer = new Syncer({
     client,
     kinds: KINDS.filter(isRead),
@@ -189,6 +197,7 @@ async function runNode(options: NodeOptions): Promise<void> {
         pools.onUpdates(updates);
         inventory.onUpdates(updates);
         annotator.onUpdates(updates);
+        captures.agent.onUpdates(updates);
         deliver(pending.onUpdates(updates));
       },
       onStatus: (status) => {
@@ -196,6 +205,7 @@ async function runNode(options: NodeOptions): Promise<void> {
         metrics.agent.onStatus(status);
         inventory.setFed(status === 'in-sync');
         annotator.onStatus(status);
+        captures.agent.setInSync(status === 'in-sync');
         loop.onStatus(status);
       },
     },
@@ -235,6 +245,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   pending.stop();
   loop.stop();
   reporter.stop();
+  await captures.stop();
   await flows.stop();
   await metrics.stop();
   dataplane.close();

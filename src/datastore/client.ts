@@ -238,6 +238,19 @@ export class ApiClient {
     return jsonLines(this.#chunks(response));
   }
 
+  /** Any request whose answer is bytes, as they come. */
+  async download(
+    method: Method,
+    path: string,
+    options: RequestOptions = {},
+  ): Promise<AsyncIterable<Uint8Array>> {
+    const response = await this.#send(method, path, options);
+    if (response.statusCode >= 400) {
+      throw apiErrorFrom(response.statusCode, await this.#read(response));
+    }
+    return this.#chunks(response);
+  }
+
   /** Ends all requests, watches too. */
   async close(): Promise<void> {
     await this.#agent.destroy();

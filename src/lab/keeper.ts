@@ -1,5 +1,6 @@
 // Keeps one lab running, as a process of its own: server, agents, machines outside, and the kubelet of all nodes.
 import { mkdirSync, closeSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Pod, type Resource, isFinishedPod } from '#api';
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
@@ -123,6 +124,8 @@ class Keeper {
     return {
       label: name,
       argv: [this.#state.executable, 'node', '--name', name, ...kubeconfig, ...runFolder],
+      // Nodes of a lab share a disk.
+      environment: { FELIX_CAPTUREDIR: join(this.#folder.agent(name), 'pcap') },
       namespace,
     };
   }

@@ -27,3 +27,4 @@ export {
 } from './persistent-map.ts';
 export { base64Url, sha1Hex, sha224 } from './secure-hash.ts';
 export { closestName } from './suggestion.ts';
+export { readZip, type ZipMember, ZipWriter } from './zip-file.ts';

@@ -52,7 +52,7 @@ const INTERFACE_NAME_MAX = 15;
 const BLOCK_BYTES = 128 * 1024;
 const DEFAULT_RING_BYTES = 16 * BLOCK_BYTES;
 const FRAME_BYTES = 2048;
-/** A block is handed over after this long even when it is not full: reading may pause for as long as all blocks last. */
+/** A block is handed over after this long even when it is not full; reading may pause until all blocks are. */
 const RETIRE_MS = 100;
 const STATUS_USER = 1;
 /** BPF_RET: how many bytes to keep. */

@@ -6,6 +6,8 @@ import {
   ipamHandleKind,
   type KindDefinition,
   nodeKind,
+  type PacketCapture,
+  packetCaptureKind,
   podKind,
   type Resource,
 } from '#api';
@@ -27,6 +29,8 @@ const READ_GROUPS = new Set([
 /** A node borrows from and takes over blocks of others, so it may write them all. */
 const ADDRESS_KINDS = [ipamBlockKind, blockAffinityKind, ipamHandleKind];
 const ADDRESS_VERBS = new Set(['create', 'update', 'delete']);
+/** On captures: say what one has of them, wait for requests for files, answer these. */
+const CAPTURE_CALLS = new Set(['patch status', 'watch requests', 'create answers']);
 /** Of the core group; nothing that holds secrets. */
 const READ_CORE = new Set([
   'endpoints',
@@ -42,6 +46,9 @@ export function nodeMay(attributes: Attributes): boolean {
   if ('path' in attributes) return false;
   const { verb, group, resource, subresource } = attributes;
   const is = (kind: KindDefinition): boolean => kind.group === group && kind.plural === resource;
+  // What was captured on other nodes is none of this one's business.
+  if (is(packetCaptureKind) && subresource !== '')
+    return CAPTURE_CALLS.has(`${verb} ${subresource}`);
   if (READS.has(verb)) {
     return group === '' ? READ_CORE.has(resource) : READ_GROUPS.has(group);
   }
@@ -67,6 +74,12 @@ export function nodeWriteCheck(
         throw refuse(next, 'a node may write only that of its own name');
     };
   }
+  if (kind === packetCaptureKind) {
+    return (next, current) => {
+      if (current && jsonEqual(withoutFilesOf(node, current), withoutFilesOf(node, next))) return;
+      throw refuse(next, "a node may change only its own entry of a capture's status");
+    };
+  }
   if (kind === nodeKind) {
     return (next, current) => {
       if (next.metadata.name !== node) throw refuse(next, 'a node may change only its own Node');
@@ -86,6 +99,16 @@ export function nodeWriteCheck(
     };
   }
   return undefined;
+}
+
+function withoutFilesOf(node: string, capture: Resource): unknown {
+  const { status, ...rest } = capture as PacketCapture;
+  const files = (status?.files ?? []).filter((entry) => entry.node !== node);
+  return {
+    ...Object(withoutAnnotations({ ...rest })),
+    annotations: rest.metadata.annotations,
+    files,
+  };
 }
 
 function specNodeName(pod: Resource): unknown {

@@ -1,4 +1,5 @@
 // The attributes of a request as its method, path and query give them: for audit, limits and authorisation of paths.
+import { captureAttributes, captureCall } from '../capture-routes.ts';
 import { FLOWS_PATH } from '../flow-routes.ts';
 import { parseResourcePath } from '../request-path.ts';
 import { authAttributes } from './auth-routes.ts';
@@ -32,6 +33,8 @@ export function requestAttributes(
     return { ...FLOWS, verb: method === 'POST' ? 'create' : read };
   }
   if (path.startsWith(`${FLOWS_PATH}/`)) return { ...FLOWS, verb: 'list' };
+  const capture = captureCall(method, path);
+  if (capture) return captureAttributes(capture);
   const own = authAttributes(path, method);
   if (own) return own;
   const resource = parseResourcePath(path);
