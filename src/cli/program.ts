@@ -1,6 +1,7 @@
 // The command line as a whole: its commands as a table, and how a run of it ends.
 import { Command, CommanderError } from 'commander';
 import { addApplyCommand, addCreateCommand, addReplaceCommand } from './apply-command.ts';
+import { addCaptureCommands } from './capture-command.ts';
 import { describeFailure, EXIT } from './cli-error.ts';
 import { addConfirmCommand } from './confirm-command.ts';
 import { addConvertCommand } from './convert-command.ts';
@@ -51,6 +52,7 @@ const COMMANDS: readonly AddCommand[] = [
   addValidateCommand,
   addConvertCommand,
   addFlowsCommand,
+  addCaptureCommands,
   addIpamCommands,
   addDatastoreCommands,
   addLabCommands,

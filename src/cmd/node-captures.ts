@@ -1,6 +1,6 @@
 // Connects packet capture: resources and parameters in, status and files out to the server.
 import type { Logger } from 'pino';
-import { packetCaptureKind } from '#api';
+import { packetCaptureKind, type ParameterValue } from '#api';
 import { CaptureAgent, CaptureFileServer } from '#capture';
 import type { ApiClient } from '#datastore/client';
 
@@ -12,7 +12,7 @@ export interface NodeCaptures {
 export function startCaptures(options: {
   readonly node: string;
   readonly client: ApiClient;
-  readonly parameters: () => { text(name: string): string; number(name: string): number };
+  readonly parameters: () => ReadonlyMap<string, ParameterValue>;
   readonly log: Logger;
 }): NodeCaptures {
   const { node, client, parameters } = options;
@@ -20,13 +20,14 @@ export function startCaptures(options: {
   const agent = new CaptureAgent({
     node,
     settings: () => {
-      const read = parameters();
+      const values = parameters();
+      const directory = values.get('CaptureDir');
       return {
-        directory: read.text('CaptureDir'),
+        directory: typeof directory === 'string' ? directory : '',
         limits: {
-          maxBytes: read.number('CaptureMaxSizeBytes'),
-          rotationMs: read.number('CaptureRotationSeconds') * 1000,
-          maxFiles: read.number('CaptureMaxFiles'),
+          maxBytes: Number(values.get('CaptureMaxSizeBytes')),
+          rotationMs: Number(values.get('CaptureRotationSeconds')) * 1000,
+          maxFiles: Number(values.get('CaptureMaxFiles')),
         },
       };
     },

@@ -185,7 +185,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   const captures = startCaptures({
     node: options.name,
     client,
-    parameters: () => calc.parameters(),
+    parameters: () => calc.parameters().values,
     log,
   });
   const syncer = new Syncer({
