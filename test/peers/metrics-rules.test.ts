@@ -13,6 +13,7 @@ import {
   SERVER_METRICS,
 } from '#metrics';
 import { dashboardFiles } from '../../scripts/dashboards.ts';
+import { dashboardQueries } from './dashboard-queries.ts';
 import { prometheusMissing, promtool } from './prometheus.ts';
 
 const skip = prometheusMissing();
@@ -29,23 +30,6 @@ interface Alert {
 function alerts(): Alert[] {
   const { groups } = parse(readFileSync(ALERTS, 'utf8')) as { groups: { rules: Alert[] }[] };
   return groups.flatMap(({ rules }) => rules);
-}
-
-/** Every query of every dashboard, with a value for each variable, by where it stands. */
-function dashboardQueries(): Map<string, string> {
-  const queries = new Map<string, string>();
-  for (const [file, text] of dashboardFiles()) {
-    const { panels } = JSON.parse(text) as {
-      panels: { title: string; targets: { refId: string; expr: string }[] }[];
-    };
-    for (const { title, targets } of panels) {
-      for (const { refId, expr } of targets) {
-        const expression = expr.replaceAll('$instance', '.*').replaceAll('$__rate_interval', '1m');
-        queries.set(`${file}: ${title} ${refId}`, expression);
-      }
-    }
-  }
-  return queries;
 }
 
 /** Given by Prometheus to each series. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { dashboardQueries } from './dashboard-queries.ts';
 import { Prometheus, prometheusMissing, promtool } from './prometheus.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -86,6 +87,12 @@ function manifests(): string {
         ],
       },
     },
+    {
+      apiVersion: 'projectcalico.org/v3',
+      kind: 'StagedNetworkPolicy',
+      metadata: { name: 'closed', namespace: 'shop' },
+      spec: { selector: 'app == "db"', order: 1, ingress: [{ action: 'Deny' }] },
+    },
   ];
   return documents.map((document) => JSON.stringify(document)).join('\n---\n');
 }
@@ -99,7 +106,8 @@ function scrapes(): object {
   const ca = { ca_file: file('authority.crt') };
   const own = { cert_file: file('prometheus.crt'), key_file: file('prometheus.key') };
   return {
-    global: { scrape_interval: '1s', scrape_timeout: '1s' },
+    global: { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' },
+    rule_files: [join(ROOT, 'deploy/prometheus/tortie-alerts.yml')],
     scrape_configs: [
       job('server', '172.30.0.1:9094'),
       job('agent', '172.30.0.11:9091'),
@@ -203,8 +211,14 @@ test('rules count connections and packets as they were made', { skip }, async ()
     await becomes(`${expression} >= bool ${3 * ALLOWED}`, 1);
     await becomes(`${expression} <= bool ${8 * ALLOWED}`, 1);
   }
-  await becomes('sum(cnx_policy_rule_packets{job="agent",action="deny"})', DENIED);
-  await becomes('sum(cnx_policy_rule_connections{job="agent",rule_index="0"}) or vector(0)', 0);
+  const staged = 'job="agent",policy="shop/staged:default.closed"';
+  await becomes(`sum(cnx_policy_rule_connections{${staged}})`, ALLOWED);
+  const enforced = 'job="agent",action="deny",policy!~".*staged:.*"';
+  await becomes(`sum(cnx_policy_rule_packets{${enforced}})`, DENIED);
+  await becomes(
+    'sum(cnx_policy_rule_connections{job="agent",rule_index="0",policy!~".*staged:.*"}) or vector(0)',
+    0,
+  );
   const thief = inPod(
     'shop/thief',
     "console.log(require('node:os').networkInterfaces().eth0[0].address)",
@@ -220,8 +234,37 @@ test('rules count connections and packets as they were made', { skip }, async ()
   await becomes('goldmane_aggr_dropped_flows_total', 0);
 });
 
-/** What may be said of a name or a label that is upstream's: felix_nft_calls, felix_route_table_num_routes, srcIP. */
-const UPSTREAMS = /"_total" suffix|non-histogram and non-summary|'camelCase'|abbreviated units/;
+test('dashboards have their data, and rules are evaluated', { skip }, (context) => {
+  const empty: string[] = [];
+  const queries = dashboardQueries();
+  for (const [where, expression] of queries) {
+    const question = ['--get', '--data-urlencode', `query=${expression}`];
+    const answer = JSON.parse(prometheus.fetch('http://127.0.0.1:9090/api/v1/query', ...question));
+    assert.equal(answer.status, 'success', where);
+    if (answer.data.result.length === 0) empty.push(where);
+  }
+  // Nothing was borrowed, collected, refused, or sent by agents of others.
+  const expected = ['ipam.json: Borrowed A', 'ipam.json: Collection A', 'ipam.json: Collection B'];
+  const nothing = [
+    ...expected,
+    "flows.json: Goldmane's API C",
+    'server.json: Refused and failed A',
+  ];
+  assert.deepEqual(
+    empty.filter((where) => !nothing.includes(where)),
+    [],
+  );
+  context.diagnostic(`${queries.size - empty.length} of ${queries.size} queries have data`);
+  const { data } = JSON.parse(prometheus.fetch('http://127.0.0.1:9090/api/v1/rules'));
+  const rules = data.groups.flatMap(
+    ({ rules: some }: { rules: { name: string; health: string }[] }) => some,
+  );
+  assert.ok(rules.length > 10);
+  for (const { name, health } of rules) assert.equal(health, 'ok', name);
+});
+
+/** What may be said of upstream's names and labels: felix_nft_calls, felix_ipsets_total (a gauge), srcIP. */
+const UPSTREAMS = /metrics should (not )?have "_total" suffix$|'snake_case' not 'camelCase'$/;
 
 /** Names that are not ours to choose: those of the corpus, and those of spec 04, 4.2. */
 function isUpstreams(name: string): boolean {
