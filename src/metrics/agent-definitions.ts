@@ -26,7 +26,10 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
   counter('felix_calc_graph_updates_processed', 'Changes of resources taken in.', ['type']),
   counter('felix_calc_graph_output_events', 'Desired states handed to the dataplane.'),
   gauge('felix_resync_state', 'Datastore: 1 waits, 2 reads all, 3 in sync.'),
-  counter('felix_resyncs_started', 'How often all of the datastore was read.'),
+  counter(
+    'felix_resyncs_started',
+    'How often touch with the datastore was lost, to be caught up with.',
+  ),
   summary('felix_int_dataplane_apply_time_seconds', 'Time of one apply to the kernel.'),
   gauge('felix_int_dataplane_initial_resync_time_seconds', 'Time of the first apply.'),
   counter('felix_int_dataplane_failures', 'Applies that left something undone, to be tried again.'),

@@ -48,7 +48,7 @@ export const RULE_METRICS: readonly MetricDefinition[] = [
   {
     name: 'tortie_rule_series_merged',
     type: 'gauge',
-    help: 'Whether there were too many series, so that further ones are counted under "other".',
+    help: 'Series named "other", each of which stands for several: there were too many.',
   },
 ];
 
@@ -64,12 +64,16 @@ export interface RuleMetricsOptions {
 interface Series {
   readonly labels: MetricLabels;
   readonly values: Map<string, number>;
+  /** Whether it stands for several. */
+  readonly isMerged: boolean;
   lastMs: number;
 }
 
 const RETENTION_MS = 30_000;
 const SERIES_MAX = 10_000;
 const OTHER = 'other';
+/** The labels that say which rule. */
+const RULE = ['tier', 'policy', 'namespace', 'rule_index'] as const;
 
 /**
  * Counts what flow reports say; sums stay exact when series are merged. A staged policy counts what it would
@@ -79,7 +83,6 @@ export class RuleMetrics {
   readonly #options: Required<RuleMetricsOptions>;
   readonly #rules = new Map<string, Series>();
   readonly #denials = new Map<string, Series>();
-  #merged = false;
 
   constructor(metrics: MetricRegistry, options: RuleMetricsOptions) {
     this.#options = { retentionMs: RETENTION_MS, seriesMax: SERIES_MAX, now: Date.now, ...options };
@@ -113,12 +116,7 @@ export class RuleMetrics {
     for (const [index, [traffic_direction, packetCount, byteCount]] of ways.entries()) {
       if (index > 0 && packetCount === 0) continue;
       const labels = { ...common, action: hit.action, traffic_direction };
-      const series = this.#series(this.#rules, labels, [
-        'tier',
-        'policy',
-        'namespace',
-        'rule_index',
-      ]);
+      const series = this.#series(this.#rules, labels, [RULE]);
       addTo(series, 'cnx_policy_rule_packets', packetCount);
       addTo(series, 'cnx_policy_rule_bytes', byteCount);
       if (index === 0) addTo(series, 'cnx_policy_rule_connections', connections.started);
@@ -130,25 +128,30 @@ export class RuleMetrics {
     if (!hit) return;
     const policy = [hit.tier ?? '', policyName(hit), hit.rule, hit.action].join('|');
     const labels = { policy, srcIP: source.address, instance: this.#options.instance };
-    const series = this.#series(this.#denials, labels, ['srcIP']);
+    const series = this.#series(this.#denials, labels, [['srcIP'], ['policy']]);
     addTo(series, 'calico_denied_packets', packets.out);
     addTo(series, 'calico_denied_bytes', bytes.out);
   }
 
-  /** Above the limit, the labels in `blur` become one for all that is new. */
-  #series(all: Map<string, Series>, labels: MetricLabels, blur: readonly string[]): Series {
-    const key = JSON.stringify(labels);
-    let found = all.get(key);
-    if (!found) {
-      const isFull = all.size >= this.#options.seriesMax;
-      const kept = isFull
-        ? { ...labels, ...Object.fromEntries(blur.map((label) => [label, OTHER])) }
-        : labels;
-      this.#merged ||= isFull;
-      const keptKey = isFull ? JSON.stringify(kept) : key;
-      found = all.get(keptKey) ?? { labels: kept, values: new Map(), lastMs: 0 };
-      all.set(keptKey, found);
+  /**
+   * Above the limit, the labels of the first `blurs` become one for all that is new; above twice the limit those of
+   * the second, and so on.
+   */
+  #series(
+    all: Map<string, Series>,
+    labels: MetricLabels,
+    blurs: readonly (readonly string[])[],
+  ): Series {
+    let kept = labels;
+    let key = JSON.stringify(kept);
+    for (const [level, blur] of blurs.entries()) {
+      if (all.has(key) || all.size < this.#options.seriesMax * (level + 1)) break;
+      kept = { ...kept, ...Object.fromEntries(blur.map((label) => [label, OTHER])) };
+      key = JSON.stringify(kept);
     }
+    const isMerged = kept !== labels;
+    const found = all.get(key) ?? { labels: kept, values: new Map(), isMerged, lastMs: 0 };
+    all.set(key, found);
     found.lastMs = this.#options.now();
     return found;
   }
@@ -158,10 +161,11 @@ export class RuleMetrics {
     for (const all of [this.#rules, this.#denials]) {
       for (const [key, { lastMs }] of all) if (lastMs < oldest) all.delete(key);
     }
+    const series = [...this.#rules.values(), ...this.#denials.values()];
     for (const { name, labels: wanted = [] } of RULE_METRICS) {
       if (name === 'tortie_rule_series_merged') continue;
       const sums = new Map<string, { labels: MetricLabels; value: number }>();
-      for (const { labels, values } of [...this.#rules.values(), ...this.#denials.values()]) {
+      for (const { labels, values } of series) {
         const value = values.get(name);
         if (value === undefined) continue;
         const own = Object.fromEntries(wanted.map((label) => [label, labels[label] ?? '']));
@@ -170,7 +174,7 @@ export class RuleMetrics {
       }
       metrics.replace(name, [...sums.values()]);
     }
-    metrics.set('tortie_rule_series_merged', this.#merged ? 1 : 0);
+    metrics.set('tortie_rule_series_merged', series.filter(({ isMerged }) => isMerged).length);
   }
 }
 
