@@ -26,7 +26,7 @@ export interface NodeMetricsOptions {
 /** Where metrics are served, as text that differs when anything does; undefined where they are not. */
 interface Place {
   readonly text: string;
-  readonly options: Omit<MetricsServerOptions, 'metrics'>;
+  readonly options: Omit<MetricsServerOptions, 'metrics' | 'log'>;
 }
 
 export class NodeMetrics {
@@ -118,7 +118,11 @@ export class NodeMetrics {
     this.#server = undefined;
     if (!place) return;
     try {
-      this.#server = await MetricsServer.listen({ metrics: this.#metrics, ...place.options });
+      this.#server = await MetricsServer.listen({
+        metrics: this.#metrics,
+        log: this.#log,
+        ...place.options,
+      });
       this.#log(`metrics are served at port ${this.#server.port}`);
     } catch (error) {
       this.#log(error instanceof Error ? error.message : String(error));

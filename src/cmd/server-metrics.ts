@@ -97,7 +97,12 @@ export async function startServerMetrics(
   const stopMeasuring = measureProcess(metrics);
   const servers: MetricsServer[] = [];
   for (const where of places) {
-    const server = await MetricsServer.listen({ metrics, where, ...(tls && { tls }) });
+    const server = await MetricsServer.listen({
+      metrics,
+      where,
+      log: (message) => log.warn(message),
+      ...(tls && { tls }),
+    });
     servers.push(server);
     tellPlace(log, where, server.port, tls);
   }

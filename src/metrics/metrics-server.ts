@@ -1,7 +1,8 @@
 // Serves metrics over HTTP or HTTPS, with client certificates where they are asked for.
+import { constants } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { createServer as createSecureServer } from 'node:https';
+import { createServer as createSecureServer, type Server as SecureServer } from 'node:https';
 import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
 import type { MetricRegistry } from './metric-registry.ts';
@@ -29,15 +30,25 @@ export interface MetricsServerOptions {
   readonly metrics: MetricRegistry;
   readonly where: MetricsListener;
   readonly tls?: MetricsTls;
+  /** Told when files of TLS that changed cannot be used: the old ones stay. */
+  readonly log: (message: string) => void;
 }
 
 const TIMEOUT_MS = 10_000;
+const RENEW_EVERY_MS = 60_000;
 
 export class MetricsServer {
-  readonly #server: Server;
+  readonly #server: Server | SecureServer;
+  readonly #options: MetricsServerOptions;
+  readonly #timer: NodeJS.Timeout;
+  #files: string;
 
-  private constructor(server: Server) {
+  private constructor(server: Server | SecureServer, options: MetricsServerOptions, files: string) {
     this.#server = server;
+    this.#options = options;
+    this.#files = files;
+    this.#timer = setInterval(() => this.renew(), RENEW_EVERY_MS);
+    this.#timer.unref();
   }
 
   /** Throws an Error that says which address or file cannot be used. */
@@ -46,7 +57,8 @@ export class MetricsServer {
     const answer = (request: IncomingMessage, response: ServerResponse): void => {
       void respond(metrics, request, response);
     };
-    const server = tls ? createSecureServer(tlsOptions(tls), answer) : createServer(answer);
+    const secure = tls && tlsOptions(tls);
+    const server = secure ? createSecureServer(secure, answer) : createServer(answer);
     // A certificate need not be given, but one that is given must be good.
     server.on('secureConnection', (socket: TLSSocket) => {
       const isGiven = Object.keys(socket.getPeerCertificate()).length > 0;
@@ -64,7 +76,7 @@ export class MetricsServer {
         cause: error,
       });
     }
-    return new MetricsServer(server);
+    return new MetricsServer(server, options, filesText(secure));
   }
 
   get port(): number {
@@ -72,7 +84,24 @@ export class MetricsServer {
     return typeof address === 'object' && address ? address.port : 0;
   }
 
+  /** Takes certificate, key and authority as their files are now; also done by itself, each minute. */
+  renew(): void {
+    const { tls, log } = this.#options;
+    if (!tls || !('setSecureContext' in this.#server)) return;
+    try {
+      const secure = tlsOptions(tls);
+      const files = filesText(secure);
+      if (files === this.#files) return;
+      this.#server.setSecureContext(secure);
+      this.#files = files;
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      log(`${reason}; metrics are served with the certificate there was`);
+    }
+  }
+
   async close(): Promise<void> {
+    clearInterval(this.#timer);
     this.#server.close();
     this.#server.closeAllConnections();
     await once(this.#server, 'close');
@@ -91,7 +120,14 @@ function tlsOptions({ certFile, keyFile, caFile, clientAuth }: MetricsTls) {
     requestCert: clientAuth !== 'none',
     rejectUnauthorized: clientAuth === 'require',
     minVersion: 'TLSv1.2' as const,
+    // Each connection is verified anew, by the authority of now.
+    secureOptions: constants.SSL_OP_NO_TICKET,
   };
+}
+
+/** Equal for equal files. */
+function filesText(secure: ReturnType<typeof tlsOptions> | undefined): string {
+  return [secure?.cert, secure?.key, secure?.ca].map((file) => file?.toString('base64')).join();
 }
 
 function readNamed(what: string, path: string): Buffer {
