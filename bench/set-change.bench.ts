@@ -8,7 +8,12 @@ import { median, printFigure, printMachine, timed } from './measurement.ts';
 import { type Scratch, withScratch } from './scratch.ts';
 
 const TURNS = Number(process.env['TURNS'] ?? 40);
-const SIZES = [1_000, 100_000] as const;
+/** With a net among the addresses the kernel keeps a set in order, and pays for it at each change. */
+const CASES = [
+  { size: 1_000, nets: [] },
+  { size: 100_000, nets: [] },
+  { size: 100_000, nets: ['192.168.0.0/16'] },
+] as const;
 const HOST = 'node-0';
 
 function updateOf(apiVersion: string, name: string, path: string, rest: object): SyncerUpdate {
@@ -46,8 +51,15 @@ const POLICY = updateOf('projectcalico.org/v3', 'NetworkPolicy', 'shop/db', {
   },
 });
 
+const netsOf = (nets: readonly string[]): SyncerUpdate =>
+  updateOf('projectcalico.org/v3', 'NetworkSet', 'shop/more', {
+    labels: { app: 'web' },
+    spec: { nets },
+  });
+
 interface Node {
-  readonly size: number;
+  readonly name: string;
+  readonly isExact: boolean;
   readonly graph: CalcGraph;
   readonly dataplane: Dataplane;
   readonly socket: NftablesSocket;
@@ -58,7 +70,7 @@ interface Node {
   readonly bare: number[];
 }
 
-function nodeOf(scratch: Scratch, size: number): Node {
+function nodeOf(scratch: Scratch, { size, nets }: (typeof CASES)[number]): Node {
   const { fd } = scratch.host();
   const dataplane = new Dataplane({
     nftables: NftablesSocket.open({ namespace: fd }),
@@ -70,13 +82,27 @@ function nodeOf(scratch: Scratch, size: number): Node {
   scratch.later(() => socket.close());
   const graph = new CalcGraph(HOST);
   graph.onUpdates([updateOf('v1', 'Namespace', 'shop', {}), POLICY, pod(0, 'db', HOST)]);
+  graph.onUpdates([netsOf(nets)]);
   for (let number = 1; number <= size; number++) graph.onUpdates([pod(number, 'web')]);
   const { errors } = dataplane.apply(graph.state());
   if (errors.length > 0) throw new Error(JSON.stringify(errors));
   const table = socket.readTable('tortie');
   const [set] = [...(table?.sets ?? [])].find(([, { elements }]) => elements.length >= size) ?? [];
   if (set === undefined) throw new Error(`there is no set of ${size} in the kernel`);
-  return { size, graph, dataplane, socket, set, calc: [], apply: [], writes: [], bare: [] };
+  const name = `set of ${size.toLocaleString('en')}${nets.length > 0 ? ' with a net' : ''}`;
+  const isExact = nets.length === 0;
+  return {
+    name,
+    isExact,
+    graph,
+    dataplane,
+    socket,
+    set,
+    calc: [],
+    apply: [],
+    writes: [],
+    bare: [],
+  };
 }
 
 function turn(node: Node, number: number): void {
@@ -92,7 +118,8 @@ function turn(node: Node, number: number): void {
     report = dataplane.apply(state);
   });
   if (report.errors.length > 0) throw new Error(JSON.stringify(report.errors));
-  const elements = [{ key: 'c0000201' }, { key: 'c0000202', intervalEnd: true }];
+  const end = node.isExact ? [] : [{ key: 'c0000202', intervalEnd: true }];
+  const elements = [{ key: 'c0000201' }, ...end];
   const kind = number % 2 === 0 ? 'add-elements' : 'delete-elements';
   const operation: NftOperation = { kind, table: 'tortie', set, elements };
   node.bare.push(timed(() => socket.commit([operation])) * 1e3);
@@ -103,14 +130,14 @@ function turn(node: Node, number: number): void {
 
 printMachine();
 await withScratch(async (scratch) => {
-  const nodes = SIZES.map((size) => nodeOf(scratch, size));
+  const nodes = CASES.map((one) => nodeOf(scratch, one));
   for (let number = 0; number < TURNS; number++) for (const node of nodes) turn(node, number);
   const [small] = nodes;
   for (const node of nodes) {
     const isSmall = node === small;
-    const name = `set of ${node.size.toLocaleString('en')}`;
+    const { name } = node;
     const figure = (what: string, of: (one: Node) => readonly number[]) => {
-      const peer = small && { name: `set of ${small.size}`, figure: median(of(small)) };
+      const peer = small && { name: small.name, figure: median(of(small)) };
       printFigure(`${name}: ${what}`, median(of(node)), 'ms', isSmall ? undefined : peer);
     };
     figure('calculation', (one) => one.calc);

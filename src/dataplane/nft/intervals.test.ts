@@ -45,7 +45,7 @@ void test('elements read back in any order are the entries that were written', (
   fc.assert(
     fc.property(members, fc.infiniteStream(fc.nat()), (nets, order) => {
       const set = { id: 's', type: 'net', members: new Set(nets) } as const;
-      const state = new IpSetStates().stateOf(set, 4);
+      const state = new IpSetStates().stateOf(set, 'net', 4);
       const shuffled = [...state.entries.values()]
         .flat()
         .map((element) => ({ element, at: order.next().value ?? 0 }))

@@ -31,13 +31,20 @@ const port = fc
 
 /** Members beside those that change, so that a change is a small part. */
 const ballast = {
-  net: Array.from({ length: 100 }, (_, n) => `10.9.${n}.0/24`),
+  net: Array.from({ length: 200 }, (_, n) => (n < 100 ? `10.9.${n}.0/24` : `10.8.0.${n}/32`)),
   'ip-port': Array.from({ length: 100 }, (_, n) => `10.9.0.${n},tcp:80`),
 };
 
-const histories = fc.constantFrom('net' as const, 'ip-port' as const).chain((type) => {
+const KINDS = [
+  { kind: 'net', type: 'net' },
+  { kind: 'address', type: 'net' },
+  { kind: 'ip-port', type: 'ip-port' },
+] as const;
+
+const histories = fc.constantFrom(...KINDS).chain(({ kind, type }) => {
   const member: fc.Arbitrary<string> = type === 'net' ? net : port;
   return fc.record({
+    kind: fc.constant(kind),
     type: fc.constant(type),
     start: fc.array(member, { maxLength: 8 }),
     steps: fc.array(fc.array(fc.record({ member, gone: fc.boolean() }), { maxLength: 3 }), {
@@ -52,10 +59,10 @@ function shown({ type, entries }: SetState): unknown {
 
 void test('a set that changed is, element by element, what it is from nothing', (t) => {
   fc.assert(
-    fc.property(histories, ({ type, start, steps }) => {
+    fc.property(histories, ({ kind, type, start, steps }) => {
       const states = new IpSetStates();
       let set: IpSet = { id: 's', type, members: PersistentSet.from([...ballast[type], ...start]) };
-      for (const family of FAMILIES) states.stateOf(set, family);
+      for (const family of FAMILIES) states.stateOf(set, kind, family);
       for (const step of steps) {
         const members = step.reduce(
           (all, { member, gone }) => (gone ? all.without(member) : all.with(member)),
@@ -63,8 +70,8 @@ void test('a set that changed is, element by element, what it is from nothing', 
         );
         const next = { ...set, members };
         for (const family of FAMILIES) {
-          const fresh = new IpSetStates().stateOf(next, family);
-          assert.deepEqual(shown(states.stateOf(next, family, set)), shown(fresh));
+          const fresh = new IpSetStates().stateOf(next, kind, family);
+          assert.deepEqual(shown(states.stateOf(next, kind, family, set)), shown(fresh));
         }
         set = next;
       }
@@ -81,6 +88,7 @@ const sets = fc.array(
     size: fc.option(fc.constantFrom(...SIZES), { nil: undefined, freq: 3 }),
     more: fc.nat(20),
     type: fc.constantFrom('net' as const, 'ip-port' as const),
+    wide: fc.constantFrom('', '', '', '', '10.7.0.0/16', 'fd00::/64', 'fd00::1/128'),
     isUsual: fc.integer({ min: 0, max: 9 }).map((n) => n > 0),
   }),
   { maxLength: 12 },
@@ -89,10 +97,15 @@ const sets = fc.array(
 const address = (n: number) => `10.1.${n >> 8}.${n & 255}`;
 const USUAL = { small: 'net', big: 'net', ports: 'ip-port', unused: 'net' } as const;
 
-function madeSet(id: keyof typeof USUAL, type: IpSet['type'], size: number, more: number): IpSet {
+function madeSet(
+  id: keyof typeof USUAL,
+  type: IpSet['type'],
+  [size, more, wide]: readonly [size: number, more: number, wide: string],
+): IpSet {
   const numbers = Array.from({ length: size }, (_, n) => n);
   const text = (n: number) => (type === 'net' ? `${address(n)}/32` : `${address(n)},tcp:80`);
-  return { id, type, members: PersistentSet.from([...numbers, 900 + more].map(text)) };
+  const members = [...[...numbers, 900 + more].map(text), ...(wide === '' ? [] : [wide])];
+  return { id, type, members: PersistentSet.from(members) };
 }
 
 const WEB = policy('web', {
@@ -143,9 +156,11 @@ void test('[DP48] a table after changes of sets is what the state alone gives', 
       const states = new IpSetStates();
       let ipSets: PersistentMap<IpSet> = PersistentMap.EMPTY;
       let before: { state: DataplaneState; ruleset: Ruleset; table: DesiredTable } | undefined;
-      for (const { id, size, more, type, isUsual } of changes) {
+      for (const { id, size, more, wide, type, isUsual } of changes) {
         const set =
-          size === undefined ? undefined : madeSet(id, isUsual ? USUAL[id] : type, size, more);
+          size === undefined
+            ? undefined
+            : madeSet(id, isUsual ? USUAL[id] : type, [size, more, wide]);
         ipSets = set ? ipSets.with(id, set) : ipSets.without(id);
         const state = { ...BASE, ipSets };
         const kept = before && withIpSets(before.ruleset, before.state, state, cache);
@@ -171,4 +186,30 @@ void test('[DP48] a table after changes of sets is what the state alone gives', 
   );
   assert.ok(shared > 200, `${shared} times the rules were kept`);
   t.diagnostic(`${shared} times the rules were kept, seed ${SEED}`);
+});
+
+void test('[DP49] a set is looked up by hash in the families all of whose members are addresses', () => {
+  const kernelSets = (...more: string[]) => {
+    const big = madeSet('big', 'net', [300, 0, '']);
+    const members = PersistentSet.from([...big.members, 'fd00::1/128', ...more]);
+    const state = { ...BASE, ipSets: new Map([['big', { ...big, members }]]) };
+    const { chains, sets: held } = desiredTable(
+      rulesetOf(state),
+      new IpSetStates(),
+      undefined,
+    ).state;
+    const names = [...held.keys()].filter((name) => /^[as][46]-/.test(name));
+    const referred = new Set(
+      [...chains.values()].flatMap(({ content }) => [...(content?.references ?? [])]),
+    );
+    assert.deepEqual(
+      names.filter((name) => !referred.has(name)),
+      [],
+    );
+    return names.map((name) => `${name.slice(0, 2)} ${held.get(name)?.type.interval ?? false}`);
+  };
+  assert.deepEqual(kernelSets(), ['a4 false', 'a6 false']);
+  assert.deepEqual(kernelSets('10.7.0.0/16'), ['a6 false', 's4 true']);
+  assert.deepEqual(kernelSets('fd00::/64'), ['a4 false', 's6 true']);
+  assert.deepEqual(kernelSets('10.7.0.0/16', 'fd00::/64'), ['s4 true', 's6 true']);
 });

@@ -64,7 +64,11 @@ function renderMatch(match: Match): Expression[] {
     case 'ip-set':
       return [
         loadAddress(match.end, match.family),
-        lookup(ipSetName(match.set, 'net', match.family), REGISTER, match.negated),
+        lookup(
+          ipSetName(match.set, match.exact ? 'address' : 'net', match.family),
+          REGISTER,
+          match.negated,
+        ),
       ];
     case 'ports':
       return [loadPort(match.end), inPorts(portIntervals(match.ports), match.negated)];

@@ -9,7 +9,7 @@ import {
   setSignature,
 } from '#linux';
 import type { Chain } from '../rules/chain.ts';
-import { ipSetName, shortHash } from '../rules/names.ts';
+import { ipSetName, type SetKind, shortHash } from '../rules/names.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
 import { renderChain } from './render.ts';
 import type { IpSetStates } from './ip-set-states.ts';
@@ -68,8 +68,9 @@ export function desiredTable(
   for (const change of differences(before.ruleset.ipSets, ruleset.ipSets)) {
     const names = [change.before, change.after].flatMap((set) => setNames(set, referred));
     for (const { name } of names) sets = sets.without(name);
-    for (const { name, family } of setNames(change.after, referred)) {
-      if (change.after) sets = sets.with(name, ipSets.stateOf(change.after, family, change.before));
+    for (const { name, kind, family } of setNames(change.after, referred)) {
+      if (!change.after) continue;
+      sets = sets.with(name, ipSets.stateOf(change.after, kind, family, change.before));
     }
   }
   return { ruleset, referred, state: { chains: state.chains, sets } };
@@ -78,9 +79,11 @@ export function desiredTable(
 /** The parts of an IP set that are referred to. */
 function setNames(set: IpSet | undefined, referred: ReadonlySet<string>) {
   if (!set) return [];
-  return FAMILIES.map((family) => ({ family, name: ipSetName(set.id, set.type, family) })).filter(
-    ({ name }) => referred.has(name),
+  const kinds: readonly SetKind[] = set.type === 'net' ? ['net', 'address'] : ['ip-port'];
+  const parts = kinds.flatMap((kind) =>
+    FAMILIES.map((family) => ({ kind, family, name: ipSetName(set.id, kind, family) })),
   );
+  return parts.filter(({ name }) => referred.has(name));
 }
 
 function newTable(
@@ -100,8 +103,8 @@ function newTable(
   for (const [name, map] of ruleset.maps) sets.set(name, verdictMapState(map));
   for (const set of ruleset.ipSets.values()) {
     const former = before?.ruleset.ipSets.get(set.id);
-    for (const { name, family } of setNames(set, referred)) {
-      sets.set(name, ipSets.stateOf(set, family, former));
+    for (const { name, kind, family } of setNames(set, referred)) {
+      sets.set(name, ipSets.stateOf(set, kind, family, former));
     }
   }
   return { ruleset, referred, state: { chains, sets: PersistentMap.from(sets) } };

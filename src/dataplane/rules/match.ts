@@ -21,12 +21,16 @@ export type Match =
       readonly nets: readonly string[];
       readonly negated?: boolean;
     }
-  /** `set` is the ID of an IP set; implies a `family` match before it. */
+  /**
+   * `set` is the ID of an IP set; implies a `family` match before it. `exact`: all its members of the family are
+   * single addresses.
+   */
   | {
       readonly match: 'ip-set';
       readonly end: PacketEnd;
       readonly family: Family;
       readonly set: string;
+      readonly exact?: boolean;
       readonly negated?: boolean;
     }
   /** Implies a protocol with ports. */

@@ -1,7 +1,7 @@
 // Names of chains, sets and maps: short, unique, and the same after each restart.
 import { hash } from 'node:crypto';
 import type { Family } from '#lib';
-import type { Direction, IpSet } from '#calc/dataplane-update';
+import type { Direction } from '#calc/dataplane-update';
 
 const HASH_LENGTH = 16;
 
@@ -58,9 +58,14 @@ export function hostMapName(stage: HostStage, direction: Direction): string {
   return `host-${stage}-${direction}`;
 }
 
+/** What the kernel's set holds: prefixes of any length, single addresses, or addresses with protocol and port. */
+export type SetKind = 'net' | 'address' | 'ip-port';
+
+const SET_LETTER: Readonly<Record<SetKind, string>> = { net: 's', address: 'a', 'ip-port': 'p' };
+
 /** The part of an IP set that holds the members of one family. */
-export function ipSetName(id: string, type: IpSet['type'], family: Family): string {
-  return `${type === 'net' ? 's' : 'p'}${family}-${shortHash(id)}`;
+export function ipSetName(id: string, kind: SetKind, family: Family): string {
+  return `${SET_LETTER[kind]}${family}-${shortHash(id)}`;
 }
 
 /** Names of the VXLAN devices (spec 08). */

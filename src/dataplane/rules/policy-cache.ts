@@ -5,8 +5,8 @@ import {
   type PolicySettings,
   type RenderedPolicies,
   renderPolicies,
-  shapeOf,
 } from './policy-chains.ts';
+import { SetShapes } from './set-shapes.ts';
 
 interface Entry {
   readonly policies: readonly DataplanePolicy[];
@@ -17,6 +17,7 @@ interface Entry {
 
 /** By direction and name of the group. Policies and IP sets are values. */
 export class PolicyCache {
+  readonly #shapes = new SetShapes();
   #kept = new Map<string, Entry>();
   #used = new Map<string, Entry>();
   /** What the kept entries looked at of each IP set; undefined where nobody has asked yet. */
@@ -27,12 +28,13 @@ export class PolicyCache {
     this.#kept = this.#used;
     this.#used = new Map();
     this.#seen = undefined;
+    this.#shapes.forgetUnused();
   }
 
   /** Whether all that is kept would be rendered as it is with another IP set of this ID, or with none. */
   saysTheSame(id: string, set: IpSet | undefined): boolean {
     this.#seen ??= this.#setsSeen();
-    return [...(this.#seen.get(id) ?? [])].every((known) => isSeenAs(known, set));
+    return [...(this.#seen.get(id) ?? [])].every((known) => this.#isSeenAs(known, set));
   }
 
   #setsSeen(): Map<string, Set<IpSet | string>> {
@@ -52,33 +54,33 @@ export class PolicyCache {
     const before = this.#used.get(key) ?? this.#kept.get(key);
     const { denyAction, logPrefix } = settings;
     const entry =
-      before && isCurrent(before, policies, settings)
+      before && this.#isCurrent(before, policies, settings)
         ? before
         : {
             policies,
             denyAction,
             logPrefix,
-            rendered: renderPolicies(group, direction, settings),
+            rendered: renderPolicies(group, direction, settings, this.#shapes),
           };
     this.#used.set(key, entry);
     return entry.rendered;
   }
-}
 
-function isCurrent(
-  { policies, denyAction, logPrefix, rendered }: Entry,
-  wanted: readonly DataplanePolicy[],
-  settings: PolicySettings,
-): boolean {
-  return (
-    denyAction === settings.denyAction &&
-    logPrefix === settings.logPrefix &&
-    policies.length === wanted.length &&
-    policies.every((policy, index) => policy === wanted[index]) &&
-    [...rendered.sets].every(([id, known]) => isSeenAs(known, settings.ipSets.get(id)))
-  );
-}
+  #isCurrent(
+    { policies, denyAction, logPrefix, rendered }: Entry,
+    wanted: readonly DataplanePolicy[],
+    settings: PolicySettings,
+  ): boolean {
+    return (
+      denyAction === settings.denyAction &&
+      logPrefix === settings.logPrefix &&
+      policies.length === wanted.length &&
+      policies.every((policy, index) => policy === wanted[index]) &&
+      [...rendered.sets].every(([id, known]) => this.#isSeenAs(known, settings.ipSets.get(id)))
+    );
+  }
 
-function isSeenAs(known: IpSet | string, set: IpSet | undefined): boolean {
-  return typeof known === 'string' ? known === shapeOf(set) : known === set;
+  #isSeenAs(known: IpSet | string, set: IpSet | undefined): boolean {
+    return typeof known === 'string' ? known === this.#shapes.of(set) : known === set;
+  }
 }

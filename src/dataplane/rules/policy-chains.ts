@@ -13,7 +13,9 @@ import type { Chain } from './chain.ts';
 import { classify, walk } from './classifier.ts';
 import { decisionChain } from './decision.ts';
 import { LogPrefixes, type PrefixOwner, type RuleHit } from './log-prefix.ts';
+import type { Match } from './match.ts';
 import { policyChainName } from './names.ts';
+import { SetShapes } from './set-shapes.ts';
 import type { VerdictMap } from './verdict-map.ts';
 
 /** What the rules of policies are rendered with. */
@@ -49,11 +51,6 @@ export interface RenderedPolicies {
   readonly sets: ReadonlyMap<string, IpSet | string>;
 }
 
-/** How much an IP set says when its members are not read. */
-export function shapeOf(set: IpSet | undefined): string {
-  return set ? `${set.type}${isExpanded(set) ? '' : ' big'}` : 'missing';
-}
-
 /** Policies that stand side by side; the name is that of no other group of the direction. */
 export interface NamedPolicies {
   readonly name: string;
@@ -65,8 +62,9 @@ export function renderPolicies(
   group: NamedPolicies,
   direction: Direction,
   settings: PolicySettings,
+  shapes: SetShapes = new SetShapes(),
 ): RenderedPolicies {
-  const renderer = new PolicyRenderer(direction, settings);
+  const renderer = new PolicyRenderer(direction, settings, shapes);
   return renderer.render(group);
 }
 
@@ -101,6 +99,7 @@ function knownDecision(
 class PolicyRenderer {
   readonly #direction: Direction;
   readonly #settings: PolicySettings;
+  readonly #shapes: SetShapes;
   readonly #prefixes = new LogPrefixes();
   readonly #problems: PolicyProblem[] = [];
   readonly #sets = new Map<string, IpSet | string>();
@@ -108,9 +107,10 @@ class PolicyRenderer {
   readonly #chains: Chain[] = [];
   readonly #maps: VerdictMap[] = [];
 
-  constructor(direction: Direction, settings: PolicySettings) {
+  constructor(direction: Direction, settings: PolicySettings, shapes: SetShapes) {
     this.#direction = direction;
     this.#settings = settings;
+    this.#shapes = shapes;
   }
 
   render({ name, policies }: NamedPolicies): RenderedPolicies {
@@ -152,7 +152,7 @@ class PolicyRenderer {
       return;
     }
     const { chains, maps } = found ?? walk(rules, options);
-    this.#chains.push(...chains);
+    this.#chains.push(...chains.map((chain) => this.#withExactSets(chain)));
     this.#maps.push(...maps);
     const passes = placed.some(({ policy }) => canPass(policy, direction));
     this.#steps.push({ chain: options.name, passes });
@@ -188,9 +188,25 @@ class PolicyRenderer {
     return { action: 'goto', chain: decision.chain.name };
   }
 
+  /** Says of each set that is looked up of what kind it is in the kernel. */
+  #withExactSets(chain: Chain): Chain {
+    const isExact = (match: Match): boolean => {
+      const set = match.match === 'ip-set' ? this.#settings.ipSets.get(match.set) : undefined;
+      return (
+        match.match === 'ip-set' && set !== undefined && this.#shapes.isExact(set, match.family)
+      );
+    };
+    if (!chain.rules.some(({ matches }) => matches.some(isExact))) return chain;
+    const rules = chain.rules.map(({ matches, actions }) => ({
+      matches: matches.map((match) => (isExact(match) ? { ...match, exact: true } : match)),
+      actions,
+    }));
+    return { ...chain, rules };
+  }
+
   #look(id: string): IpSet | undefined {
     const set = this.#settings.ipSets.get(id);
-    if (!this.#sets.has(id)) this.#sets.set(id, shapeOf(set));
+    if (!this.#sets.has(id)) this.#sets.set(id, this.#shapes.of(set));
     return set;
   }
 
