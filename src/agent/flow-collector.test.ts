@@ -99,3 +99,18 @@ test('what is left when it stops is returned', async (t) => {
     [7],
   );
 });
+
+test('packets that rules decided about and nobody can read are counted', async (t) => {
+  const { queue, states, collector } = collect(t);
+  collector.onHits([
+    ['known', HIT],
+    ['log', null],
+  ]);
+  queue.push(packet('known', 1));
+  for (const prefix of ['known', 'known', 'log']) {
+    queue.push({ ...packet(prefix, 2), payload: new Uint8Array(3) });
+  }
+  await sleep(60);
+  assert.equal(collector.state().groups[0]?.unreadable, 2, 'what decides nothing is no loss');
+  assert.equal(states.at(-1)?.groups[0]?.unreadable, 2);
+});

@@ -57,6 +57,8 @@ export class FlowCollector {
   #overruns = 0;
   #stateText = '';
 
+  readonly #unreadable = new Map<LogReader, number>();
+
   constructor(options: FlowCollectorOptions) {
     this.#options = options;
     const { poller, logs, conntrack } = options;
@@ -69,7 +71,12 @@ export class FlowCollector {
     const { logs, conntrack, tracker } = this.#options;
     const { size, lateStarts, unsaidEnds, dropped, older } = tracker;
     return {
-      groups: [...logs].map(([group, { received, lost }]) => ({ group, received, lost })),
+      groups: [...logs].map(([group, log]) => ({
+        group,
+        received: log.received,
+        lost: log.lost,
+        unreadable: this.#unreadable.get(log) ?? 0,
+      })),
       connections: size,
       overruns: conntrack.lost,
       lateStarts,
@@ -134,6 +141,7 @@ export class FlowCollector {
       }
       const tuple = hit && parsePacket(packet.payload);
       if (hit && tuple) this.#options.tracker.onRuleHit(hit, tuple, Date.now());
+      else if (hit) this.#unreadable.set(log, (this.#unreadable.get(log) ?? 0) + 1);
     }
     return true;
   }

@@ -25,6 +25,8 @@ export interface FlowReadingState {
     readonly group: number;
     readonly received: number;
     readonly lost: number;
+    /** Packets that rules decided about, and that are none of IP. */
+    readonly unreadable: number;
   }[];
   /** Connections that are followed. */
   readonly connections: number;

@@ -1,7 +1,13 @@
 // Connects the agent's reading of flows: policy log and connections in, reports to the server out.
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { BatchRefused, FlowShipper, FlowWorker, type PendingJudge } from '#agent';
+import {
+  BatchRefused,
+  type FlowReadingState,
+  FlowShipper,
+  FlowWorker,
+  type PendingJudge,
+} from '#agent';
 import type { DataplaneState } from '#calc';
 import type { Dataplane } from '#dataplane';
 import { type ApiClient, ApiError } from '#datastore/client';
@@ -21,7 +27,7 @@ export interface NodeFlowsOptions {
 
 /** What has been read so far. */
 export interface NodeFlows {
-  readonly groups: () => readonly { group: number; received: number; lost: number }[];
+  readonly groups: () => FlowReadingState['groups'];
   readonly connections: () => number;
   readonly reports: () => number;
   /** Reports that the server does not have yet, and those that were merged before they were sent. */
@@ -78,13 +84,16 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
   const timer = setInterval(() => void shipper.ship(), SHIP_MS);
   const lost = (): number => {
     const { groups = [], dropped = 0, unnamed = 0 } = worker.state ?? {};
-    return groups.reduce((sum, group) => sum + group.lost, dropped + unnamed) + shipper.lost;
+    return (
+      groups.reduce((sum, group) => sum + group.lost + group.unreadable, dropped + unnamed) +
+      shipper.lost
+    );
   };
   return {
     groups: () =>
       LOG_GROUPS.map((group) => {
         const known = worker.state?.groups.find((one) => one.group === group);
-        return known ?? { group, received: 0, lost: 0 };
+        return known ?? { group, received: 0, lost: 0, unreadable: 0 };
       }),
     connections: () => worker.state?.connections ?? 0,
     reports: () => reports,

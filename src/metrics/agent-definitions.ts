@@ -57,6 +57,7 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
   counter('felix_nflog_buffer_overruns', 'Messages that the kernel gave up, its buffer full.', [
     'groupNum',
   ]),
+  counter('felix_nflog_parse_errors', 'Messages whose packet could not be read.', ['groupNum']),
   gauge('felix_collector_epstats', 'Connections followed.'),
   gauge('felix_collector_lookupcache_endpoints', 'Pods, hosts and host endpoints that flows name.'),
   gauge('felix_collector_lookupcache_networksets', 'Network sets that flows name.'),

@@ -19,7 +19,7 @@ const SOURCES: AgentSources = {
     evaluations: { matched: 8, unmatched: 2 },
     scans: { 'single-value': 3, 'full-scan': 1 },
   }),
-  log: () => [{ group: 1, received: 40, lost: 2 }],
+  log: () => [{ group: 1, received: 40, lost: 2, unreadable: 3 }],
   names: () => ({ endpoints: 21, networkSets: 22, services: 23 }),
   flows: {
     connections: () => 12,
@@ -105,6 +105,7 @@ test('applies, read-backs and the state of the datastore', async () => {
     ['felix_label_index_selector_evals{result="true"}', 8],
     ['felix_label_index_strategy_evals{strategy="endpoint-single-value"}', 3],
     ['felix_nflog_buffer_overruns{groupNum="1"}', 2],
+    ['felix_nflog_parse_errors{groupNum="1"}', 3],
     ['felix_collector_lookups_cache_policies', 30],
     ['felix_collector_epstats', 12],
     ['felix_collector_lookupcache_endpoints', 21],

@@ -58,6 +58,7 @@ export interface AgentSources {
     readonly group: number;
     readonly received: number;
     readonly lost: number;
+    readonly unreadable: number;
   }[];
   /** Whom flows are named after. */
   readonly names: () => {
@@ -165,10 +166,11 @@ export class AgentMetrics {
     }
     this.#collectDataplane(dataplane());
     this.#collectMatching(matching());
-    for (const { group, received, lost: dropped } of log()) {
+    for (const { group, received, lost, unreadable } of log()) {
       const labels = { groupNum: String(group) };
       metrics.total('felix_nflog_logs_received', received, labels);
-      metrics.total('felix_nflog_buffer_overruns', dropped, labels);
+      metrics.total('felix_nflog_buffer_overruns', lost, labels);
+      metrics.total('felix_nflog_parse_errors', unreadable, labels);
     }
     const { endpoints, networkSets, services } = names();
     metrics.set('felix_collector_lookupcache_endpoints', endpoints);
