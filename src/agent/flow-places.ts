@@ -2,6 +2,8 @@
 import { closeSync } from 'node:fs';
 import {
   type DiagProtocol,
+  currentNamespace,
+  LinkedNamespaces,
   namespaceInode,
   openNamespace,
   processesByNamespace,
@@ -100,8 +102,9 @@ export class SocketPlaces {
   /** Finds namespaces by the processes in them; those that have gone are left. */
   #search(): void {
     const found = processesByNamespace();
-    const own = this.#options.namespace;
-    const ownInode = own === undefined ? undefined : namespaceInode(own);
+    const { namespace } = this.#options;
+    const ownInode = inodeOf(namespace);
+    const linked = LinkedNamespaces.open(namespace === undefined ? {} : { namespace });
     for (const [inode, place] of this.#places) {
       place.pids = found.get(inode) ?? [];
       if (place.pids.length > 0) continue;
@@ -112,11 +115,12 @@ export class SocketPlaces {
     for (const [inode, pids] of found) {
       if (this.#places.has(inode) || tried >= NEW_PLACES_MAX) continue;
       tried++;
-      const place = attempt(() => this.#open(pids, inode === ownInode));
+      const place = attempt(() => this.#open(pids, inode === ownInode ? 'own' : linked));
       if (!place) continue;
       this.#places.set(inode, place);
       news++;
     }
+    linked.close();
     this.#searchMs = news > 0 ? SEARCH_MS.least : Math.min(this.#searchMs * 2, SEARCH_MS.most);
     this.#searchAt = this.#now() + this.#searchMs;
     const byAddress = new Map<string, Place>();
@@ -127,12 +131,14 @@ export class SocketPlaces {
   }
 
   /** Undefined where no address is a workload's of this node, or the node's own. */
-  #open(pids: readonly number[], isOwn: boolean): Place | undefined {
+  #open(pids: readonly number[], linked: LinkedNamespaces | 'own'): Place | undefined {
     const fd = openNamespace(`/proc/${pids[0]}/ns/net`);
     let diag: SocketDiag | undefined;
     try {
+      // Other machines of the same lab, or another lab, may have the same addresses.
+      if (linked !== 'own' && !linked.has(fd)) return undefined;
       const addresses = addressesIn(fd);
-      if (isOwn || addresses.some((address) => this.#options.isLocal(address))) {
+      if (linked === 'own' || addresses.some((address) => this.#options.isLocal(address))) {
         diag = SocketDiag.open({ namespace: fd });
         return { fd, diag, addresses, pids, processes: new Map(), scanAt: 0 };
       }
@@ -151,6 +157,16 @@ export class SocketPlaces {
       const info = news.length > 0 ? processInfo(pid) : undefined;
       if (info) for (const inode of news) place.processes.set(inode, info);
     }
+  }
+}
+
+function inodeOf(namespace: number | undefined): number {
+  if (namespace !== undefined) return namespaceInode(namespace);
+  const fd = currentNamespace();
+  try {
+    return namespaceInode(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

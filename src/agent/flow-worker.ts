@@ -17,6 +17,8 @@ export interface FlowWorkerOptions extends FlowThreadOptions {
 }
 
 const RESTART_MS = 1_000;
+/** Losses are told once in a while. */
+const TELL_MS = 10_000;
 const EXPLAINED_MAX = 20_000;
 
 /** Starts the thread at once, and again should it end by itself. `stop` takes what it still has. */
@@ -30,6 +32,7 @@ export class FlowWorker {
   #details: SocketDetails = { process: false, tcp: false };
   #state: FlowReadingState | undefined;
   #told = '';
+  #tellAt = 0;
   #stopping = false;
   #restarts = 0;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -160,14 +163,16 @@ export class FlowWorker {
     const sums = { logged, dropped, unnamed, overruns, lateStarts, unsaidEnds };
     const text = JSON.stringify(sums);
     const isLoss = logged + dropped + unnamed + overruns + unsaidEnds > 0;
-    if (isLoss && text !== this.#told) {
+    if (text === this.#told || Date.now() < this.#tellAt) return;
+    this.#told = text;
+    if (isLoss) {
+      this.#tellAt = Date.now() + TELL_MS;
       this.#options.log(
         `Flow events were lost so far: ${logged} logged packets, ${dropped} packets of too many connections, ` +
           `${unnamed} of unknown rules; ${overruns} overruns of connection events, after which ` +
           `${lateStarts} connections were found late and ${unsaidEnds} ended with counts missing`,
       );
     }
-    this.#told = text;
   }
 
   #tell(message: ToFlowThread): void {

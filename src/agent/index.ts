@@ -10,7 +10,7 @@ export {
   type Enforcer,
 } from './apply-loop.ts';
 export { FlowCollector } from './flow-collector.ts';
-export type { FlowReadingState } from './flow-messages.ts';
+export type { FlowReadingState, FlowThreadOptions, SocketDetails } from './flow-messages.ts';
 export { FlowWorker } from './flow-worker.ts';
 export { PendingJudge } from './flow-pending.ts';
 export { BatchRefused, type FlowBatch, type FlowReceipt, FlowShipper } from './flow-shipper.ts';

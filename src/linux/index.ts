@@ -46,6 +46,7 @@ export {
   type ChangeMonitorOptions,
   type KernelChanges,
 } from './netlink/change-monitor.ts';
+export { LinkedNamespaces } from './netlink/namespace-id.ts';
 export { RouteSocket } from './netlink/route.ts';
 export { type LogPacket, LogReader, type LogReaderOptions } from './netlink/log.ts';
 export {

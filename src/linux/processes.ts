@@ -1,11 +1,12 @@
 // The processes of this machine, by network namespace and by the sockets that they hold (proc(5)).
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 
 /** A process and what it was started with. */
 export interface ProcessInfo {
   readonly pid: number;
-  /** As the kernel has it: at most 15 characters. */
+  /** The program's file name as it was called, without folders. */
   readonly name: string;
   /** After the program; bounded. */
   readonly args: readonly string[];
@@ -42,7 +43,7 @@ export function processesByNamespace(proc = '/proc'): Map<number, number[]> {
   return found;
 }
 
-/** The inode number of a namespace, by a descriptor or path of it. */
+/** The inode number of a namespace, by a descriptor of it. */
 export function namespaceInode(fd: number): number {
   return statSync(`/proc/self/fd/${fd}`).ino;
 }
@@ -60,11 +61,12 @@ export function socketsOfProcess(pid: number, max: number, proc = '/proc'): numb
 
 /** Undefined of a process that is not there. Values of arguments that look like secrets are left out. */
 export function processInfo(pid: number, proc = '/proc'): ProcessInfo | undefined {
-  const name = attempt(() => readFileSync(`${proc}/${pid}/comm`, 'utf8'))?.trimEnd();
-  if (name === undefined) return undefined;
+  const own = attempt(() => readFileSync(`${proc}/${pid}/comm`, 'utf8'))?.trimEnd();
+  if (own === undefined) return undefined;
   const line = attempt(() => readFileSync(`${proc}/${pid}/cmdline`, 'utf8')) ?? '';
-  const words = line.split('\0').slice(1, -1);
-  return { pid, name, args: withoutSecrets(words).slice(0, ARGS_MAX) };
+  const [program = '', ...words] = line.split('\0');
+  const name = basename(program).slice(0, ARG_MAX) || own;
+  return { pid, name, args: withoutSecrets(words.slice(0, -1)).slice(0, ARGS_MAX) };
 }
 
 const SECRET = /pass|secret|token|credential|api-?key|auth/i;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FlowWorker } from '#agent';
+import { type FlowThreadOptions, FlowWorker } from '#agent';
 import type { ConnectionReport } from '#flows';
 import { ConntrackSocket, enableConntrackAccounting } from '#linux';
 import {
@@ -26,7 +26,10 @@ export interface Reading {
 }
 
 /** Pod 2 takes TCP on the ports 80 and 81; all else is allowed to go, and denied there. */
-export async function read(t: TestContext): Promise<Reading> {
+export async function read(
+  t: TestContext,
+  options: Partial<FlowThreadOptions> = {},
+): Promise<Reading> {
   const router = await makeRouter(t, 2);
   enableConntrackAccounting(router.machine.fd);
   const conntrack = ConntrackSocket.open({ namespace: router.machine.fd, events: [] });
@@ -47,6 +50,7 @@ export async function read(t: TestContext): Promise<Reading> {
     groups: [1, 2],
     namespace: router.machine.fd,
     intervalMs: 50,
+    ...options,
     hitOf: (prefix) => dataplane.hitOf(prefix),
     onReports: (more) => void reports.push(...more),
     log: (message) => t.diagnostic(message),

@@ -89,3 +89,43 @@ void test('what is not reported yet is said when the thread is stopped', async (
   );
   assert.equal(tcp[0]?.policies[0]?.name, 'web');
 });
+
+void test('connection events that did not fit are counted, and a listing makes the sums exact again', async (t) => {
+  const { router, worker, reports, until, forget } = await read(t, { conntrackBufferBytes: 1 });
+  const [one] = router.pods;
+  assert.ok(one);
+  let opened = 0;
+  for (let round = 0; round < 8; round++) {
+    const probes = Array.from({ length: 10 }, () => one.probe('tcp', podAddress(2, 4), 80, 3_000));
+    opened += (await Promise.all(probes)).filter((outcome) => outcome === 'open').length;
+  }
+  const ingress = () => reports.filter(({ direction }) => direction === 'ingress');
+  const started = () => sum(ingress(), ({ connections }) => connections.started);
+  await until('all beginnings', () => started() === opened);
+  forget();
+  await until('all ends', () => sum(ingress(), (r) => r.connections.completed) === opened);
+  assert.equal(started(), opened);
+  assert.ok((worker.state?.overruns ?? 0) > 0, 'the buffer was too small');
+});
+
+void test('with room for few connections, those that must go are reported and none is counted twice', async (t) => {
+  const { router, worker, reports, until, forget } = await read(t, { maxConnections: 3 });
+  const [one] = router.pods;
+  assert.ok(one);
+  for (let round = 0; round < 20; round++) {
+    assert.equal(await one.probe('tcp', podAddress(2, 4), 80, 3_000), 'open');
+  }
+  forget();
+  const egress = () => reports.filter(({ direction }) => direction === 'egress');
+  await until('all ends', () => sum(egress(), (r) => r.connections.completed) >= 20);
+  await until('no more', () => (worker.state?.connections ?? 0) === 0);
+  assert.equal(
+    sum(egress(), ({ connections }) => connections.completed),
+    20,
+  );
+  assert.equal(
+    sum(egress(), ({ connections }) => connections.started),
+    20,
+  );
+  assert.equal(worker.state?.dropped, 0);
+});

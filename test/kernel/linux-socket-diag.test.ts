@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { SocketDiag, socketsOfProcess } from '#linux';
-import { makePair, type TestNamespace } from './linux-namespaces.ts';
+import { LinkedNamespaces, SocketDiag, socketsOfProcess } from '#linux';
+import { makeNamespace, makePair, type TestNamespace } from './linux-namespaces.ts';
 
 async function start(t: TestContext, where: TestNamespace, program: string): Promise<number> {
   const argv = [`--net=${where.path}`, process.execPath, '-e', program];
@@ -51,3 +51,14 @@ for (const [family, address] of [
     assert.ok(far?.sockets(17).some(({ localPort }) => localPort === 5353));
   });
 }
+
+void test('a namespace knows those that its links lead to, and no others', (t) => {
+  const { left, right } = makePair(t);
+  const other = makeNamespace(t);
+  const linked = LinkedNamespaces.open({ namespace: left.fd });
+  t.after(() => linked.close());
+  assert.deepEqual(
+    [right, other].map(({ fd }) => linked.has(fd)),
+    [true, false],
+  );
+});
