@@ -104,7 +104,7 @@ async function statusOf({ url, ca, adminToken }: ServerFixture, of: Sent): Promi
   return answer.statusCode ?? 0;
 }
 
-test('[AP24] requests at random are answered or refused', async (context) => {
+test('[AP25] requests at random are answered or refused', async (context) => {
   // The fixture fails the test where the server failed.
   const server = await startServer(context);
   const seed = Number(process.env['SEED'] ?? Date.now() % 1_000_000);

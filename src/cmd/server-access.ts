@@ -85,7 +85,9 @@ export async function givenCertificate(flags: AccessFlags): Promise<ServerCertif
   const { tlsCertFile: certificate, tlsPrivateKeyFile: key } = flags;
   if (certificate === undefined && key === undefined) return undefined;
   if (certificate === undefined || key === undefined) {
-    throw new Error('--tls-cert-file and --tls-private-key-file go together; give both');
+    throw new Error(
+      'cannot serve TLS: --tls-cert-file and --tls-private-key-file go together; give both',
+    );
   }
   const pair = await readCertificate(certificate, key);
   return { ca: pair.certificate, ...pair };

@@ -60,7 +60,9 @@ export async function openAuditLog(
   const { auditLogPath: path, auditPolicyFile } = flags;
   if (path === undefined) {
     if (auditPolicyFile === undefined) return { auditor: undefined, close: async () => undefined };
-    throw new Error('--audit-policy-file is without effect; give --audit-log-path too');
+    throw new Error(
+      'cannot audit: --audit-policy-file is without effect; give --audit-log-path too',
+    );
   }
   const text =
     auditPolicyFile === undefined ? DEFAULT_POLICY : await readFile(auditPolicyFile, 'utf8');

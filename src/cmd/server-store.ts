@@ -88,11 +88,11 @@ function usesEtcd(flags: StoreFlags, environment: Environment): boolean {
   if (type === SQLITE) {
     if (!hasEtcdFlag({ ...flags })) return false;
     throw new Error(
-      'there are flags for etcd, but the store is a file: give --datastore-type etcd',
+      'cannot open the store: there are flags for etcd, but the store is a file: give --datastore-type etcd',
     );
   }
   throw new Error(
-    `the datastore type is "${type}", by --datastore-type or DATASTORE_TYPE; a server keeps its ` +
-      'objects in "sqlite" or in "etcd"',
+    `cannot open the store: the datastore type is "${type}", by --datastore-type or ` +
+      'DATASTORE_TYPE; a server keeps its objects in "sqlite" or in "etcd"',
   );
 }

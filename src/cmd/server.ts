@@ -91,21 +91,25 @@ async function serve(flags: ServerFlags): Promise<void> {
   for (const folder of ['nodes', 'pki', 'users']) {
     await mkdir(join(flags.data, folder), { recursive: true });
   }
+  // What is opened is closed, last first, wherever the start fails: a server with a wrong flag ends.
+  await using opened = new AsyncDisposableStack();
   const store = await openStore(flags, log);
-  try {
-    await serveStore(store, flags, log);
-  } finally {
-    await store.close();
-  }
+  opened.defer(() => store.close());
+  await serveStore(store, { flags, log, opened });
 }
 
-async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promise<void> {
+async function serveStore(
+  store: Store,
+  parts: { flags: ServerFlags; log: Logger; opened: AsyncDisposableStack },
+): Promise<void> {
+  const { flags, log, opened } = parts;
   const { data, listen = DEFAULT_LISTEN, node: nodes = [] } = flags;
   const resources = new Resources({
     store,
     kinds: SERVED_KINDS,
     onError: (error) => log.error({ err: error }, 'cannot finish a deletion; trying again'),
   });
+  opened.defer(() => resources.close());
   await seed(resources);
   await resources.resume();
   const ownCertificate = (): Promise<ServerCertificate> =>
@@ -119,9 +123,13 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     nodes,
     onError: (error) => log.error({ err: error }, 'access control failed'),
   });
+  opened.defer(() => access.close());
   const audit = await openAuditLog(flags, (error) => log.error({ err: error }, 'audit log'));
+  opened.defer(() => audit.close());
   const keeping = await openFlowKeeping(flags, (message) => log.warn(message));
+  opened.defer(async () => keeping?.close());
   const flows = new FlowLogStore(keeping && { keeping });
+  opened.defer(() => flows.close());
   const server = new ApiServer({
     resources,
     access,
@@ -132,43 +140,32 @@ async function serveStore(store: Store, flags: ServerFlags, log: Logger): Promis
     version: VERSION,
     onError: (error, request) => log.error({ err: error, ...request }, 'request failed'),
   });
-  try {
-    const url = await listenAll(server, listen, log);
-    const write = (pair: ServerCertificate): Promise<void> =>
-      writeKubeconfigs({ flags, url, certificate: pair, access });
-    await write(certificate);
-    const keeper = new CertificateKeeper(
-      { certificate, clientCa: access.clientAuthorities.pem },
-      {
-        certificate: async () => (await givenCertificate(flags)) ?? (await ownCertificate()),
-        clientCa: async () => clientCa(flags, (await ownCertificate()).ca),
-        onCertificate: (pair) => server.renew(pair),
-        onClientCa: (pem) => access.clientAuthorities.replace(pem),
-        onCheck: async () => write((await givenCertificate(flags)) ?? (await ownCertificate())),
-        onError: (error) => log.error({ err: error }, 'cannot take new certificates; the old stay'),
-      },
-    );
-    const goldmane = await startGoldmane(flags, keeping);
-    if (goldmane) log.info({ port: goldmane.port }, "Goldmane's API is served");
-    const reread = (): void => void keeper.check();
-    process.on('SIGHUP', reread);
-    const kubeconfig = join(data, 'kubeconfig');
-    const ready = `tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`;
-    try {
-      await control({ flags, kubeconfig, ready, resources, keeping, goldmane, log });
-    } finally {
-      process.off('SIGHUP', reread);
-      await goldmane?.close();
-      await keeper.close();
-    }
-  } finally {
-    await server.close();
-    flows.close();
-    await keeping?.close();
-    await access.close();
-    await audit.close();
-    await resources.close();
-  }
+  opened.defer(() => server.close());
+  const url = await listenAll(server, listen, log);
+  const write = (pair: ServerCertificate): Promise<void> =>
+    writeKubeconfigs({ flags, url, certificate: pair, access });
+  await write(certificate);
+  const keeper = new CertificateKeeper(
+    { certificate, clientCa: access.clientAuthorities.pem },
+    {
+      certificate: async () => (await givenCertificate(flags)) ?? (await ownCertificate()),
+      clientCa: async () => clientCa(flags, (await ownCertificate()).ca),
+      onCertificate: (pair) => server.renew(pair),
+      onClientCa: (pem) => access.clientAuthorities.replace(pem),
+      onCheck: async () => write((await givenCertificate(flags)) ?? (await ownCertificate())),
+      onError: (error) => log.error({ err: error }, 'cannot take new certificates; the old stay'),
+    },
+  );
+  opened.defer(() => keeper.close());
+  const goldmane = await startGoldmane(flags, keeping);
+  opened.defer(async () => goldmane?.close());
+  if (goldmane) log.info({ port: goldmane.port }, "Goldmane's API is served");
+  const reread = (): void => void keeper.check();
+  process.on('SIGHUP', reread);
+  opened.defer(() => void process.off('SIGHUP', reread));
+  const kubeconfig = join(data, 'kubeconfig');
+  const ready = `tortie server ready at ${url} (kubeconfig ${kubeconfig})\n`;
+  await control({ flags, kubeconfig, ready, resources, keeping, goldmane, log });
 }
 
 /** Runs controllers and metrics, says that all is ready, and waits for the signal to stop. */
@@ -209,7 +206,7 @@ async function listenAll(
   for (const fd of handedDown().api) await server.listen({ fd });
   log.info({ addresses: bound.map(listenAddressText), version: VERSION }, 'listening');
   const local = bound.find(({ host }) => LOOPBACK_HOSTS.includes(host)) ?? bound[0];
-  if (!local) throw new Error('the server has no address to listen on; give --listen');
+  if (!local) throw new Error('cannot serve: there is no address to listen on; give --listen');
   return `https://${listenAddressText(local)}`;
 }
 

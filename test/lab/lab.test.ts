@@ -274,6 +274,19 @@ test('labs stand side by side, and a command asks which is meant', { skip }, asy
   assert.ok(namespaces().length > 0, 'the other lab is untouched');
 });
 
+test('no agent was refused anything by the server', { skip }, () => {
+  const logs = readdirSync(`${FOLDER}/logs`).filter((name) => !name.startsWith('server'));
+  assert.ok(logs.length > 0);
+  for (const name of logs) {
+    const refusals = readFileSync(`${FOLDER}/logs/${name}`, 'utf8').split('\n');
+    assert.deepEqual(
+      refusals.filter((line) => /forbidden|"status":403/i.test(line)),
+      [],
+      name,
+    );
+  }
+});
+
 test('down removes everything, also when the keeper was killed, and once more is fine', {
   skip,
 }, async () => {

@@ -65,7 +65,7 @@ export function readAuditPolicy(text: string): AuditPolicy {
     omitStages: stages(omitStages, 'omitStages', problems),
     omitManagedFields: omitManagedFields === true,
   };
-  if (problems.length > 0) throw new Error(`the audit policy is wrong: ${problems.join('; ')}`);
+  if (problems.length > 0) throw new Error(`cannot use the audit policy: ${problems.join('; ')}`);
   return policy;
 }
 

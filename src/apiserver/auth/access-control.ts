@@ -43,14 +43,17 @@ export class AccessControl {
   readonly #timer: NodeJS.Timeout;
 
   private constructor(
-    parts: { tokens: Tokens; keys: ServiceAccountKeys; rbac: RbacIndex },
+    parts: Pick<AccessControl, 'tokens' | 'keys' | 'clientAuthorities'> & {
+      readonly rbac: RbacIndex;
+      readonly oidc: OidcProvider | undefined;
+    },
     options: AccessControlOptions,
   ) {
-    const { resources, issuer = DEFAULT_ISSUER, onError, now = Date.now, oidc } = options;
+    const { resources, issuer = DEFAULT_ISSUER, onError, now = Date.now } = options;
     this.tokens = parts.tokens;
     this.keys = parts.keys;
     this.#rbac = parts.rbac;
-    this.clientAuthorities = new ClientAuthorities(options.clientCa);
+    this.clientAuthorities = parts.clientAuthorities;
     this.authentication = new Authentication({
       clientAuthorities: this.clientAuthorities,
       tokens: this.tokens,
@@ -61,7 +64,7 @@ export class AccessControl {
         find: (target) => resources.find(target),
         now,
       }),
-      oidc: oidc && new OidcProvider({ ...oidc, now, onError }),
+      oidc: parts.oidc,
       now,
     });
     this.#timer = setInterval(() => {
@@ -73,12 +76,15 @@ export class AccessControl {
   /** Seeds the default roles, and resolves once every role and binding is known. */
   static async open(options: AccessControlOptions): Promise<AccessControl> {
     const { folder, resources, nodes, onError, now = Date.now, keyRotation } = options;
+    // What may be wrong with the options is known before anything runs.
+    const clientAuthorities = new ClientAuthorities(options.clientCa);
+    const oidc = options.oidc && new OidcProvider({ ...options.oidc, now, onError });
     const tokens = await Tokens.load(join(folder, 'tokens'), nodes);
     const path = join(folder, 'pki', 'service-account-keys.json');
     const keys = await ServiceAccountKeys.open(path, now(), keyRotation);
     await seedRoles(resources);
     const rbac = await RbacIndex.open(resources, onError);
-    return new AccessControl({ tokens, keys, rbac }, options);
+    return new AccessControl({ tokens, keys, clientAuthorities, oidc, rbac }, options);
   }
 
   get authorizer(): Authorizer {

@@ -67,7 +67,8 @@ const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 function authoritiesIn(pem: string): ReadonlySet<string> {
   const texts = pem.match(PEM) ?? [];
-  if (texts.length === 0) throw new Error('a file of client authorities holds no PEM certificate');
+  if (texts.length === 0)
+    throw new Error('cannot use the file of client authorities: it holds no PEM certificate');
   return new Set(texts.map((text) => new X509Certificate(text).raw.toString('base64')));
 }
 

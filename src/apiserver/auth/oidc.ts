@@ -57,13 +57,20 @@ export class OidcProvider {
     this.#algorithms = options.signingAlgorithms ?? ['RS256'];
     const { issuer, clientId } = options;
     if (!URL.canParse(issuer) || !issuer.startsWith('https://')) {
-      throw new Error(`--oidc-issuer-url "${issuer}" must be an https:// URL`);
+      throw new Error(
+        `cannot use OpenID Connect: --oidc-issuer-url "${issuer}" must be an https:// URL`,
+      );
     }
-    if (clientId === '') throw new Error('--oidc-client-id is required with --oidc-issuer-url');
+    if (clientId === '')
+      throw new Error(
+        'cannot use OpenID Connect: --oidc-client-id is required with --oidc-issuer-url',
+      );
     const unknown = this.#algorithms.find((name) => !SIGNING_ALGORITHMS.includes(name));
     if (unknown !== undefined) {
       const known = SIGNING_ALGORITHMS.join(', ');
-      throw new Error(`--oidc-signing-algs has "${unknown}"; use some of ${known}`);
+      throw new Error(
+        `cannot use OpenID Connect: --oidc-signing-algs has "${unknown}"; use some of ${known}`,
+      );
     }
   }
 

@@ -129,6 +129,8 @@ async function readKeys(path: string): Promise<SigningKey[]> {
     return keys.sort((a, b) => b.created - a.created);
   } catch {
     // The cause would quote the text around the fault, which is a key.
-    throw new Error(`"${path}" does not hold service-account keys; restore it, or remove it`);
+    throw new Error(
+      `cannot read "${path}": it does not hold service-account keys; restore it, or remove it`,
+    );
   }
 }

@@ -28,7 +28,9 @@ export class Tokens {
   static async load(path: string, nodes: readonly string[]): Promise<Tokens> {
     for (const node of nodes) {
       if (!NODE_NAME.test(node)) {
-        throw new Error(`"${node}" cannot be a node's name; use a-z, 0-9, "-" and "."`);
+        throw new Error(
+          `cannot make a token: "${node}" cannot be a node's name; use a-z, 0-9, "-" and "."`,
+        );
       }
     }
     const kept = await readTokens(path);
@@ -76,7 +78,9 @@ async function readTokens(path: string): Promise<Credential[]> {
   return lines.map((line, index) => {
     const [kind, name = '', token = ''] = line.trim().split(/\s+/);
     if ((kind !== 'admin' && kind !== 'node') || name === '' || token.length < 16) {
-      throw new Error(`line ${index + 1} of "${path}" is not "admin|node NAME TOKEN"`);
+      throw new Error(
+        `cannot read tokens: line ${index + 1} of "${path}" is not "admin|node NAME TOKEN"`,
+      );
     }
     return credential({ kind, name }, token);
   });
