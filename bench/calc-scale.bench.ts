@@ -119,8 +119,8 @@ function namespacedCluster(
   };
 }
 
-/** Every one of 10,000 policies asks for a team of its own, anywhere in the cluster. */
-function manySelectors(): Scale {
+/** Every policy asks for clients of its own, anywhere in the cluster. */
+function manySelectors(count: number): Scale {
   const podOf = podsIn(20_000, 200, 100);
   const policy = (index: number) =>
     updateOf(GLOBAL_POLICY, `g${index}`, {
@@ -131,20 +131,21 @@ function manySelectors(): Scale {
       },
     });
   return {
-    name: '10,000 selectors',
+    name: `${count} selectors`,
     endpoints: 20_000,
     *load() {
       for (let index = 0; index < 200; index++) yield namespace(`n${index}`);
-      for (let index = 0; index < 10_000; index++) yield policy(index);
+      for (let index = 0; index < count; index++) yield policy(index);
       for (let index = 0; index < 20_000; index++) yield podOf(index, teamOf(index));
     },
     changes: {
       'a label that nothing asks for': (turn) => podOf(1, { ...teamOf(1), turn: `${turn}` }),
-      'one endpoint, from one of 10,000 selectors to another': (turn) =>
-        podOf(1, { team: 't1', client: `c${turn}` }),
+      [FROM_ONE_TO_ANOTHER]: (turn) => podOf(1, { team: 't1', client: `c${turn}` }),
     },
   };
 }
+
+const FROM_ONE_TO_ANOTHER = 'one endpoint, from one selector to another';
 
 const teamOf = (index: number) => ({ team: `t${index / 100}`, client: `c${index % 10_000}` });
 
@@ -241,7 +242,11 @@ function millionEndpoints(): Scale {
 
 const tierOf = (index: number) => ({ tier: `t${index % 100}` });
 
-async function run({ name, endpoints, load, changes }: Scale): Promise<void> {
+/** Microseconds that a change takes, by what it is. */
+const figures = new Map<string, number>();
+
+/** `smaller`: what ran before, to be compared with by the changes that both have. */
+async function run({ name, endpoints, load, changes }: Scale, smaller?: string): Promise<void> {
   if (ONLY !== undefined && !name.includes(ONLY)) return;
   process.stdout.write(`${name}\n`);
   // What the case before held is garbage only once its frame has gone.
@@ -283,12 +288,17 @@ async function run({ name, endpoints, load, changes }: Scale): Promise<void> {
       idle === undefined ? undefined : { name: 'one that nothing asks about', figure: idle };
     printFigure(`  ${what}`, figure, 'µs', peer);
     idle ??= figure;
+    figures.set(`${name}: ${what}`, figure);
+    const before = figures.get(`${smaller}: ${what}`);
+    if (before === undefined || smaller === undefined) continue;
+    printFigure(`  ${what}`, figure, 'µs', { name: smaller, figure: before });
   }
 }
 
 printMachine();
 await run(namespacedCluster(250_000, 200, 100, 10_000));
-await run(manySelectors());
+await run(manySelectors(100));
+await run(manySelectors(10_000), '100 selectors');
 await run(isolatedCustomers());
 await run(networkSets());
 await run(millionEndpoints());
