@@ -61,6 +61,7 @@ function collect(receiver: Host): Pipeline {
       }
     },
   });
+  worker.setLocals([]);
   const lost = (): number => {
     const { groups = [], dropped = 0, unnamed = 0 } = worker.state ?? {};
     return groups.reduce((sum, group) => sum + group.lost, dropped + unnamed);

@@ -24,6 +24,7 @@ function collect(t: TestContext) {
     conntrack.dumps++;
     return [];
   };
+  const ready = { now: true };
   const asked: string[] = [];
   const batches: number[][] = [];
   const states: FlowReadingState[] = [];
@@ -33,6 +34,7 @@ function collect(t: TestContext) {
     conntrack,
     tracker,
     poller: { onReadable: () => {} },
+    isReady: () => ready.now,
     ask: (prefixes: readonly string[]) => void asked.push(...prefixes),
     onReports: (reports: readonly { tuple: { sourcePort?: number } }[]) =>
       void batches.push(reports.map(({ tuple }) => tuple.sourcePort ?? 0)),
@@ -40,7 +42,7 @@ function collect(t: TestContext) {
     intervalMs: 5,
   } as unknown as FlowCollectorOptions);
   t.after(() => void collector.stop());
-  return { queue, log, conntrack, asked, batches, states, collector };
+  return { ready, queue, log, conntrack, asked, batches, states, collector };
 }
 
 test('packets behind one whose prefix is not explained yet keep their order', async (t) => {
@@ -113,4 +115,17 @@ test('packets that rules decided about and nobody can read are counted', async (
   await sleep(60);
   assert.equal(collector.state().groups[0]?.unreadable, 2, 'what decides nothing is no loss');
   assert.equal(states.at(-1)?.groups[0]?.unreadable, 2);
+});
+
+test('before it is known which workloads are here, nothing is read and nothing is taken for new', async (t) => {
+  const { ready, queue, conntrack, batches, collector } = collect(t);
+  ready.now = false;
+  const { dumps } = conntrack;
+  collector.onHits([['known', HIT]]);
+  queue.push(packet('known', 7));
+  await sleep(60);
+  assert.deepEqual([batches, queue.length, conntrack.dumps], [[], 1, dumps]);
+  ready.now = true;
+  await sleep(60);
+  assert.deepEqual(batches, [[7]]);
 });

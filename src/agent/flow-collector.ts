@@ -20,6 +20,8 @@ export interface FlowCollectorOptions {
   /** Takes a bounded number of reports; `onTaken` says that more may come. */
   readonly onReports: (reports: readonly ConnectionReport[]) => void;
   readonly onState: (state: FlowReadingState) => void;
+  /** Until it is known which workloads are here, everything waits in the kernel's buffers. */
+  readonly isReady: () => boolean;
   /** Adds what is known of the connections' sockets. */
   readonly inspect?: (reports: ConnectionReport[]) => ConnectionReport[];
   readonly intervalMs?: number;
@@ -113,6 +115,7 @@ export class FlowCollector {
   }
 
   #readLog(log: LogReader): void {
+    if (!this.#options.isReady()) return;
     const waiting = this.#waiting.get(log);
     this.#waiting.delete(log);
     const isLate = waiting !== undefined && Date.now() - waiting.sinceMs >= ANSWER_MS;
@@ -155,7 +158,8 @@ export class FlowCollector {
   }
 
   #readConntrack(): void {
-    const { conntrack, tracker } = this.#options;
+    const { conntrack, tracker, isReady } = this.#options;
+    if (!isReady()) return;
     const now = Date.now();
     for (const event of conntrack.events()) tracker.onConntrack(event, now);
     // What was lost shows in a listing: the sooner, the less is missing.
@@ -170,7 +174,7 @@ export class FlowCollector {
     }
     this.#readConntrack();
     const now = Date.now();
-    if (now >= this.#listAt) this.#list(now);
+    if (now >= this.#listAt && this.#options.isReady()) this.#list(now);
     if (this.#isTaken && this.#outbox.length === 0) {
       this.#outbox = this.#drain(now);
       this.#send();

@@ -38,8 +38,8 @@ function run(options: FlowThreadOptions): void {
     ...(conntrackBufferBytes !== undefined && { bufferBytes: conntrackBufferBytes }),
   });
   const poller = new Poller();
-  let locals: ReadonlySet<string> = new Set();
-  const isLocal = (address: string): boolean => locals.has(address);
+  let locals: ReadonlySet<string> | undefined;
+  const isLocal = (address: string): boolean => locals?.has(address) === true;
   const sockets = new SocketInspector({ ...where, isLocal });
   const tracker = new ConnectionTracker({
     isLocal,
@@ -53,6 +53,7 @@ function run(options: FlowThreadOptions): void {
     ask: (prefixes) => tell({ type: 'ask', prefixes }),
     onReports: (reports) => tell({ type: 'reports', reports }),
     onState: (state) => tell({ type: 'state', state }),
+    isReady: () => locals !== undefined,
     inspect: (reports) => sockets.inspect(reports),
     ...(intervalMs !== undefined && { intervalMs }),
   });

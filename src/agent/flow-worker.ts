@@ -27,12 +27,13 @@ export class FlowWorker {
   /** What the thread was told, to tell it when that changes. */
   readonly #explained = new Map<string, RuleHit | null>();
   #worker: Worker;
-  #locals: readonly string[] = [];
-  #localsText = '';
+  /** Undefined until the first is known: then the thread begins to read. */
+  #locals: readonly string[] | undefined;
   #details: SocketDetails = { process: false, tcp: false };
   #state: FlowReadingState | undefined;
   #told = '';
   #tellAt = 0;
+  #olderTold = false;
   #stopping = false;
   #restarts = 0;
   #restartTimer: NodeJS.Timeout | undefined;
@@ -52,11 +53,9 @@ export class FlowWorker {
     return this.#restarts;
   }
 
-  /** Addresses of this host's workloads, without length. */
+  /** Addresses of this host's workloads, without length. The thread reads nothing before it has them. */
   setLocals(addresses: readonly string[]): void {
-    const text = addresses.join();
-    if (text === this.#localsText) return;
-    this.#localsText = text;
+    if (this.#locals && addresses.join() === this.#locals.join()) return;
     this.#locals = addresses;
     this.#tell({ type: 'locals', addresses });
   }
@@ -111,7 +110,8 @@ export class FlowWorker {
     worker.on('exit', () => this.#onExit());
     this.#worker = worker;
     this.#explained.clear();
-    this.#tell({ type: 'locals', addresses: this.#locals });
+    this.#olderTold = false;
+    if (this.#locals) this.#tell({ type: 'locals', addresses: this.#locals });
     this.#tell({ type: 'details', details: this.#details });
     return worker;
   }
@@ -138,6 +138,7 @@ export class FlowWorker {
         return;
       case 'state':
         this.#state = message.state;
+        this.#tellOlder(message.state);
         return this.#tellLost(message.state);
       default:
         return message satisfies never;
@@ -149,6 +150,16 @@ export class FlowWorker {
     const hits = prefixes.map((prefix) => [prefix, this.#options.hitOf(prefix) ?? null] as const);
     for (const [prefix, hit] of hits) this.#explained.set(prefix, hit);
     this.#tell({ type: 'hits', hits });
+  }
+
+  /** What was counted while nobody read, from one reader to the next, is in no report. */
+  #tellOlder({ older }: FlowReadingState): void {
+    if (this.#olderTold || older.connections === 0) return;
+    this.#olderTold = true;
+    this.#options.log(
+      `${older.connections} connections are older than this reader of flows; their ${older.packets} packets ` +
+        'so far were told by the reader before it, or are lost',
+    );
   }
 
   #tellLost({

@@ -23,7 +23,11 @@ export interface Reading {
   /** Waits until the reports satisfy, at most 8 seconds. */
   readonly until: (what: string, holds: () => boolean) => Promise<void>;
   readonly forget: () => void;
+  /** Another reader, which knows of no workload yet. */
+  readonly again: () => FlowWorker;
 }
+
+export const LOCALS = [1, 2].flatMap((pod) => [podAddress(pod, 4), podAddress(pod, 6)]);
 
 /** Pod 2 takes TCP on the ports 80 and 81; all else is allowed to go, and denied there. */
 export async function read(
@@ -46,17 +50,21 @@ export async function read(
   const dataplane = router.start();
   dataplane.apply(stateOf([endpoint(1), endpoint(2, { ingress: [tierOf(web)] })], [web]));
   const reports: ConnectionReport[] = [];
-  const worker = new FlowWorker({
-    groups: [1, 2],
-    namespace: router.machine.fd,
-    intervalMs: 50,
-    ...options,
-    hitOf: (prefix) => dataplane.hitOf(prefix),
-    onReports: (more) => void reports.push(...more),
-    log: (message) => t.diagnostic(message),
-  });
-  t.after(() => worker.stop());
-  worker.setLocals([1, 2].flatMap((pod) => [podAddress(pod, 4), podAddress(pod, 6)]));
+  const again = (): FlowWorker => {
+    const worker = new FlowWorker({
+      groups: [1, 2],
+      namespace: router.machine.fd,
+      intervalMs: 50,
+      ...options,
+      hitOf: (prefix) => dataplane.hitOf(prefix),
+      onReports: (more) => void reports.push(...more),
+      log: (message) => t.diagnostic(message),
+    });
+    t.after(() => worker.stop());
+    return worker;
+  };
+  const worker = again();
+  worker.setLocals(LOCALS);
   const until = async (what: string, holds: () => boolean) => {
     for (let look = 0; look < 160 && !holds(); look++) await sleep(50);
     assert.ok(holds(), `not seen: ${what}; ${JSON.stringify(reports.slice(-4))}`);
@@ -65,7 +73,7 @@ export async function read(
     for (const entry of conntrack.dump()) conntrack.delete(entry);
   };
   await until('the thread is there', () => worker.state !== undefined);
-  return { router, worker, reports, until, forget };
+  return { router, worker, reports, until, forget, again };
 }
 
 export const sum = (reports: readonly ConnectionReport[], of: (one: ConnectionReport) => number) =>

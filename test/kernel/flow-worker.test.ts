@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { podAddress } from './dataplane-router.ts';
-import { read, sum } from './flow-reading.ts';
+import { LOCALS, read, sum } from './flow-reading.ts';
 
 void test('both ends report a connection with its rule, its NAT and its end; a denied one is denied', async (t) => {
   const { router, reports, until, forget } = await read(t);
@@ -128,4 +129,28 @@ void test('with room for few connections, those that must go are reported and no
     20,
   );
   assert.equal(worker.state?.dropped, 0);
+});
+
+void test('another reader counts on from where it came, whenever it learns whose addresses are here', async (t) => {
+  const { router, worker, reports, until, forget, again } = await read(t);
+  const [one] = router.pods;
+  assert.ok(one);
+  assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open');
+  await worker.stop();
+  const told = reports.length;
+  const second = again();
+  await until('the second reader', () => second.state !== undefined);
+  await sleep(300);
+  assert.equal(second.state?.connections, 0);
+  second.setLocals(LOCALS);
+  await until('the old connection', () => second.state?.older.connections === 1);
+  assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open');
+  forget();
+  const later = () => reports.slice(told).filter(({ direction }) => direction === 'egress');
+  const ended = () => sum(later(), ({ connections }) => connections.completed);
+  await until('the end of the new one', () => ended() >= 1);
+  assert.equal(
+    sum(later(), ({ connections }) => connections.started),
+    1,
+  );
 });
