@@ -210,6 +210,9 @@ async function podSelector(client: ApiClient, namespace: string, name: string): 
   const pod = await client.get(podKind, { namespace, name });
   if (!pod) throw new CommandFailure(`Cannot find pod ${namespace}/${name}`);
   const labels = pod.metadata.labels ?? {};
+  if (Object.keys(labels).length === 0) {
+    throw new CommandFailure(`Cannot capture pod ${name} alone: it has no labels; give it one`);
+  }
   const { items } = await client.list(podKind, { namespace });
   const alike = items.filter((other) =>
     Object.entries(labels).every(([key, value]) => other.metadata.labels?.[key] === value),
@@ -244,7 +247,7 @@ async function untilReady(client: ApiClient, namespace: string, name: string): P
     if (files.length > 0 && !waiting) return files.map(({ node }) => node);
     if (Date.now() > deadline) {
       throw new CommandFailure(
-        `Packet capture ${namespace}/${name} is there, but captures nothing yet: does it select a pod? See "tortie capture list"`,
+        `Packet capture ${namespace}/${name} captures nothing yet: does it select a pod? See "tortie capture list"`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));

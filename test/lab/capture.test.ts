@@ -17,15 +17,21 @@ const LAB = `c-${process.pid}`;
 const skip = process.getuid?.() === 0 ? noTshark : 'a lab needs root';
 const folder = mkdtempSync(join(tmpdir(), 'tortie-capture-lab-'));
 
-const SERVE =
-  "for (const port of [8080, 9090]) require('net').createServer((socket) => socket.end('hello')).listen(port)";
+const SERVE = `
+const { createServer } = require('net');
+for (const port of [8080, 9090]) createServer((socket) => socket.end('hello')).listen(port);`;
 const CONNECT = `
 const [, host, port, times] = process.argv;
 const connect = (left) => {
   if (left === 0) return;
   const socket = require('net').connect({ host, port: Number(port), timeout: 500 });
   socket.resume();
-  const next = () => { socket.removeAllListeners(); socket.on('error', () => {}); socket.destroy(); connect(left - 1); };
+  const next = () => {
+    socket.removeAllListeners();
+    socket.on('error', () => {});
+    socket.destroy();
+    connect(left - 1);
+  };
   for (const event of ['end', 'error', 'timeout']) socket.on(event, next);
 };
 connect(Number(times));`;
