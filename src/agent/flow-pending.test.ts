@@ -104,3 +104,19 @@ test('a tier of Pass passes, and a staged removal takes its policy away', () => 
     judge.pendingOf(report({}))?.map((hit) => `${hit.tier} ${hit.action} ${hit.rule}`);
   assert.deepEqual(trace(), ['default pass -1', 'null deny -1']);
 });
+
+test('evaluation is anew at each report, or fixed for a connection', () => {
+  for (const fixed of [false, true]) {
+    const judge = new PendingJudge();
+    judge.setFixed(fixed);
+    judge.onState(stateWith([rule({ index: 1 })]));
+    const rules = (more: object = {}) =>
+      judge.pendingOf({ ...report({}), previousTime: 0, ...more })?.map((hit) => hit.rule);
+    assert.deepEqual(rules(), [1]);
+    judge.onState(stateWith([rule({ index: 2 })]));
+    assert.deepEqual(rules(), [fixed ? 1 : 2]);
+    const ended = { connections: { started: 0, completed: 1, live: 0 } };
+    assert.deepEqual(rules(ended), [fixed ? 1 : 2]);
+    assert.deepEqual(rules(), [2], 'another connection of the same ports');
+  }
+});

@@ -8,7 +8,7 @@ import {
   type PolicyId,
 } from '#calc/dataplane-update';
 import type { SyncerUpdate } from '#datastore/syncer';
-import type { ConnectionReport, PolicyHit } from '#flows';
+import { connectionKey, type ConnectionReport, type PolicyHit } from '#flows';
 import { type JudgedPacket, packetOf, ruleMatches } from './flow-rule-match.ts';
 
 /** What is staged for: kinds of staged policies, and of those that they replace. */
@@ -25,11 +25,14 @@ interface Judge {
   readonly profiles: readonly string[];
 }
 
+/** Connections whose first trace is remembered. */
+const FIRST_MAX = 65_536;
+
 type TierDefault = 'Deny' | 'Pass';
 
 /**
  * Walks the desired state of this host as the kernel does, with staged policies in the place of those that
- * they replace. Decided anew at each report: policies and sets are those of now.
+ * they replace. Decided anew at each report, unless it is fixed: policies and sets are those of now.
  */
 export class PendingJudge {
   readonly #defaults = new Map<string, TierDefault>(
@@ -41,6 +44,9 @@ export class PendingJudge {
   /** Undefined is for tiers in which nothing is staged. */
   #prepared = new WeakMap<readonly EndpointTier[], { readonly tiers?: EndpointTier[] }>();
   #state: DataplaneState | undefined;
+  #isFixed = false;
+  /** First traces, while `setFixed`. */
+  readonly #first = new Map<string, readonly PolicyHit[] | undefined>();
   readonly #judges = new Map<string, Judge>();
 
   /** Takes in tiers and staged policies; ignores the rest. */
@@ -93,8 +99,28 @@ export class PendingJudge {
     }
   }
 
+  /** Whether a connection keeps the trace that it had first (`flowLogsPolicyEvaluationMode: None`). */
+  setFixed(isFixed: boolean): void {
+    this.#isFixed = isFixed;
+    if (!isFixed) this.#first.clear();
+  }
+
   /** The trace; undefined where no staged policy concerns this end. */
-  pendingOf(report: ConnectionReport): PolicyHit[] | undefined {
+  pendingOf(report: ConnectionReport): readonly PolicyHit[] | undefined {
+    if (!this.#isFixed) return this.#judge(report);
+    const key = `${report.direction} ${connectionKey(report.tuple)}`;
+    const { live, completed } = report.connections;
+    const isNew = report.previousTime === undefined || !this.#first.has(key);
+    const trace = isNew ? this.#judge(report) : this.#first.get(key);
+    if (live === 0 && completed > 0) this.#first.delete(key);
+    else if (isNew) {
+      if (this.#first.size >= FIRST_MAX) this.#first.clear();
+      this.#first.set(key, trace);
+    }
+    return trace;
+  }
+
+  #judge(report: ConnectionReport): PolicyHit[] | undefined {
     const { direction, tuple } = report;
     const judge = this.#judges.get(direction === 'egress' ? tuple.source : tuple.destination);
     const tiers = judge && this.#tiersOf(judge[direction]);

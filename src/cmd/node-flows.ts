@@ -103,6 +103,7 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     lost,
     onState: (state, parameters) => {
       staged.onState(state);
+      staged.setFixed(parameters.get('FlowLogsPolicyEvaluationMode') === 'None');
       worker.setDetails({
         process: parameters.get('FlowLogsCollectProcessInfo') === true,
         tcp: parameters.get('FlowLogsCollectTcpStats') === true,

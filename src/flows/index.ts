@@ -1,6 +1,7 @@
 // The door of flows: from the kernel's events to what users see of connections.
 export {
   type ConnectionEvent,
+  connectionKey,
   type ConnectionTuple,
   type ConntrackCounter,
   type HitPacket,
