@@ -11,7 +11,6 @@ import {
   type MetricsServerOptions,
   type MetricsTls,
   PROCESS_METRICS,
-  RULE_METRICS,
   RuleMetrics,
 } from '#metrics';
 
@@ -32,7 +31,7 @@ interface Place {
 export class NodeMetrics {
   readonly agent: AgentMetrics;
   readonly rules: RuleMetrics;
-  readonly #metrics = new MetricRegistry([...AGENT_METRICS, ...PROCESS_METRICS, ...RULE_METRICS]);
+  readonly #metrics = new MetricRegistry([...AGENT_METRICS, ...PROCESS_METRICS]);
   readonly #log: (message: string) => void;
   readonly #stopMeasuring: () => void;
   #server: MetricsServer | undefined;

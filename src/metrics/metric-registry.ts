@@ -14,6 +14,7 @@ export class MetricRegistry {
   readonly #gauges = new Map<string, Gauge>();
   readonly #counters = new Map<string, Counter>();
   readonly #summaries = new Map<string, Summary>();
+  readonly #texts: (() => string)[] = [];
   #hidden: readonly string[] = [];
   readonly #collectors: (() => void | Promise<void>)[] = [];
 
@@ -62,6 +63,11 @@ export class MetricRegistry {
     this.#hidden = prefixes;
   }
 
+  /** Adds text of its own to each reading: metrics that this registry does not know. */
+  onText(text: () => string): void {
+    this.#texts.push(text);
+  }
+
   /** Called before each reading. */
   onCollect(collect: () => void | Promise<void>): void {
     this.#collectors.push(collect);
@@ -69,6 +75,11 @@ export class MetricRegistry {
 
   async text(): Promise<string> {
     for (const collect of this.#collectors) await collect();
+    const own = await this.#ownText();
+    return [own, ...this.#texts.map((text) => text())].join('\n');
+  }
+
+  async #ownText(): Promise<string> {
     if (this.#hidden.length === 0) return this.#registry.metrics();
     const names = this.#registry.getMetricsAsArray().map(({ name }) => name);
     const shown = names.filter((name) => !this.#hidden.some((prefix) => name.startsWith(prefix)));

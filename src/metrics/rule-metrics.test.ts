@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Flow } from '#flows';
 import { MetricRegistry } from './metric-registry.ts';
-import { RULE_METRICS, RuleMetrics } from './rule-metrics.ts';
+import { RuleMetrics } from './rule-metrics.ts';
 
 function flow(more: Partial<Flow> = {}): Flow {
   const end = (name: string, address: string): Flow['source'] => ({
@@ -62,7 +62,7 @@ function values(text: string, name: string): number[] {
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
 
 test('an allowed connection counts both ways under its rule', async () => {
-  const metrics = new MetricRegistry(RULE_METRICS);
+  const metrics = new MetricRegistry([]);
   const rules = new RuleMetrics(metrics, { instance: 'one' });
   rules.onFlows([flow(), flow({ connections: { started: 0, completed: 1, live: 0 } })]);
   const text = await metrics.text();
@@ -82,7 +82,7 @@ test('an allowed connection counts both ways under its rule', async () => {
 });
 
 test('a staged policy counts what it would decide, beside what did', async () => {
-  const metrics = new MetricRegistry(RULE_METRICS);
+  const metrics = new MetricRegistry([]);
   const [hit] = flow().policies;
   assert.ok(hit);
   const staged = {
@@ -103,7 +103,7 @@ test('a staged policy counts what it would decide, beside what did', async () =>
 });
 
 test('a denied packet counts under its rule and its source', async () => {
-  const metrics = new MetricRegistry(RULE_METRICS);
+  const metrics = new MetricRegistry([]);
   new RuleMetrics(metrics, { instance: 'one' }).onFlows([denied(-1, '192.0.2.7')]);
   const text = await metrics.text();
   assert.match(
@@ -114,7 +114,7 @@ test('a denied packet counts under its rule and its source', async () => {
 });
 
 test('above the limit sums stay exact, and merging is said while it lasts', async () => {
-  const metrics = new MetricRegistry(RULE_METRICS);
+  const metrics = new MetricRegistry([]);
   let now = 0;
   const rules = new RuleMetrics(metrics, { instance: 'one', seriesMax: 5, now: () => now });
   for (let index = 0; index < 100; index++) rules.onFlows([denied(index, `10.1.0.${index}`)]);
@@ -129,7 +129,7 @@ test('above the limit sums stay exact, and merging is said while it lasts', asyn
 });
 
 test('a series without packets goes after a while', async () => {
-  const metrics = new MetricRegistry(RULE_METRICS);
+  const metrics = new MetricRegistry([]);
   let now = 0;
   const rules = new RuleMetrics(metrics, { instance: 'one', retentionMs: 30_000, now: () => now });
   rules.onFlows([flow()]);

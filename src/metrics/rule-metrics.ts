@@ -1,7 +1,8 @@
 // Packets, bytes and connections by policy rule, in the names of Calico's per-rule metrics; a bounded number of series.
 import { type Flow, policyName, type PolicyHit } from '#flows';
 import type { MetricDefinition } from './metric-definition.ts';
-import type { MetricLabels, MetricRegistry } from './metric-registry.ts';
+import { headerText, labelText } from './metric-text.ts';
+import type { MetricRegistry } from './metric-registry.ts';
 
 const RULE_LABELS = [
   'tier',
@@ -61,123 +62,193 @@ export interface RuleMetricsOptions {
   readonly now?: () => number;
 }
 
+/** Sums of one combination of labels. */
 interface Series {
-  readonly labels: MetricLabels;
-  readonly values: Map<string, number>;
+  /** In braces, as it is printed. */
+  readonly labels: string;
+  /** The same without the action; undefined where connections are not counted. */
+  readonly connectionLabels: string | undefined;
   /** Whether it stands for several. */
   readonly isMerged: boolean;
+  packets: number;
+  bytes: number;
+  connections: number;
   lastMs: number;
 }
+
+/** Both ways of the traffic under a hit. */
+interface Ways {
+  readonly there: Series;
+  readonly back: Series | undefined;
+}
+
+type RuleLabels = Readonly<Record<(typeof RULE_LABELS)[number], string>>;
 
 const RETENTION_MS = 30_000;
 const SERIES_MAX = 10_000;
 const OTHER = 'other';
 /** The labels that say which rule. */
-const RULE = ['tier', 'policy', 'namespace', 'rule_index'] as const;
+const OTHER_RULE = { tier: OTHER, policy: OTHER, namespace: OTHER, rule_index: OTHER } as const;
 
 /**
  * Counts what flow reports say; sums stay exact when series are merged. A staged policy counts what it would
- * decide, under a name that begins with `staged:`.
+ * decide, under a name that begins with `staged:`. Prints its series itself: there may be many, and readings must
+ * not hold up the agent.
  */
 export class RuleMetrics {
   readonly #options: Required<RuleMetricsOptions>;
   readonly #rules = new Map<string, Series>();
   readonly #denials = new Map<string, Series>();
+  /** Series by the hits that they count, since the last reading; none that is merged, so there are not many. */
+  readonly #known = new Map<string, Ways>();
 
   constructor(metrics: MetricRegistry, options: RuleMetricsOptions) {
     this.#options = { retentionMs: RETENTION_MS, seriesMax: SERIES_MAX, now: Date.now, ...options };
-    metrics.onCollect(() => this.#collect(metrics));
+    metrics.onText(() => this.#text());
   }
 
   onFlows(flows: readonly Flow[]): void {
+    const now = this.#options.now();
     for (const flow of flows) {
-      for (const hit of flow.policies) this.#onHit(flow, hit);
+      for (const hit of flow.policies) this.#onHit(flow, hit, now);
       for (const hit of flow.pending ?? []) {
-        if (hit.kind?.startsWith('Staged')) this.#onHit(flow, hit);
+        if (hit.kind?.startsWith('Staged')) this.#onHit(flow, hit, now);
       }
-      if (flow.verdict === 'deny') this.#onDenied(flow);
+      if (flow.verdict === 'deny') this.#onDenied(flow, now);
     }
   }
 
-  #onHit({ packets, bytes, connections }: Flow, hit: PolicyHit): void {
-    const common = {
+  #onHit({ packets, bytes, connections }: Flow, hit: PolicyHit, now: number): void {
+    const key = hitKey(hit);
+    const { there, back } = this.#known.get(key) ?? this.#ways(key, hit, now);
+    there.packets += packets.out;
+    there.bytes += bytes.out;
+    there.connections += connections.started;
+    there.lastMs = now;
+    // Traffic goes both ways under the rule that let the connection begin.
+    if (packets.in === 0) return;
+    const answers = back ?? this.#answers(key, there, hit, now);
+    answers.packets += packets.in;
+    answers.bytes += bytes.in;
+    answers.lastMs = now;
+  }
+
+  #ways(key: string, hit: PolicyHit, now: number): Ways {
+    const there = this.#ruleSeries(hit, hit.direction === 'egress' ? 'outbound' : 'inbound', now);
+    return this.#remember(key, { there, back: undefined });
+  }
+
+  #answers(key: string, there: Series, hit: PolicyHit, now: number): Series {
+    const back = this.#ruleSeries(hit, hit.direction === 'egress' ? 'inbound' : 'outbound', now);
+    this.#remember(key, { there, back });
+    return back;
+  }
+
+  /** What is merged is looked for anew each time: there is no end of it. */
+  #remember(key: string, ways: Ways): Ways {
+    if (!ways.there.isMerged && !ways.back?.isMerged) this.#known.set(key, ways);
+    return ways;
+  }
+
+  #ruleSeries(hit: PolicyHit, traffic_direction: string, now: number): Series {
+    const labels: RuleLabels = {
       tier: hit.tier ?? '',
       policy: policyName(hit),
       namespace: hit.namespace ?? '',
       rule_index: String(hit.rule),
+      action: hit.action,
+      traffic_direction,
       rule_direction: hit.direction,
       instance: this.#options.instance,
     };
-    // Traffic goes both ways under the rule that let the connection begin.
-    const ways = [
-      [hit.direction === 'egress' ? 'outbound' : 'inbound', packets.out, bytes.out],
-      [hit.direction === 'egress' ? 'inbound' : 'outbound', packets.in, bytes.in],
-    ] as const;
-    for (const [index, [traffic_direction, packetCount, byteCount]] of ways.entries()) {
-      if (index > 0 && packetCount === 0) continue;
-      const labels = { ...common, action: hit.action, traffic_direction };
-      const series = this.#series(this.#rules, labels, [RULE]);
-      addTo(series, 'cnx_policy_rule_packets', packetCount);
-      addTo(series, 'cnx_policy_rule_bytes', byteCount);
-      if (index === 0) addTo(series, 'cnx_policy_rule_connections', connections.started);
-    }
+    const isAnswer = (traffic_direction === 'inbound') !== (hit.direction === 'ingress');
+    const withoutAction = ({ action: _, ...others }: RuleLabels): string => labelText(others);
+    const connectionLabels = isAnswer ? undefined : withoutAction;
+    return this.#series(this.#rules, [labels, { ...labels, ...OTHER_RULE }], connectionLabels, now);
   }
 
-  #onDenied({ policies, packets, bytes, source }: Flow): void {
+  #onDenied({ policies, packets, bytes, source }: Flow, now: number): void {
     const hit = policies.findLast(({ action }) => action === 'deny');
     if (!hit) return;
+    const key = `${hitKey(hit)} ${source.address}`;
+    const series = this.#known.get(key)?.there ?? this.#deniedSeries(key, hit, source.address, now);
+    series.packets += packets.out;
+    series.bytes += bytes.out;
+    series.lastMs = now;
+  }
+
+  #deniedSeries(key: string, hit: PolicyHit, srcIP: string, now: number): Series {
+    const { instance } = this.#options;
     const policy = [hit.tier ?? '', policyName(hit), hit.rule, hit.action].join('|');
-    const labels = { policy, srcIP: source.address, instance: this.#options.instance };
-    const series = this.#series(this.#denials, labels, [['srcIP'], ['policy']]);
-    addTo(series, 'calico_denied_packets', packets.out);
-    addTo(series, 'calico_denied_bytes', bytes.out);
+    const labels = { policy, srcIP, instance };
+    const blurred = { ...labels, srcIP: OTHER };
+    const levels = [labels, blurred, { ...blurred, policy: OTHER }];
+    const series = this.#series(this.#denials, levels, undefined, now);
+    return this.#remember(key, { there: series, back: undefined }).there;
   }
 
-  /**
-   * Above the limit, the labels of the first `blurs` become one for all that is new; above twice the limit those of
-   * the second, and so on.
-   */
-  #series(
+  /** The series of the first labels; above the limit, for all that is new, of the second, and so on. */
+  #series<Labels extends Readonly<Record<string, string>>>(
     all: Map<string, Series>,
-    labels: MetricLabels,
-    blurs: readonly (readonly string[])[],
+    levels: readonly Labels[],
+    connectionLabels: ((labels: Labels) => string) | undefined,
+    now: number,
   ): Series {
-    let kept = labels;
-    let key = JSON.stringify(kept);
-    for (const [level, blur] of blurs.entries()) {
-      if (all.has(key) || all.size < this.#options.seriesMax * (level + 1)) break;
-      kept = { ...kept, ...Object.fromEntries(blur.map((label) => [label, OTHER])) };
-      key = JSON.stringify(kept);
+    const { seriesMax } = this.#options;
+    for (const [level, labels] of levels.entries()) {
+      const text = labelText(labels);
+      const known = all.get(text);
+      if (known) return known;
+      const isLast = level === levels.length - 1;
+      if (!isLast && all.size >= seriesMax * (level + 1)) continue;
+      const series = {
+        labels: text,
+        connectionLabels: connectionLabels?.(labels),
+        isMerged: level > 0,
+        packets: 0,
+        bytes: 0,
+        connections: 0,
+        lastMs: now,
+      };
+      all.set(text, series);
+      return series;
     }
-    const isMerged = kept !== labels;
-    const found = all.get(key) ?? { labels: kept, values: new Map(), isMerged, lastMs: 0 };
-    all.set(key, found);
-    found.lastMs = this.#options.now();
-    return found;
+    throw new Error('Cannot count under no labels');
   }
 
-  #collect(metrics: MetricRegistry): void {
+  #text(): string {
     const oldest = this.#options.now() - this.#options.retentionMs;
     for (const all of [this.#rules, this.#denials]) {
       for (const [key, { lastMs }] of all) if (lastMs < oldest) all.delete(key);
     }
-    const series = [...this.#rules.values(), ...this.#denials.values()];
-    for (const { name, labels: wanted = [] } of RULE_METRICS) {
-      if (name === 'tortie_rule_series_merged') continue;
-      const sums = new Map<string, { labels: MetricLabels; value: number }>();
-      for (const { labels, values } of series) {
-        const value = values.get(name);
-        if (value === undefined) continue;
-        const own = Object.fromEntries(wanted.map((label) => [label, labels[label] ?? '']));
-        const key = JSON.stringify(own);
-        sums.set(key, { labels: own, value: value + (sums.get(key)?.value ?? 0) });
-      }
-      metrics.replace(name, [...sums.values()]);
+    this.#known.clear();
+    const rules = [...this.#rules.values()];
+    const denials = [...this.#denials.values()];
+    const connections = new Map<string, number>();
+    for (const { connectionLabels: labels, connections: count } of rules) {
+      if (labels !== undefined) connections.set(labels, count + (connections.get(labels) ?? 0));
     }
-    metrics.set('tortie_rule_series_merged', series.filter(({ isMerged }) => isMerged).length);
+    const merged = [...rules, ...denials].filter(({ isMerged }) => isMerged).length;
+    const packets = ({ labels, packets: value }: Series) => [labels, value] as const;
+    const bytes = ({ labels, bytes: value }: Series) => [labels, value] as const;
+    const values: readonly (readonly (readonly [labels: string, value: number])[])[] = [
+      rules.map(packets),
+      rules.map(bytes),
+      [...connections],
+      denials.map(packets),
+      denials.map(bytes),
+      [['', merged]],
+    ];
+    return RULE_METRICS.map((metric, index) => {
+      const lines = (values[index] ?? []).map(
+        ([labels, value]) => `${metric.name}${labels} ${value}\n`,
+      );
+      return headerText(metric) + lines.join('');
+    }).join('\n');
   }
 }
 
-function addTo({ values }: Series, name: string, by: number): void {
-  values.set(name, (values.get(name) ?? 0) + by);
+/** Equal for hits of one rule, direction and action alone: no name is empty or holds a space. */
+function hitKey({ direction, tier, kind, namespace, name, rule, action }: PolicyHit): string {
+  return `${direction} ${tier ?? ''} ${kind ?? ''} ${namespace ?? ''} ${name ?? ''} ${rule} ${action}`;
 }
