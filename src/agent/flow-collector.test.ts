@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConnectionTracker, type RuleHit } from '#flows';
+import { type ConnectionReport, ConnectionTracker, type RuleHit } from '#flows';
 import { FlowCollector, type FlowCollectorOptions } from './flow-collector.ts';
 import type { FlowReadingState } from './flow-messages.ts';
 
@@ -27,6 +27,7 @@ function collect(t: TestContext) {
   const ready = { now: true };
   const asked: string[] = [];
   const batches: number[][] = [];
+  const traces: string[][] = [];
   const states: FlowReadingState[] = [];
   const tracker = new ConnectionTracker({ isLocal: () => true });
   const collector = new FlowCollector({
@@ -36,13 +37,15 @@ function collect(t: TestContext) {
     poller: { onReadable: () => {} },
     isReady: () => ready.now,
     ask: (prefixes: readonly string[]) => void asked.push(...prefixes),
-    onReports: (reports: readonly { tuple: { sourcePort?: number } }[]) =>
-      void batches.push(reports.map(({ tuple }) => tuple.sourcePort ?? 0)),
+    onReports: (reports: readonly ConnectionReport[]) => {
+      traces.push(...reports.map((one) => one.policies.map((hit) => `${hit.action} ${hit.tier}`)));
+      batches.push(reports.map(({ tuple }) => tuple.sourcePort ?? 0));
+    },
     onState: (state: FlowReadingState) => void states.push(state),
     intervalMs: 5,
   } as unknown as FlowCollectorOptions);
   t.after(() => void collector.stop());
-  return { ready, queue, log, conntrack, asked, batches, states, collector };
+  return { ready, queue, log, conntrack, asked, batches, traces, states, collector };
 }
 
 test('packets behind one whose prefix is not explained yet keep their order', async (t) => {
@@ -128,4 +131,19 @@ test('before it is known which workloads are here, nothing is read and nothing i
   ready.now = true;
   await sleep(60);
   assert.deepEqual(batches, [[7]]);
+});
+
+test('a host endpoint behind the workload says nothing of the workload, unless it denies', async (t) => {
+  const { queue, traces, collector } = collect(t);
+  const by = (action: RuleHit['action'], tier: string): RuleHit => ({ ...HIT, action, tier });
+  collector.onHits([
+    ['workload', by('Allow', 'w')],
+    ['host pass', by('Pass', 'h')],
+    ['host allow', by('Allow', 'h')],
+    ['host deny', by('Deny', 'h')],
+  ]);
+  queue.push(packet('workload', 1), packet('host pass', 1), packet('host allow', 1));
+  queue.push(packet('workload', 2), packet('host deny', 2));
+  await sleep(60);
+  assert.deepEqual(traces, [['allow w'], ['deny h'], ['allow w']]);
 });

@@ -52,6 +52,8 @@ export class FlowCollector {
   readonly #hits = new Map<string, RuleHit | null>();
   readonly #asked = new Set<string>();
   readonly #waiting = new Map<LogReader, Waiting>();
+  /** The last packet that a source's policy has allowed. */
+  #allowed: Uint8Array | undefined;
   #outbox: ConnectionReport[] = [];
   #isTaken = true;
   #listAt = 0;
@@ -142,11 +144,23 @@ export class FlowCollector {
         this.#unnamed++;
         this.#asked.delete(packet.prefix);
       }
+      if (hit && this.#isLaterStage(hit, packet)) continue;
       const tuple = hit && parsePacket(packet.payload);
       if (hit && tuple) this.#options.tracker.onRuleHit(hit, tuple, Date.now());
       else if (hit) this.#unreadable.set(log, (this.#unreadable.get(log) ?? 0) + 1);
     }
     return true;
+  }
+
+  /**
+   * What a workload sends may also meet a host endpoint on its way out, right after the workload's own policy
+   * has allowed it: that is not the trace of the workload's end, unless it denies.
+   */
+  #isLaterStage({ direction, action }: RuleHit, { payload }: LogPacket): boolean {
+    if (direction !== 'egress' || action === 'Deny') return false;
+    if (this.#allowed && Buffer.compare(this.#allowed, payload) === 0) return true;
+    if (action === 'Allow') this.#allowed = payload;
+    return false;
   }
 
   #askFor(packets: readonly LogPacket[]): void {
