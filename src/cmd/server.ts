@@ -44,7 +44,12 @@ import {
   LOOPBACK_HOSTS,
   readListenAddress,
 } from './listen-address.ts';
-import { type MetricsFlags, startServerMetrics, withMetricsFlags } from './server-metrics.ts';
+import {
+  type MetricsFlags,
+  metricsTls,
+  startServerMetrics,
+  withMetricsFlags,
+} from './server-metrics.ts';
 import { type GoldmaneFlags, startGoldmane, withGoldmaneFlags } from './goldmane.ts';
 import { VERSION } from './version.ts';
 
@@ -85,6 +90,8 @@ export function addServerCommand(program: Command): void {
 }
 
 async function serve(flags: ServerFlags): Promise<void> {
+  // Refused before anything is opened.
+  metricsTls(flags);
   const log = pino({ name: 'server' }, pino.destination(2));
   // Keys, tokens and the store are for their owner alone.
   process.umask(0o077);
