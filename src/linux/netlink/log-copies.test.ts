@@ -1,0 +1,52 @@
+// Copies of logged packets go out while they are asked for, as many as were asked for; the others are counted.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BroadcastChannel } from 'node:worker_threads';
+import { LOG_COPY_CHANNEL, LogCopies, type LogCopyDelivery } from './log-copies.ts';
+
+void test('as many as were asked for, then counts, and nothing once it is over', async (t) => {
+  const asked: boolean[] = [];
+  const copies = new LogCopies({
+    wanted: ({ prefix }) => prefix.startsWith('D'),
+    onAsked: (now) => asked.push(now),
+  });
+  const channel = new BroadcastChannel(LOG_COPY_CHANNEL);
+  t.after(() => {
+    copies.close();
+    channel.close();
+  });
+  const received: string[] = [];
+  channel.onmessage = (event: { readonly data: unknown }) => {
+    const { type, packets, skipped } = event.data as LogCopyDelivery;
+    if (type === 'copies')
+      received.push(`${packets.map(({ payload }) => payload.join('')).join()} ${skipped}`);
+  };
+  const all = new Uint8Array([1, 2, 3, 4, 5]);
+  const offer = (...places: number[]): void =>
+    copies.offer(
+      places.map((at) => ({
+        prefix: at === 4 ? 'A' : 'D',
+        payload: all.subarray(at, at + 1),
+        length: 1,
+        hook: 2,
+      })),
+    );
+  const take = async (packets: number): Promise<void> => {
+    channel.postMessage({ type: 'take', packets });
+    await sleep(20);
+  };
+  offer(0);
+  await take(2);
+  offer(0, 4, 1, 2, 3);
+  offer(3);
+  await take(5);
+  offer(4);
+  offer(2);
+  await take(0);
+  offer(1);
+  await sleep(20);
+  assert.deepEqual(received, [' 0', '1,2 2', ' 1', '3 0']);
+  assert.deepEqual(asked, [true, false]);
+});
