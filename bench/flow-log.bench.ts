@@ -11,12 +11,14 @@ import { type Host, type Scratch, type Traffic, withScratch } from './scratch.ts
 const RATE = Number(process.env['RATE'] ?? 100_000);
 const SECONDS = Number(process.env['SECONDS'] ?? 5);
 const WARM_SECONDS = 1;
+const PEER_SECONDS = 5;
 /** Connections that the packets belong to. */
 const PORTS = 1000;
 const PREFIX = 'DPI1|NetworkPolicy/default/flood';
 const GROUP = 1;
 const ADDRESS = { sender: '10.99.0.1', receiver: '10.99.0.2' };
 const SETTLE_MS = 2_000;
+const LAST = 10;
 const HIT: RuleHit = {
   action: 'Deny',
   direction: 'ingress',
@@ -115,6 +117,9 @@ async function measure(
   }
   const sent = (RATE * seconds) / ((performance.now() - begun) / 1000);
   await sleep(SETTLE_MS);
+  // Whether the last ones were lost shows by the number of the next.
+  await wire.sender.ask({ type: 'flood', address: ADDRESS.receiver, packets: LAST, ports: LAST });
+  await sleep(SETTLE_MS);
   await pipeline.stop();
   const { user, system } = process.cpuUsage(usage);
   delays.disable();
@@ -144,7 +149,7 @@ await withScratch(async (scratch) => {
   printMachine();
   const wire = await connect(scratch);
   for (const open of [onlyRead, collect]) await measure(wire, open, WARM_SECONDS);
-  const read = await measure(wire, onlyRead, SECONDS);
+  const read = await measure(wire, onlyRead, Math.min(SECONDS, PEER_SECONDS));
   const flows = await measure(wire, collect, SECONDS);
   const peer = { name: 'reading alone', figure: read.microseconds };
   const inside = { name: 'reading in this thread', figure: read.delay };
