@@ -179,3 +179,18 @@ test('[CT5] a disk that takes no more leaves a whole file, and says how much is 
 test('statistics say what was lost', () => {
   assert.equal(readCapture(Buffer.concat([HEADER, trailer()])).dropped, 3);
 });
+
+test('[CT2] a name that became free is not given again: the newest file stays the newest', () => {
+  const directory = freshFolder();
+  const file = ring(directory, { maxBytes: 400, maxFiles: 1 });
+  const block = (byte: number): Uint8Array =>
+    packetBlock(0, { timestampNs: 0n, data: new Uint8Array(150).fill(byte), length: 150 });
+  // All within one millisecond, and then by a clock that was set back.
+  for (let byte = 1; byte <= 5; byte++) file.write([block(byte)], 1_000);
+  file.write([block(6)], 0);
+  file.close();
+  assert.deepEqual(
+    readAll(directory).map(({ data }) => data[0]),
+    [5, 6],
+  );
+});

@@ -44,6 +44,8 @@ export class RingFile {
   #fd: number | undefined;
   #length = 0;
   #bornMs = 0;
+  /** The stamp of the file that was set aside last, whether it is still there or not. */
+  #newest = '';
 
   constructor(options: RingFileOptions) {
     this.#options = options;
@@ -139,7 +141,12 @@ export class RingFile {
   #setAside(nowMs: number): void {
     const { directory, stem, limits } = this.#options;
     if (statSync(this.#path, { throwIfNoEntry: false })) {
-      renameSync(this.#path, freeName(directory, stem, nowMs));
+      const there = oldFiles(directory, stem)
+        .at(-1)
+        ?.slice(stem.length + 1, -CAPTURE_ENDING.length);
+      if (there !== undefined && there > this.#newest) this.#newest = there;
+      this.#newest = stampAfter(this.#newest, nowMs);
+      renameSync(this.#path, join(directory, `${stem}-${this.#newest}${CAPTURE_ENDING}`));
     }
     const old = oldFiles(directory, stem);
     for (const name of old.slice(0, Math.max(0, old.length - limits.maxFiles))) {
@@ -188,15 +195,16 @@ export function oldFiles(directory: string, stem: string): string[] {
 
 function isOldFileOf(name: string, stem: string): boolean {
   if (!name.startsWith(`${stem}-`) || !name.endsWith(CAPTURE_ENDING)) return false;
-  return /^\d{8}T\d{9}Z(-\d{4})?$/.test(name.slice(stem.length + 1, -CAPTURE_ENDING.length));
+  return /^\d{8}T\d{9}Z(-\d{6})?$/.test(name.slice(stem.length + 1, -CAPTURE_ENDING.length));
 }
 
-/** `<stem>-20260131T120000000Z.pcap`, with a count where several were set aside within a millisecond. */
-function freeName(directory: string, stem: string, nowMs: number): string {
-  const time = new Date(nowMs).toISOString().replaceAll(/[-:.]/g, '');
-  for (let count = 0; ; count++) {
-    const suffix = count === 0 ? '' : `-${String(count).padStart(4, '0')}`;
-    const path = join(directory, `${stem}-${time}${suffix}${CAPTURE_ENDING}`);
-    if (!statSync(path, { throwIfNoEntry: false })) return path;
-  }
+/**
+ * The time, `20260131T120000000Z`, and a count where the newest file was set aside in the same millisecond, or at
+ * a later time by a clock that was set back: always after `newest`, whose place may be free again.
+ */
+function stampAfter(newest: string, nowMs: number): string {
+  const stamp = new Date(nowMs).toISOString().replaceAll(/[-:.]/g, '');
+  const [time = '', count = '0'] = newest.split('-');
+  if (stamp > time) return stamp;
+  return `${time}-${String(Number(count) + 1).padStart(6, '0')}`;
 }
