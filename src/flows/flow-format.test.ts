@@ -98,3 +98,19 @@ test('the heading stands over the columns', () => {
     }
   }
 });
+
+test('wide lines tell service, process, and what a staged policy would change', () => {
+  const line = formatFlow(
+    flow({
+      service: { namespace: 'data', name: 'db', portName: 'sql', port: 5432 },
+      process: { name: 'curl', pid: 7, args: [] },
+      pending: [step('ingress', 'deny', { tier: 'security', name: 'block', namespace: null })],
+    }),
+    { wide: true },
+  );
+  assert.match(
+    line,
+    / {2}service data\/db:5432 {2}process curl\(7\) {2}if staged: ingress security\//,
+  );
+  assert.doesNotMatch(formatFlow(flow({ pending: flow().policies }), { wide: true }), /if staged/);
+});

@@ -28,7 +28,7 @@ export function formatFlow(flow: Flow, { wide = false }: FlowFormat = {}): strin
   const counts = `${packets}/${bytesText(flow.bytes.in + flow.bytes.out)}`;
   const steps = wide ? flow.policies : deciding(flow);
   const decided = steps.map((hit) => hitText(hit, wide)).join(', ');
-  const nodes = wide ? nodesText(flow) : '';
+  const nodes = wide ? `${partiesText(flow)}${nodesText(flow)}` : '';
   return columns([time, ends, flow.verdict.toUpperCase(), counts, decided + nodes], wide);
 }
 
@@ -75,6 +75,17 @@ export function hitText(hit: PolicyHit, withAction = false): string {
   if (hit.tier === null) return `${hit.direction} no profile allows it${action}`;
   if (hit.name === null) return `${hit.direction} end of tier ${hit.tier} ${rule}${action}`;
   return `${hit.direction} ${hit.tier}/${hit.kind ?? ''} ${name} ${rule}${action}`;
+}
+
+/** The service that was called, the processes, and what would be if staged policies were enforced. */
+function partiesText({ service, process, pending = [], verdict }: Flow): string {
+  const last = pending.findLast((hit) => hit.action !== 'pass');
+  const would = last && last.action !== verdict ? `  if staged: ${hitText(last, true)}` : '';
+  return [
+    service ? `  service ${service.namespace}/${service.name}:${service.port}` : '',
+    process ? `  process ${process.name}(${process.pid})` : '',
+    would,
+  ].join('');
 }
 
 function nodesText({ node, destinationNode }: Flow): string {

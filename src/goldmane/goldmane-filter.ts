@@ -5,11 +5,12 @@ import {
   ACTIONS,
   type Filter,
   MATCH_FUZZY,
+  REPORTERS,
   type PolicyMatch,
   type StringMatch,
 } from './goldmane-messages.ts';
 
-/** What of a filter a storage can look for; `matchesPolicies` is the rest of it. */
+/** What of a filter a storage can look for; `matchesTraces` is the rest of it. */
 export function conditionOfFilter(filter: Filter | undefined): FlowCondition {
   if (!filter) return { all: [] };
   const all: FlowCondition[] = [];
@@ -31,6 +32,8 @@ export function conditionOfFilter(filter: Filter | undefined): FlowCondition {
     filter.actions.includes(ACTIONS[it]),
   );
   if (filter.actions.length > 0) all.push({ field: 'verdict', in: verdicts });
+  const reporter = (['src', 'dst'] as const).find((it) => REPORTERS[it] === filter.reporter);
+  if (reporter) all.push({ field: 'reporter', in: [reporter] });
   return { all };
 }
 
@@ -38,12 +41,15 @@ function textCondition(field: ScalarField, { value, type }: StringMatch): FlowCo
   return type === MATCH_FUZZY ? { field, like: `*${value}*` } : { field, in: [value] };
 }
 
-/** Whether some step of either trace is one of the policies; all are where none is named. */
-export function matchesPolicies(filter: Filter | undefined, record: FlowRecord): boolean {
-  if (!filter || filter.policies.length === 0) return true;
-  return [...record.policies, ...record.pending].some((hit) =>
-    filter.policies.some((match) => matchesPolicy(match, hit)),
-  );
+/** Whether the traces are as the filter asks: some step is of its policies, and pending actions agree. */
+export function matchesTraces(filter: Filter | undefined, record: FlowRecord): boolean {
+  if (!filter) return true;
+  const { policies, pendingActions } = filter;
+  const steps = [...record.policies, ...record.pending];
+  const named = steps.some((hit) => policies.some((match) => matchesPolicy(match, hit)));
+  const would = record.pending.findLast(({ action }) => action !== 'pass')?.action;
+  const acts = would !== undefined && pendingActions.includes(ACTIONS[would]);
+  return (policies.length === 0 || named) && (pendingActions.length === 0 || acts);
 }
 
 /** Fields that are not given match everything. */

@@ -33,6 +33,9 @@ const Filter = message({
   destPorts: repeated(6, message({ port: integer(1) })),
   actions: integers(7),
   policies: repeated(8, PolicyMatch),
+  reporter: integer(9),
+  /** What the pending trace would have done. */
+  pendingActions: integers(10),
 });
 export type Filter = MessageOf<typeof Filter>;
 

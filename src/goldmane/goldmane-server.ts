@@ -15,7 +15,7 @@ import type { Flow, FlowRecord } from '#flows';
 import type { FlowKeeper } from '#flowstore';
 import type { Encodable, Fields, Message, MessageOf } from '#lib/protobuf-message';
 import { reportOf } from './goldmane-flow.ts';
-import { conditionOfFilter, matchesPolicies } from './goldmane-filter.ts';
+import { conditionOfFilter, matchesTraces } from './goldmane-filter.ts';
 import {
   type Filter,
   FilterHintsRequest,
@@ -303,7 +303,7 @@ export class GoldmaneServer {
       limit: RECORDS_MAX,
     };
     const records = await this.#options.keeper.records(query);
-    return records.filter((record) => matchesPolicies(filter, record));
+    return records.filter((record) => matchesTraces(filter, record));
   }
 
   /** The same number for the same key while this server runs. */

@@ -33,7 +33,8 @@ message Port { int64 port = 1; }
 message PolicyMatch { int32 kind = 1; string tier = 2; string namespace = 3; string name = 4; int32 action = 5; }
 message Filter {
   repeated Match source_names = 1; repeated Match dest_namespaces = 4; repeated Port dest_ports = 6;
-  repeated int32 actions = 7; repeated PolicyMatch policies = 8;
+  repeated int32 actions = 7; repeated PolicyMatch policies = 8; int32 reporter = 9;
+  repeated int32 pending_actions = 10;
 }
 message Sort { int32 sort_by = 1; }
 message Query {
@@ -197,7 +198,22 @@ test('lists merge nodes and time, filter, sort and page', async (context) => {
     }),
   ]);
   keeper.add([
-    flow(START + 20_000, 'one', { verdict: 'deny', port: 22, packets: { in: 0, out: 5 } }),
+    flow(START + 20_000, 'one', {
+      verdict: 'deny',
+      port: 22,
+      packets: { in: 0, out: 5 },
+      pending: [
+        {
+          direction: 'ingress',
+          tier: 'default',
+          kind: null,
+          namespace: null,
+          name: null,
+          rule: -1,
+          action: 'deny',
+        },
+      ],
+    }),
   ]);
   setNow(START + 60_000);
   const all = (await call(flows, 'List', { sort_by: [{ sort_by: 0 }] })) as {
@@ -232,6 +248,13 @@ test('lists merge nodes and time, filter, sort and page', async (context) => {
     filter: { policies: [{ name: 'other' }] },
   })) as typeof all;
   assert.equal(none.flows.length, 0);
+  const count = async (filter: Json): Promise<number> =>
+    ((await call(flows, 'List', { filter })) as typeof all).flows.length;
+  assert.deepEqual([await count({ reporter: 2 }), await count({ reporter: 1 })], [2, 0]);
+  assert.deepEqual(
+    [await count({ pending_actions: [2] }), await count({ pending_actions: [1] })],
+    [1, 0],
+  );
   const steps = (await call(flows, 'List', {
     aggregation_interval: 15,
     page: 1,
