@@ -1,4 +1,4 @@
-// The network between an agent and its server is cut under traffic: what was counted meanwhile comes, exactly, once it heals.
+// The network between an agent and its server is cut under traffic: what was counted meanwhile comes, once, and exactly.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
