@@ -1,4 +1,4 @@
-// The network between an agent and its server is cut under traffic: what was counted meanwhile comes, once, and exactly.
+// The network between agent and server is cut under traffic: what was counted meanwhile comes afterwards, exactly once.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
