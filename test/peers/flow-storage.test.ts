@@ -60,7 +60,7 @@ function sample(count: number): FlowRecord[] {
   return fc.sample(anyRecord, { numRuns: count, seed: SEED });
 }
 
-test('one server and DuckDB give the same answers, and days go by age', {
+test('one server and DuckDB give the same answers, and days go by age and size', {
   skip,
 }, async (context) => {
   context.diagnostic(`SEED=${SEED} RUNS=${RUNS}`);
@@ -82,6 +82,12 @@ test('one server and DuckDB give the same answers, and days go by age', {
     (await clickhouse.state()).oldest,
     DAY_MS + Math.min(...records.map((r) => r.bucketStart)),
   );
+  const tiny = await ClickhouseStorage.open({ ...options, retention: { ...retention, bytes: 1 } });
+  context.after(() => tiny.close());
+  await tiny.retain(DAY_MS * 2 - 1);
+  assert.equal((await tiny.state()).records, records.length);
+  await tiny.retain(DAY_MS * 2);
+  assert.equal((await tiny.state()).records, 0);
   await kill();
   await assert.rejects(clickhouse.append(records), (error: Error) => {
     assert.match(error.message, /^Cannot keep 300 flow records in ClickHouse: http:\/\/127/);
