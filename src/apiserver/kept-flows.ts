@@ -37,7 +37,10 @@ export class KeptFlows {
       const query = parseSummaryQuery(params, now);
       return { groupBy: query.groupBy, rows: await this.#storage.summarise(query) };
     }
-    const window = parseWindow(params, now);
+    const asked = parseWindow(params, now);
+    // Rates are over the time that is known, not over hours before anything was kept.
+    const { oldest = asked.from } = await this.#storage.state();
+    const window = { ...asked, from: Math.min(Math.max(asked.from, oldest), asked.to) };
     const rows = await this.#storage.summarise(graphQuery(window, window.where));
     return recordGraph(rows, window);
   }

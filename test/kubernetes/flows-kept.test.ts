@@ -84,6 +84,11 @@ test('records, sums, a graph and the state, also after a restart', async (contex
     dot.out,
     /"workload shop\/cart" -> "workload shop\/db" \[label="22\/tcp", color=red/,
   );
+  const graph = JSON.parse((await tortie(['flows', 'graph', '-o', 'json'])).out) as {
+    edges: { connections: number; connectionRate: number }[];
+  };
+  // Two connections in about two minutes, not in the hour that was asked about.
+  assert.ok(graph.edges.some((edge) => edge.connections === 2 && edge.connectionRate > 1 / 120));
   const state = await tortie(['flows', 'state']);
   assert.match(state.out, /records +2\n/);
   assert.match(state.out, /lost flows +0\n/);
