@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { readlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { processesByNamespace, processInfo, socketsOfProcess } from './processes.ts';
 
 test('this process is among those of its network namespace', () => {
@@ -28,7 +29,12 @@ test('name and arguments, bounded, without what looks like a secret', async (t) 
   const child = spawn(process.execPath, ['-e', program, ...secrets], { stdio: 'ignore' });
   t.after(() => child.kill('SIGKILL'));
   await once(child, 'spawn');
-  const info = processInfo(child.pid ?? 0);
+  let info = processInfo(child.pid ?? 0);
+  // Its command line is there once the new program is.
+  for (let look = 0; look < 500 && info?.args.length === 0; look++) {
+    await sleep(10);
+    info = processInfo(child.pid ?? 0);
+  }
   assert.deepEqual([info?.pid, info?.name], [child.pid, 'node']);
   assert.deepEqual(info?.args, ['-e', program, '--token=…', '--password', '…']);
   assert.equal(processInfo(2 ** 30), undefined);
