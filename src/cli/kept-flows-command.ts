@@ -131,6 +131,7 @@ function itemsOf<T>(answer: Record<string, unknown>, name: string): T[] {
 
 async function showPast(flags: KeptFlags, terminal: Terminal): Promise<void> {
   const output = readOutput(flags['output'], ['json']);
+  const columns = readColumns(flags['columns']);
   const params = paramsOf(flags, ['limit']);
   parseRecordsQuery(params, Date.now());
   const answer = await ask(flags, { question: 'records', params, terminal });
@@ -139,7 +140,6 @@ async function showPast(flags: KeptFlags, terminal: Terminal): Promise<void> {
     for (const record of records) terminal.out(`${JSON.stringify(record)}\n`);
     return;
   }
-  const columns = readColumns(flags['columns']);
   const rows = records.toReversed().map((it) => columns.map((column) => COLUMNS[column](it)));
   terminal.out(formatTable(columns, rows));
 }
