@@ -89,9 +89,12 @@ interface Attachment {
   readonly addresses: readonly string[];
 }
 
-/** Everything is made in namespaces named `tortie-x-<pid>-…`, and removed by `remove`. */
+let clusters = 0;
+
+/** Everything is made in namespaces named `tortie-x-<pid>-<number>-…`, and removed by `remove`. */
 export class KernelCluster {
   readonly #layout: ClusterLayout;
+  readonly #number = clusters++;
   readonly #made: Machine[] = [];
   readonly #nodes: Node[] = [];
   readonly #pods: Machine[] = [];
@@ -199,7 +202,7 @@ export class KernelCluster {
   }
 
   #make(name: string): Machine {
-    const machine = new Machine(`tortie-x-${process.pid}-${name}`);
+    const machine = new Machine(`tortie-x-${process.pid}-${this.#number}-${name}`);
     this.#made.push(machine);
     return machine;
   }

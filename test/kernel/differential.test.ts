@@ -15,6 +15,10 @@ const WORLDS = Number(process.env['WORLDS'] ?? 100);
 /** Stands for the port that the kernel chooses; rules of these worlds name 40,000, which it hardly ever is. */
 const EPHEMERAL_PORT = 50_001;
 const HOST_WORLDS = Number(process.env['HOST_WORLDS'] ?? 12);
+/** Clusters that are probed side by side: most of a probe's time is waiting for silence. */
+const LANES = Number(process.env['LANES'] ?? 2);
+/** Worlds that are left when this is over are not tried, which the number of probes shows. */
+const MS_PER_WORLD = 3_000;
 /** Probes run at once; what stays silent for the first time is asked again, alone and for longer. */
 const TIMEOUT_MS = { first: 600, again: 2_500 } as const;
 const NUMBER = { tcp: 6, udp: 17 } as const;
@@ -30,55 +34,59 @@ interface Probe extends ProbedPort {
   readonly family: Family;
 }
 
-let cluster: KernelCluster;
+let clusters: readonly KernelCluster[] = [];
 before(async () => {
-  cluster = await KernelCluster.create();
+  clusters = await Promise.all(Array.from({ length: LANES }, () => KernelCluster.create()));
 });
 after(async () => {
-  await cluster.remove();
+  for (const cluster of clusters) await cluster.remove();
 });
 
 test('the kernel and the reference give every probe of random worlds the same verdict', async () => {
-  process.stdout.write(`# seed ${SEED}, worlds ${WORLDS}\n`);
-  let probes = 0;
-  await fc.assert(
-    fc.asyncProperty(world, async (one) => {
-      probes += await compare(one.resources);
-    }),
-    {
-      seed: SEED,
-      numRuns: WORLDS,
-      interruptAfterTimeLimit: 10 * 60_000,
-      // A failure is told at once, whole; SHRINK=1 looks for the smallest world, which takes minutes.
-      endOnFailure: process.env['SHRINK'] === undefined,
-      markInterruptAsFailure: false,
-    },
-  );
+  const probes = await compareWorlds(WORLDS, world, 'with a pod');
   process.stdout.write(`# ${probes} of ${probes} probes agree, seed ${SEED}\n`);
   assert.ok(probes > 0);
 });
 
 test('[DP17] [DP18] [DP19] [DP21] [DP22] host endpoints too: the kernel and the reference agree', async () => {
-  process.stdout.write(`# seed ${SEED}, worlds with host endpoints ${HOST_WORLDS}\n`);
-  let probes = 0;
-  await fc.assert(
-    fc.asyncProperty(hostWorld(['normal', 'forward', 'preDNAT']), async (one) => {
-      probes += await compare(one.resources, PROBED_PORTS, 'hosts too');
-    }),
-    {
-      seed: SEED,
-      numRuns: HOST_WORLDS,
-      interruptAfterTimeLimit: 10 * 60_000,
-      endOnFailure: process.env['SHRINK'] === undefined,
-      markInterruptAsFailure: false,
-    },
-  );
+  const hosts = hostWorld(['normal', 'forward', 'preDNAT']);
+  const probes = await compareWorlds(HOST_WORLDS, hosts, 'hosts too');
   process.stdout.write(`# hosts: ${probes} of ${probes} probes agree, seed ${SEED}\n`);
   assert.ok(probes > 0);
 });
 
+/** Each cluster gets its share of the worlds, with a seed of its own; how many probes that were. */
+async function compareWorlds(
+  count: number,
+  worlds: fc.Arbitrary<{ readonly resources: readonly Resource[] }>,
+  pairs: Pairs,
+): Promise<number> {
+  process.stdout.write(`# seed ${SEED}, worlds ${count}, ${LANES} at once\n`);
+  let probes = 0;
+  const lanes = clusters.map((cluster, lane) =>
+    fc.assert(
+      fc.asyncProperty(worlds, async ({ resources }) => {
+        const compared = await compare(cluster, resources, PROBED_PORTS, pairs);
+        probes += compared;
+      }),
+      {
+        seed: SEED + lane,
+        numRuns: Math.ceil(count / LANES),
+        interruptAfterTimeLimit: Math.max(60_000, count * MS_PER_WORLD),
+        // A failure is told at once, whole; SHRINK=1 looks for the smallest world, which takes minutes.
+        endOnFailure: process.env['SHRINK'] === undefined,
+        markInterruptAsFailure: false,
+      },
+    ),
+  );
+  await Promise.all(lanes);
+  return probes;
+}
+
 test('the kernel and the reference agree on the example shop, every pod to every pod', async () => {
-  const probes = await compare(shop(), [
+  const [cluster] = clusters;
+  assert.ok(cluster);
+  const probes = await compare(cluster, shop(), [
     { protocol: 'tcp', port: 8080 },
     { protocol: 'tcp', port: 5432 },
     { protocol: 'tcp', port: 443 },
@@ -116,6 +124,7 @@ function placed(pod: Pod, index: number): Pod {
 
 /** Probes every pair, and fails at the first that the kernel and the reference judge differently. */
 async function compare(
+  cluster: KernelCluster,
   resources: readonly Resource[],
   ports: readonly ProbedPort[] = PROBED_PORTS,
   pairs: Pairs = 'with a pod',
@@ -124,7 +133,7 @@ async function compare(
   const reference = buildWorld(resources);
   const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
   const probes = allProbes(pods.length, ports, pairs);
-  const outcomes = await Promise.all(probes.map((probe) => run(probe, TIMEOUT_MS.first)));
+  const outcomes = await Promise.all(probes.map((probe) => run(cluster, probe, TIMEOUT_MS.first)));
   for (const [index, probe] of probes.entries()) {
     const expected = evaluate(reference, {
       from: partyOf(probe.from, probe.family, pods),
@@ -136,9 +145,9 @@ async function compare(
     });
     let got = outcomes[index] !== 'silent' ? 'allow' : 'deny';
     if (got === 'deny' && expected.verdict === 'allow') {
-      got = (await run(probe, TIMEOUT_MS.again)) !== 'silent' ? 'allow' : 'deny';
+      got = (await run(cluster, probe, TIMEOUT_MS.again)) !== 'silent' ? 'allow' : 'deny';
     }
-    if (got !== expected.verdict) assert.fail(explain(probe, expected, resources));
+    if (got !== expected.verdict) assert.fail(explain(cluster, probe, expected, resources));
   }
   return probes.length;
 }
@@ -162,7 +171,11 @@ function allProbes(podCount: number, ports: readonly ProbedPort[], pairs: Pairs)
   return probes;
 }
 
-function run({ from, to, family, protocol, port }: Probe, timeoutMs: number) {
+function run(
+  cluster: KernelCluster,
+  { from, to, family, protocol, port }: Probe,
+  timeoutMs: number,
+) {
   return cluster.machine(from).probe({ protocol, address: addressOf(to, family), port, timeoutMs });
 }
 
@@ -180,7 +193,12 @@ function partyOf(name: string, family: Family, pods: readonly Pod[]): Party {
   return { type: 'workload', namespace, name: podName };
 }
 
-function explain(probe: Probe, expected: object, resources: readonly Resource[]): string {
+function explain(
+  cluster: KernelCluster,
+  probe: Probe,
+  expected: object,
+  resources: readonly Resource[],
+): string {
   const policies = resources.filter((one) =>
     /Policy|Tier|Set$|^Pod$|HostEndpoint|FelixConfiguration/.test(one.kind),
   );
