@@ -71,7 +71,8 @@ test("labels of the system win over the pod's own", () => {
 });
 
 test('a pod cannot give itself what its namespace or account would lend it', () => {
-  const labels = { 'pcns.team': 'blue', 'pcsa.role': 'x', pcns: 'y', app: 'web' };
+  const account = { 'projectcalico.org/serviceaccount': 'admin' };
+  const labels = { 'pcns.team': 'blue', 'pcsa.role': 'x', pcns: 'y', app: 'web', ...account };
   const { metadata } = podToWorkloadEndpoint(pod({ labels }), UNSCHEDULED) ?? {};
   assert.deepEqual(metadata?.labels, {
     pcns: 'y',
