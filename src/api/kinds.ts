@@ -27,6 +27,7 @@ import { eventKind, eventsEventKind } from './kubernetes-event.ts';
 import { configMapKind, leaseKind, secretKind } from './kubernetes-objects.ts';
 import { kubernetesNetworkPolicyKind } from './kubernetes-network-policy.ts';
 import { globalNetworkSetKind, networkSetKind } from './network-set.ts';
+import { liveMigrationKind } from './live-migration.ts';
 import { packetCaptureKind } from './packet-capture.ts';
 import { globalNetworkPolicyKind, networkPolicyKind, tierKind } from './policy.ts';
 import { clusterRoleBindingKind, clusterRoleKind, roleBindingKind, roleKind } from './rbac.ts';
@@ -78,8 +79,12 @@ export const KINDS: readonly KindDefinition[] = [
   clusterRoleBindingKind,
 ];
 
-/** Kinds whose objects follow from pods and nodes in Kubernetes, where they are no custom resources. */
-export const DERIVED_KINDS: readonly KindDefinition[] = [workloadEndpointKind, calicoNodeKind];
+/** Kinds whose objects follow from others in Kubernetes, where they are no custom resources. */
+export const DERIVED_KINDS: readonly KindDefinition[] = [
+  workloadEndpointKind,
+  calicoNodeKind,
+  liveMigrationKind,
+];
 
 /** Kinds that no verdict depends on, served because clients and workloads use them. */
 const AUXILIARY_KINDS: readonly KindDefinition[] = [

@@ -35,6 +35,7 @@ export class ActiveRules {
   /** The sets that each active policy has acquired. */
   readonly #acquired = new Map<string, readonly string[]>();
   readonly #problems = new Map<string, readonly CalcProblem[]>();
+  readonly #ofApplicationLayer = new Set<string>();
 
   constructor(ipSets: IpSetIndex) {
     this.#ipSets = ipSets;
@@ -44,14 +45,20 @@ export class ActiveRules {
   setPolicy(key: string, compile: CompilePolicy | undefined): CompiledPolicy | undefined {
     this.#unsettled.add(key);
     this.#policies.delete(key);
+    this.#ofApplicationLayer.delete(key);
     if (!compile) {
       this.#noteProblems(key, []);
       return undefined;
     }
     const { policy, problems } = compile();
     this.#noteProblems(key, problems);
+    if (policy?.applicationLayer) this.#ofApplicationLayer.add(key);
     if (policy) this.#policies.set(key, { compile, compiled: policy, always: policy.always });
     return policy;
+  }
+
+  get applicationLayerPolicies(): number {
+    return this.#ofApplicationLayer.size;
   }
 
   setProfile(name: string, source: ProfileSource | undefined): void {

@@ -96,7 +96,11 @@ export interface LocalEndpoint {
   readonly egress: readonly EndpointTier[];
   /** Policy keys of kind Profile, in order; a packet that none decides is dropped. */
   readonly profiles: readonly string[];
+  /** A virtual machine is on its way from here, or to here; absent where none is. */
+  readonly migration?: MigrationRole;
 }
+
+export type MigrationRole = 'source' | 'target';
 
 /** `internal` is one of the endpoint's addresses; both without length, and of one family. */
 export interface FloatingAddress {
@@ -197,6 +201,13 @@ export interface ServiceLoopPrevention {
   readonly nets: readonly string[];
 }
 
+/** `packets` in a time, after a burst of so many. */
+export interface LogRate {
+  readonly packets: number;
+  readonly per: 'second' | 'minute' | 'hour' | 'day';
+  readonly burst: number;
+}
+
 /** The rest of what FelixConfiguration says about the host's data path. */
 export interface HostSettings {
   readonly failsafeInbound: readonly FailsafePort[];
@@ -210,8 +221,10 @@ export interface HostSettings {
   readonly vxlanPort: number;
   /** Masked prefixes: hosts of no Node that may send wrapped packets too (`externalNodesList`). */
   readonly externalNodes: readonly string[];
-  /** Of Log rules; without the colon that ends it. */
+  /** Of Log rules; without the colon that ends it. May hold `%t`, `%k`, `%n` and `%p` (spec 02: Log action). */
   readonly logPrefix: string;
+  /** Of each Log rule; null is no limit. */
+  readonly logRate: LogRate | null;
   /** False: whether the host forwards is left to others. */
   readonly ipForwarding: boolean;
   /** Regular expression: the host's interfaces whose smallest MTU counts. */
@@ -270,6 +283,7 @@ export const BARE_STATE: DataplaneState = {
     vxlanPort: 4789,
     externalNodes: [],
     logPrefix: 'calico-packet',
+    logRate: null,
     ipForwarding: true,
     mtuInterfacePattern: '^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)',
     routeSync: true,

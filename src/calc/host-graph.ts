@@ -112,6 +112,10 @@ export class HostGraph {
     );
   }
 
+  setMigration(key: string, migration: Model.MigrationSource | undefined): void {
+    this.#resolver.setMigration(key, migration);
+  }
+
   setSlice(key: string, slice: Model.SliceSource | undefined): void {
     this.#ipSets.setSlice(key, slice);
   }
@@ -156,6 +160,11 @@ export class HostGraph {
   /** How many workloads, host endpoints and network sets there are. */
   get objects(): number {
     return this.#ipSets.objects;
+  }
+
+  /** How many policies ask for what only the application layer can tell: HTTP, or the peer's service account. */
+  get applicationLayerPolicies(): number {
+    return this.#rules.applicationLayerPolicies;
   }
 
   /** The agent's parameters in force. */

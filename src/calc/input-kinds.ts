@@ -17,6 +17,7 @@ const OTHER_KINDS: readonly string[] = [
   'projectcalico.org/IPAMBlock',
   'projectcalico.org/FelixConfiguration',
   'projectcalico.org/BGPConfiguration',
+  'projectcalico.org/LiveMigration',
 ];
 
 /** Whether the calculation reads a kind: what an agent need not watch, it should not. */

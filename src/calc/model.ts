@@ -1,7 +1,7 @@
 // What the calculation works on: Calico's objects as far as they matter to a host, whatever they were read from.
 import type { EndpointSlice, Rule } from '#api';
 import type { FloatingAddress } from './dataplane-update.ts';
-import type { Labels } from '#selector';
+import type { Labels, Selector } from '#selector';
 import type { Labelled } from './labels/label-index.ts';
 
 export type { Labels };
@@ -56,6 +56,8 @@ export interface NodeSource {
   readonly addresses: readonly string[];
   readonly labels: Readonly<Record<string, string>>;
   readonly tunnels: readonly TunnelAddress[];
+  /** It says something of BGP; without any address then it tells others nothing of itself. */
+  readonly bgp: boolean;
 }
 
 export interface TunnelAddress {
@@ -90,6 +92,20 @@ export interface BlockSource {
   readonly host: string | undefined;
   /** Addresses that others took out of it, with the node that has them. */
   readonly borrowed: readonly { readonly address: string; readonly node: string }[];
+}
+
+/** A workload or one endpoint of it: its ID, or what the IDs of all its endpoints have before a slash. */
+export interface WorkloadReference {
+  readonly id: string;
+  /** Where it must run; absent is anywhere. */
+  readonly node?: string;
+}
+
+/** A virtual machine on its way from one workload to another. */
+export interface MigrationSource {
+  readonly source?: WorkloadReference;
+  readonly target?: WorkloadReference;
+  readonly targetSelector?: Selector;
 }
 
 /** Of a slice of a Service what policy needs. */

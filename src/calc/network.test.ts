@@ -211,6 +211,9 @@ test('[CG40] settings and failsafe ports of the configuration are those of the s
       allowVXLANPacketsFromWorkloads: true,
       deviceRouteSourceAddress: '192.0.2.9',
       serviceLoopPrevention: 'Reject',
+      logPrefix: '%t %p',
+      logActionRateLimit: '20/hour',
+      logActionRateLimitBurst: 7,
     }),
     calico('BGPConfiguration', 'default', {
       serviceClusterIPs: [{ cidr: '10.96.0.0/12' }],
@@ -225,6 +228,8 @@ test('[CG40] settings and failsafe ports of the configuration are those of the s
   assert.equal(settings.dropInvalid, false);
   assert.equal(settings.allowVxlanFromWorkloads, true);
   assert.deepEqual(settings.deviceRouteSource, { 4: '192.0.2.9' });
+  assert.equal(settings.logPrefix, '%t %p');
+  assert.deepEqual(settings.logRate, { packets: 20, per: 'hour', burst: 7 });
   assert.deepEqual(serviceLoopPrevention, {
     action: 'Reject',
     nets: ['10.96.0.0/12', 'fd96::/112'],
@@ -266,4 +271,17 @@ test('[CG42] the ambient mesh is an IP set while the mode is on', () => {
   assert.deepEqual([...members].sort(), ['10.0.0.1/32', '10.0.0.3/32']);
   graph.onUpdates([update(felix({ istioAmbientMode: 'Disabled' }))]);
   assert.equal(graph.state().ipSets.size, 0);
+});
+
+test('[CG44] a node with BGP and no address is not told of', () => {
+  const graph = graphOf(
+    resource('v1', 'Node', 'two'),
+    node('three', '172.16.0.3', { ASNumber: '64512' }),
+  );
+  const hosts = () => [...graph.topology().hosts.keys()];
+  assert.deepEqual(hosts(), ['three', 'two']);
+  const annotations = { 'projectcalico.org/ASNumber': '64512' };
+  const bare = resource('v1', 'Node', 'two');
+  graph.onUpdates([update({ ...bare, metadata: { ...bare.metadata, annotations } })]);
+  assert.deepEqual(hosts(), ['three']);
 });

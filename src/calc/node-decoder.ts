@@ -52,6 +52,7 @@ export function decodeNode({ metadata, status }: KubernetesNode): DecodedNode {
       addresses: addresses.map(({ address }) => address),
       labels: metadata.labels ?? {},
       tunnels,
+      bgp: BGP_ANNOTATIONS.some((name) => annotation(name) !== undefined),
     },
     vxlan: {
       addresses: vxlan,
@@ -66,6 +67,13 @@ export function decodeNode({ metadata, status }: KubernetesNode): DecodedNode {
   };
 }
 
+const BGP_ANNOTATIONS: readonly string[] = [
+  'IPv4Address',
+  'IPv6Address',
+  'ASNumber',
+  'IPv4IPIPTunnelAddr',
+  'RouteReflectorClusterID',
+];
 const ADDRESS_TYPES: readonly string[] = ['InternalIP', 'ExternalIP'];
 
 export function decodePool({ spec }: IPPool): PoolSource {

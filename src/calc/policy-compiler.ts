@@ -1,5 +1,5 @@
 // Compiles one policy: whom it selects, and its rules for the dataplane.
-import { defaultTypes, type GlobalNetworkPolicy, type NetworkPolicy } from '#api';
+import { defaultTypes, type GlobalNetworkPolicy, type NetworkPolicy, type Rule } from '#api';
 import { type Selector, SelectorError } from '#selector';
 import type { DataplanePolicy, DataplaneRule, Direction, PolicyId } from './dataplane-update.ts';
 import type { IpSetDefinition } from './ip-set-definition.ts';
@@ -21,6 +21,8 @@ export interface CompiledPolicy {
   readonly onForward: boolean;
   /** Programmed whether an endpoint uses it or not (performance hint). */
   readonly always: boolean;
+  /** Some rule asks for what only the application layer can tell. */
+  readonly applicationLayer: boolean;
   readonly rules: DataplanePolicy;
   /** Every set that the rules refer to. */
   readonly ipSets: ReadonlyMap<string, IpSetDefinition>;
@@ -63,6 +65,7 @@ export function compilePolicy(
     directions,
     stage,
     onForward: 'applyOnForward' in spec && spec.applyOnForward === true,
+    applicationLayer: [...(spec.ingress ?? []), ...(spec.egress ?? [])].some(isOfApplicationLayer),
     always: (spec.performanceHints ?? []).includes('AssumeNeededOnEveryNode'),
     rules: {
       id,
@@ -74,6 +77,11 @@ export function compilePolicy(
     ipSets,
     problems: problems.problems,
   };
+}
+
+/** Upstream tells the application layer of service accounts too, beside the sets of their pods' addresses. */
+function isOfApplicationLayer({ http, source, destination }: Rule): boolean {
+  return [http, source?.serviceAccounts, destination?.serviceAccounts].some(Boolean);
 }
 
 /** Whether policies of its kind are weighed but decide nothing. */

@@ -3,7 +3,8 @@ import { jsonEqual } from '#lib';
 import type { Selector } from '#selector';
 import { type HostEndpoint, type LocalEndpoint, policyKey } from './dataplane-update.ts';
 import { LabelIndex } from './labels/label-index.ts';
-import type { HostInterface, Labels, TierSource, Workload } from './model.ts';
+import { MigrationBook, namesWorkload } from './migration-book.ts';
+import type { HostInterface, Labels, MigrationSource, TierSource, Workload } from './model.ts';
 import { TierOrder } from './policy-order.ts';
 import { type AppliedPolicy, hostTiers, workloadTiers } from './resolved-tiers.ts';
 import { SnapshotMap } from './snapshot-map.ts';
@@ -18,6 +19,12 @@ interface PolicyEntry {
   readonly endpoints: Set<EndpointEntry>;
 }
 
+/** The endpoints that a migration's selector makes its targets. */
+interface TargetEntry {
+  readonly migration: string;
+  readonly endpoints: Set<EndpointEntry>;
+}
+
 type LocalObject =
   | { readonly kind: 'workload'; readonly object: Workload }
   | { readonly kind: 'host'; readonly object: HostInterface };
@@ -26,6 +33,7 @@ interface EndpointEntry {
   readonly key: string;
   local: LocalObject;
   readonly matches: Set<PolicyEntry>;
+  readonly targetOf: Set<TargetEntry>;
   /** As of the last time; nearly sorted is quickly sorted. */
   order: PolicyEntry[];
   /** Keys of the policies and profiles that its last result names. */
@@ -50,14 +58,16 @@ export class PolicyResolver {
   readonly #listener: UseListener;
   readonly #tiers = new TierOrder();
   readonly #policies = new Map<string, PolicyEntry>();
+  readonly #migrations = new MigrationBook();
+  readonly #targets = new Map<string, TargetEntry>();
   readonly #entries = new Map<string, EndpointEntry>();
   readonly #unresolved = new Set<EndpointEntry>();
   readonly #workloads = new SnapshotMap<LocalEndpoint>(jsonEqual);
   readonly #hosts = new SnapshotMap<HostEndpoint>(jsonEqual);
   #options: EndpointOptions = { allowedSources: false, floatingAddresses: false };
-  readonly #index = new LabelIndex<PolicyEntry, Workload | HostInterface>({
-    onMatch: (policy, _, key) => this.#match(policy, key),
-    onMismatch: (policy, _, key) => this.#mismatch(policy, key),
+  readonly #index = new LabelIndex<PolicyEntry | TargetEntry, Workload | HostInterface>({
+    onMatch: (selecting, _, key) => this.#match(selecting, key),
+    onMismatch: (selecting, _, key) => this.#mismatch(selecting, key),
     onReplace: () => undefined,
   });
 
@@ -105,6 +115,31 @@ export class PolicyResolver {
     this.#index.addSelector({ id: key, selector: policy.selector, data: added });
   }
 
+  setMigration(key: string, migration: MigrationSource | undefined): void {
+    const before = this.#migrations.get(key);
+    this.#migrations.set(key, migration);
+    for (const entry of this.#entries.values()) {
+      const { kind, object } = entry.local;
+      if (kind !== 'workload') continue;
+      const isNamed = [before, migration].some((it) => it && namesWorkload(it, object));
+      if (isNamed) this.#unresolved.add(entry);
+    }
+    const selector = migration?.targetSelector;
+    if (before?.targetSelector?.text === selector?.text) return;
+    const id = `migration ${key}`;
+    this.#index.deleteSelector(id);
+    const known = this.#targets.get(key);
+    for (const endpoint of known?.endpoints ?? []) {
+      if (known) endpoint.targetOf.delete(known);
+      this.#unresolved.add(endpoint);
+    }
+    this.#targets.delete(key);
+    if (!selector) return;
+    const added: TargetEntry = { migration: key, endpoints: new Set() };
+    this.#targets.set(key, added);
+    this.#index.addSelector({ id, selector, data: added });
+  }
+
   /** Sets a workload of this host, or takes it away. */
   setWorkload(id: string, object: Workload | undefined): void {
     this.#setLocal(`workload ${id}`, object && { kind: 'workload', object });
@@ -133,7 +168,14 @@ export class PolicyResolver {
     const entry = this.#entries.get(key);
     if (local && entry) entry.local = local;
     else if (local) {
-      this.#entries.set(key, { key, local, matches: new Set(), order: [], uses: NO_USES });
+      this.#entries.set(key, {
+        key,
+        local,
+        matches: new Set(),
+        targetOf: new Set(),
+        order: [],
+        uses: NO_USES,
+      });
     }
     this.#index.setObject(key, local?.object);
     if (local) {
@@ -151,19 +193,21 @@ export class PolicyResolver {
     for (const key of entry.uses) this.#listener.onUnuse(key);
   }
 
-  #match(policy: PolicyEntry, key: string): void {
+  #match(selecting: PolicyEntry | TargetEntry, key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
-    policy.endpoints.add(entry);
-    entry.matches.add(policy);
+    selecting.endpoints.add(entry);
+    if ('migration' in selecting) entry.targetOf.add(selecting);
+    else entry.matches.add(selecting);
     this.#unresolved.add(entry);
   }
 
-  #mismatch(policy: PolicyEntry, key: string): void {
+  #mismatch(selecting: PolicyEntry | TargetEntry, key: string): void {
     const entry = this.#entries.get(key);
     if (!entry) return;
-    policy.endpoints.delete(entry);
-    entry.matches.delete(policy);
+    selecting.endpoints.delete(entry);
+    if ('migration' in selecting) entry.targetOf.delete(selecting);
+    else entry.matches.delete(selecting);
     this.#unresolved.add(entry);
   }
 
@@ -177,7 +221,7 @@ export class PolicyResolver {
     const profiles = local.object.profiles.map(profileKey);
     const uses =
       local.kind === 'workload'
-        ? this.#resolveWorkload(local.object, policies, profiles)
+        ? this.#resolveWorkload(local.object, entry.targetOf.size > 0, policies, profiles)
         : this.#resolveHost(local.object, policies, profiles);
     for (const key of uses) if (!entry.uses.has(key)) this.#listener.onUse(key);
     for (const key of entry.uses) if (!uses.has(key)) this.#listener.onUnuse(key);
@@ -186,10 +230,12 @@ export class PolicyResolver {
 
   #resolveWorkload(
     object: Workload,
+    isTarget: boolean,
     policies: readonly AppliedPolicy[],
     profiles: readonly string[],
   ): ReadonlySet<string> {
     const tiers = workloadTiers(policies, this.#tiers);
+    const migration = isTarget ? 'target' : this.#migrations.roleOf(object);
     this.#workloads.set(object.id, {
       id: object.id,
       interfaceName: object.interfaceName,
@@ -198,6 +244,7 @@ export class PolicyResolver {
       floatingAddresses: this.#options.floatingAddresses ? object.floatingAddresses : [],
       ...tiers,
       profiles,
+      ...(migration && { migration }),
     });
     return usesOf(profiles, tiers.ingress, tiers.egress);
   }

@@ -9,6 +9,7 @@ import {
   type IPPool,
   type KindDefinition,
   type KubernetesNode,
+  type LiveMigration,
   type Namespace,
   namespaceToProfile,
   type NetworkSet,
@@ -25,6 +26,7 @@ import type { PolicyId } from './dataplane-update.ts';
 import type { HostGraph } from './host-graph.ts';
 import { namesNodes } from './kubernetes-policies.ts';
 import { decodeBlock, decodeNode, decodePool } from './node-decoder.ts';
+import { decodeMigration } from './migration-decoder.ts';
 import { decodeHostEndpoint, decodeNetworkSet, decodePod, reuse } from './object-decoder.ts';
 import { POLICY_KINDS, policyCompiler, policyIdOf } from './policy-decoder.ts';
 import type { CalcProblem } from './problem-log.ts';
@@ -78,6 +80,10 @@ export class ResourceDecoder {
       [
         'projectcalico.org/BGPConfiguration',
         (key, it) => this.#readBgp(key, it as BGPConfiguration | undefined),
+      ],
+      [
+        'projectcalico.org/LiveMigration',
+        (key, it) => graph.setMigration(key, it && decodeMigration(it as LiveMigration)),
       ],
     ]);
   }

@@ -2,9 +2,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Resource, Rule } from '#api';
-import { calico, graphOf, namespace, pod, serviceAccount, shop, slice } from './cluster-fixture.ts';
+import {
+  calico,
+  graphOf,
+  HOST,
+  namespace,
+  pod,
+  serviceAccount,
+  shop,
+  slice,
+} from './cluster-fixture.ts';
 import type { DataplaneRule, DataplaneState } from './dataplane-update.ts';
 import type { CalcGraph } from './graph.ts';
+import { HostGraph } from './host-graph.ts';
+import { policyCompiler } from './policy-decoder.ts';
 
 type Source = NonNullable<Rule['source']>;
 
@@ -337,4 +348,20 @@ test('[CG19] every plain criterion of a rule is carried over', () => {
     [1, 1],
     [5, 9],
   ]);
+});
+
+test('[CG45] policies that ask the application layer are counted, used or not', () => {
+  const graph = new HostGraph(HOST);
+  const set = (name: string, ingress: readonly Rule[] | undefined): void => {
+    const id = { kind: 'GlobalNetworkPolicy', namespace: null, name } as const;
+    const policy = calico('GlobalNetworkPolicy', name, { ingress });
+    graph.setPolicy(id, ingress && policyCompiler(id, policy, () => []));
+  };
+  set('http', [{ action: 'Allow', http: { methods: ['GET'] } }]);
+  set('account', [{ action: 'Allow', source: { serviceAccounts: { names: ['a'] } } }]);
+  set('plain', [{ action: 'Allow', protocol: 'TCP' }]);
+  assert.equal(graph.applicationLayerPolicies, 2);
+  set('http', [{ action: 'Allow' }]);
+  set('account', undefined);
+  assert.equal(graph.applicationLayerPolicies, 0);
 });

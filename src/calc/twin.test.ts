@@ -231,6 +231,7 @@ const felix = fc.record(
     serviceLoopPrevention: from('Drop', 'Reject', 'Disabled'),
     failsafeInboundHostPorts: from([], [{ protocol: 'tcp', port: 22, net: '10.0.0.0/8' }]),
     logPrefix: from('a', 'b'),
+    logActionRateLimit: from('1/second', '20/hour'),
   },
   { requiredKeys: [] },
 );
@@ -301,6 +302,19 @@ const anySlice = fc
     }),
   );
 
+const pods = from('shop/web', 'shop/db', 'data/web', 'data/cart');
+const ofPod = pods.map((workloadID) => ({ orchestratorID: 'k8s', workloadID }));
+const anyMigration = fc
+  .tuple(
+    from('shop/a', 'data/b', 'data/c'),
+    ofPod.map((workload) => ({ workload })),
+    fc.oneof(
+      ofPod.map((one) => ({ workloadEndpoint: { ...one, endpointID: 'eth0' } })),
+      selector.map((text) => ({ selector: text })),
+    ),
+  )
+  .map(([path, source, target]) => calico('LiveMigration', path, { source, target }));
+
 const named = <S>(kind: string, names: readonly string[], spec: fc.Arbitrary<S>) =>
   fc.tuple(from(...names), spec).map(([name, one]) => calico(kind, name, one as object));
 const staged = <S extends object>(spec: fc.Arbitrary<S>) =>
@@ -321,6 +335,7 @@ const anyResource: fc.Arbitrary<Resource> = fc.oneof(
   anyFelix,
   anyHost,
   anySlice,
+  anyMigration,
   { arbitrary: named('NetworkPolicy', ['shop/a', 'shop/b', 'data/a-b'], policySpec), weight: 3 },
   { arbitrary: named('GlobalNetworkPolicy', ['a', 'b', 'c'], globalSpec), weight: 3 },
   named('StagedNetworkPolicy', ['shop/a', 'shop/c'], staged(policySpec)),

@@ -16,7 +16,6 @@ import {
 } from '#agent';
 import {
   apiVersionOf,
-  KINDS,
   kindOf,
   type KindDefinition,
   nodeKind,
@@ -26,6 +25,7 @@ import {
   parametersInFile,
   pendingChangeKind,
   type Resource,
+  SERVED_KINDS,
   serviceKind,
 } from '#api';
 import { CalcGraph, isInputKind } from '#calc';
@@ -190,7 +190,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   });
   const syncer = new Syncer({
     client,
-    kinds: KINDS.filter(isRead),
+    kinds: SERVED_KINDS.filter(isRead),
     callbacks: {
       onUpdates: (updates) => {
         directory.onUpdates(updates);

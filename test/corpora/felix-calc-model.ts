@@ -1,6 +1,7 @@
 // Entries of upstream's v1 model, as felix-calc-states gives them, put into our calculation.
 import type { EntityRule, FelixConfiguration, GlobalNetworkPolicy, Rule } from '#api';
-import { type HostGraph, policyCompiler, type ProfileSource } from '#calc';
+import { type HostGraph, policyCompiler, type ProfileSource, type WorkloadReference } from '#calc';
+import { parseSelector } from '#selector';
 
 /** `key` is a path in etcd, `keyType` what it names; `value` is of the type that the key type says. */
 export interface Entry {
@@ -43,6 +44,22 @@ interface ModelRule {
   readonly src_service_ns?: string;
   readonly dst_service?: string;
   readonly dst_service_ns?: string;
+  readonly orig_src_service_acct_selector?: string;
+  readonly orig_dst_service_acct_selector?: string;
+}
+
+interface ModelOwner {
+  readonly hostname: string;
+  readonly orchestratorID: string;
+  readonly workloadID: string;
+  readonly endpointID?: string;
+}
+
+interface ModelMigration {
+  readonly spec: {
+    readonly source: Readonly<Partial<Record<'workload' | 'workloadEndpoint', ModelOwner>>>;
+    readonly target: { readonly workloadEndpoint?: ModelOwner; readonly selector?: string };
+  };
 }
 
 interface ModelPolicy {
@@ -107,8 +124,6 @@ export class ModelWriter {
   readonly #configuration = new Map<string, unknown>();
   readonly #profiles = new Map<string, { labels?: object; rules?: Partial<ProfileSource> }>();
   readonly #hostConfig = new Map<string, Map<string, string>>();
-  /** How many entries of each resource kind without a place in our product were passed over. */
-  readonly passedOver = new Map<string, number>();
 
   constructor(graph: HostGraph, routeSource: string) {
     this.#graph = graph;
@@ -163,11 +178,24 @@ export class ModelWriter {
       case 'kubernetesendpointslices':
         return this.#slice(key, value as ModelSlice | undefined);
       case 'livemigrations':
-        this.passedOver.set(kind, (this.passedOver.get(kind) ?? 0) + 1);
-        return undefined;
+        return this.#migration(key, value as ModelMigration | undefined);
       default:
         throw new Error(`no translation of resources ${kind}`);
     }
+  }
+
+  #migration(key: string, value: ModelMigration | undefined): void {
+    const { source, target } = value?.spec ?? { source: {}, target: {} };
+    const from = source.workload ?? source.workloadEndpoint;
+    const to = target.workloadEndpoint;
+    this.#graph.setMigration(
+      key,
+      value && {
+        ...(from && { source: referenceOf(from) }),
+        ...(to && { target: referenceOf(to) }),
+        ...(target.selector && { targetSelector: parseSelector(target.selector) }),
+      },
+    );
   }
 
   #workload(parts: readonly string[], value: ModelEndpoint | undefined): void {
@@ -238,6 +266,7 @@ export class ModelWriter {
         networks: [bgp?.ipv4Address, bgp?.ipv6Address].flatMap((it) => it ?? []),
         addresses: addresses.map(({ address }) => address),
         labels: {},
+        bgp: bgp !== undefined,
         tunnels: tunnels.flatMap((address) =>
           address === undefined ? [] : [{ type: 'wireguard' as const, address }],
         ),
@@ -302,6 +331,12 @@ export class ModelWriter {
   }
 }
 
+function referenceOf(owner: ModelOwner): WorkloadReference {
+  const { hostname: node, orchestratorID, workloadID, endpointID } = owner;
+  const parts = [orchestratorID, workloadID, ...(endpointID ? [endpointID] : [])];
+  return { node, id: parts.join('/') };
+}
+
 function objectOf(value: unknown) {
   const it = value as ModelEndpoint;
   const texts = [
@@ -339,7 +374,6 @@ function policyOf(name: string, value: ModelPolicy): GlobalNetworkPolicy {
   };
 }
 
-/** Selectors of original service accounts are for the application layer; their policies are active nowhere here. */
 function ruleOf(rule: ModelRule): Rule {
   const source = entityOf(rule, 'src');
   const destination = entityOf(rule, 'dst');
@@ -359,7 +393,9 @@ function entityOf(rule: ModelRule, end: 'src' | 'dst'): EntityRule {
   const notSelector = rule[`!${end}_selector`];
   const ports = rule[`${end}_ports`];
   const notPorts = rule[`!${end}_ports`];
+  const accounts = rule[`orig_${end}_service_acct_selector`];
   return {
+    ...(accounts !== undefined && { serviceAccounts: { selector: accounts } }),
     ...(selector !== undefined && { selector }),
     ...(notSelector !== undefined && { notSelector }),
     ...(ports && { ports }),

@@ -50,6 +50,9 @@ interface Expected {
   readonly wireguardV6Endpoints: readonly Readonly<Record<string, string>>[] | null;
   readonly hostMetadata: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly encapsulation: Readonly<Record<string, boolean>>;
+  readonly numALPPolicies: number;
+  /** 1 is the source, 2 the target. */
+  readonly liveMigrationRoles: Readonly<Record<string, number>>;
 }
 
 interface State {
@@ -81,9 +84,6 @@ interface Corpus {
   readonly states: readonly State[];
   readonly sequences: readonly Sequence[];
 }
-
-/** Upstream tells an empty `bgp` of a Node from none at all; a Node of ours has no such part. */
-const EMPTY_BGP: readonly number[] = [112];
 
 /** Later entries of a key replace earlier ones. */
 function entriesOf(state: State): Map<string, Entry> {
@@ -211,7 +211,7 @@ function run(
 function check(
   graph: HostGraph,
   ids: ReadonlyMap<string, string>,
-  { id, expected }: State,
+  { expected }: State,
   where: string,
 ): void {
   const state = graph.state();
@@ -239,8 +239,9 @@ function check(
     (expected.routes ?? []).map(expectedRouteText).sort(),
     `routes, ${where}`,
   );
-  const hosts = EMPTY_BGP.includes(id) ? undefined : expected.hostMetadata;
-  checkTopology(topology, { ...expected, hostMetadata: hosts }, where);
+  checkTopology(topology, expected, where);
+  const { applicationLayerPolicies } = graph;
+  assert.equal(applicationLayerPolicies, expected.numALPPolicies, `application layer, ${where}`);
 }
 
 function policyKeys(refs: Expected['activePolicies']): string[] {
@@ -264,6 +265,10 @@ function checkEndpoints(
   const got = Object.fromEntries([...workloads, ...hosts].map(([id, it]) => [id, shapes(it)]));
   const wanted = Object.entries(expected.endpoints).map(([id, it]) => [id, expectedShapes(it)]);
   assert.deepEqual(got, Object.fromEntries(wanted), `endpoints, ${where}`);
+  const roles = [...state.endpoints.values()].flatMap(({ id, migration }) =>
+    migration ? [[id, ['', 'source', 'target'].indexOf(migration)] as const] : [],
+  );
+  assert.deepEqual(Object.fromEntries(roles), expected.liveMigrationRoles, `roles, ${where}`);
   const staged = (field: 'untracked' | 'preDNAT') => [
     ...new Set(hosts.flatMap(([, it]) => shapes(it)[field].flatMap(({ policies }) => policies))),
   ];
@@ -342,9 +347,7 @@ function expectedRouteText(route: ExpectedRoute): string {
 
 function checkTopology(
   { vxlan, wireguard, hosts, encapsulation }: ReturnType<HostGraph['topology']>,
-  expected: Omit<Expected, 'hostMetadata'> & {
-    readonly hostMetadata: Expected['hostMetadata'] | undefined;
-  },
+  expected: Expected,
   where: string,
 ): void {
   const ends = ([4, 6] as const).flatMap((family) =>
@@ -372,7 +375,7 @@ function checkTopology(
     { hostname: node, ...(ipv4 && { ipv4_addr: ipv4 }), ...(ipv6 && { ipv6_addr: ipv6 }) },
   ]);
   const gotHosts = Object.fromEntries(metadata);
-  assert.deepEqual(gotHosts, expected.hostMetadata ?? gotHosts, `hosts, ${where}`);
+  assert.deepEqual(gotHosts, expected.hostMetadata, `hosts, ${where}`);
   const { ipip, vxlan: v4, vxlanV6 } = encapsulation;
   const tunnels = {
     ...(ipip && { ipip_enabled: true }),

@@ -253,7 +253,8 @@ function tunnelOf(network: Network, family: Family): VxlanTunnel | undefined {
 
 function topologyOf(network: Network): Topology {
   const { nodes, parameters } = network;
-  const hosts = [...nodes].map(([node, { node: source }]) => {
+  const told = [...nodes].filter(([, { node }]) => !node.bgp || node.networks.length > 0);
+  const hosts = told.map(([node, { node: source }]) => {
     const text = (family: Family) =>
       source.networks.find((it) => it.includes('/') && it.includes(':') === (family === 6));
     const [ipv4, ipv6] = [text(4), text(6)];

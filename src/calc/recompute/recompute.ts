@@ -1,5 +1,11 @@
 // The twin for tests: everything from nothing, by definition, with no memory of what was before.
-import type { BGPConfiguration, EndpointSlice, FelixConfiguration, KubernetesNode } from '#api';
+import type {
+  BGPConfiguration,
+  EndpointSlice,
+  FelixConfiguration,
+  KubernetesNode,
+  LiveMigration,
+} from '#api';
 import { AMBIENT_SET } from '../ambient-set.ts';
 import { Configuration } from '../configuration.ts';
 import type {
@@ -12,7 +18,9 @@ import type {
 import { policyKey } from '../dataplane-update.ts';
 import { endpointToHostAction, hostSettings, serviceLoopPrevention } from '../host-settings.ts';
 import type { IpSetDefinition } from '../ip-set-definition.ts';
-import type { HostInterface, Workload } from '../model.ts';
+import { refersTo } from '../migration-book.ts';
+import { decodeMigration } from '../migration-decoder.ts';
+import type { HostInterface, Labels, Workload } from '../model.ts';
 import type { Topology } from '../network-graph.ts';
 import { compileProfile, missingProfile } from '../profile-compiler.ts';
 import type { CalcProblem } from '../problem-log.ts';
@@ -48,6 +56,7 @@ export function recompute(hostname: string, cluster: Cluster): Recomputed {
         ingress: tiersFor(policies, labels, 'normal', 'ingress'),
         egress: tiersFor(policies, labels, 'normal', 'egress'),
         profiles: profileKeys(workload),
+        ...migrationOf(workload, labels, cluster),
       };
     });
   const hostEndpoints = objects.hosts
@@ -85,6 +94,21 @@ function configurationOf(hostname: string, cluster: Cluster): Configuration {
     .find(({ metadata }) => metadata.name === hostname);
   configuration.setNodeLabels(own?.metadata.labels ?? {});
   return configuration;
+}
+
+function migrationOf(
+  workload: Workload,
+  labels: Labels,
+  cluster: Cluster,
+): Pick<LocalEndpoint, 'migration'> {
+  const all = cluster.list<LiveMigration>('projectcalico.org/LiveMigration').map(decodeMigration);
+  const isTarget = all.some(
+    ({ target, targetSelector }) =>
+      (target && refersTo(target, workload)) || targetSelector?.evaluate(labels),
+  );
+  if (isTarget) return { migration: 'target' };
+  const isSource = all.some(({ source }) => source && refersTo(source, workload));
+  return isSource ? { migration: 'source' } : {};
 }
 
 function serviceNets(cluster: Cluster): string[] {

@@ -51,6 +51,10 @@ export class NodeBook implements NodeView {
         (network) => network.includes('/') && parsePrefix(network)?.family === family,
       );
     const [ipv4, ipv6] = [text(4), text(6)];
+    if (source.bgp && source.networks.length === 0) {
+      this.#metadata.delete(name);
+      return;
+    }
     this.#metadata.set(name, {
       node: name,
       ...(ipv4 !== undefined && { ipv4 }),
