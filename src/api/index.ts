@@ -38,6 +38,7 @@ export * from './felix-configuration.ts';
 export * from './host-endpoint.ts';
 export * from './ip-pool.ts';
 export * from './kind.ts';
+export * from './live-migration.ts';
 export * from './kinds.ts';
 export * from './kubernetes.ts';
 export * from './kubernetes-event.ts';
