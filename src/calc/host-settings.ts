@@ -6,6 +6,7 @@ import type {
   DataplaneState,
   FailsafePort,
   HostSettings,
+  LogRate,
   NatOutgoing,
   PortRange,
   ServiceLoopPrevention,
@@ -29,6 +30,7 @@ export function hostSettings(parameters: Parameters): HostSettings {
       .flatMap((net) => (typeof net === 'string' ? (parsePrefix(net) ?? []) : []))
       .map((prefix) => formatPrefix(maskPrefix(prefix))),
     logPrefix: parameters.text('LogPrefix'),
+    logRate: logRate(parameters),
     ipForwarding: parameters.is('IPForwarding', 'Enabled'),
     mtuInterfacePattern: parameters.text('MTUIfacePattern'),
     routeSync: !parameters.flag('RouteSyncDisabled'),
@@ -43,6 +45,13 @@ export function endpointToHostAction(
 ): DataplaneState['endpointToHostAction'] {
   const action = parameters.text('DefaultEndpointToHostAction');
   return action === 'ACCEPT' || action === 'RETURN' ? HOST_ACTIONS[action] : 'Drop';
+}
+
+/** `10/minute`. */
+function logRate(parameters: Parameters): LogRate | null {
+  const [packets = '', per] = parameters.text('LogActionRateLimit').split('/');
+  if (per !== 'second' && per !== 'minute' && per !== 'hour' && per !== 'day') return null;
+  return { packets: Number(packets), per, burst: parameters.number('LogActionRateLimitBurst') };
 }
 
 function failsafePorts(list: readonly ParameterValue[]): FailsafePort[] {

@@ -119,6 +119,7 @@ void test('dispatch, jumps and logs', () => {
       [
         { action: 'dispatch', map: 'dispatch-egress', way: 'in' },
         { action: 'log-packet', group: 2, prefix: 'DUE|' },
+        { action: 'limit', rate: { packets: 3, per: 'hour', burst: 5 } },
         { action: 'log-kernel', prefix: 'calico-packet: ' },
         { action: 'count' },
         { action: 'jump', chain: 'c' },
@@ -128,6 +129,7 @@ void test('dispatch, jumps and logs', () => {
       'meta iifname 1',
       'lookup dispatch-egress 1 true',
       'log 2 DUE| 128',
+      'limit 3 3600 5',
       'log 4 calico-packet: ',
       'counter',
       'verdict {"kind":"jump","chain":"c"}',

@@ -99,6 +99,8 @@ function renderMatch(match: Match): Expression[] {
   }
 }
 
+const SECONDS = { second: 1, minute: 60, hour: 3_600, day: 86_400 } as const;
+
 function renderAction(action: Action): Expression[] {
   switch (action.action) {
     case 'accept':
@@ -124,6 +126,10 @@ function renderAction(action: Action): Expression[] {
     }
     case 'log-kernel':
       return [{ kind: 'log', level: KERNEL_LOG_LEVEL, prefix: action.prefix }];
+    case 'limit': {
+      const { packets, per, burst } = action.rate;
+      return [{ kind: 'limit', packets, seconds: SECONDS[per], burst }];
+    }
     case 'count':
       return [{ kind: 'counter' }];
     case 'set-mark':

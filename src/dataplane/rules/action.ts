@@ -1,6 +1,6 @@
 // What a rule does with a packet that matches.
 import type { Family } from '#lib';
-import type { PortRange } from '#calc/dataplane-update';
+import type { LogRate, PortRange } from '#calc/dataplane-update';
 import type { InterfaceWay, PacketEnd } from './match.ts';
 import type { MapKey } from './verdict-map.ts';
 
@@ -8,7 +8,8 @@ import type { MapKey } from './verdict-map.ts';
  * `accept` and `drop` end the hooked chain; an accepted packet still meets later hooks. `dispatch`
  * jumps to the chain that a map names for the packet's interface, and goes on when it names none;
  * `look-up` goes to the chain that a verdict map names, and does not come back.
- * `log-packet` tells the flow log, `log-kernel` the kernel's log; both go on.
+ * `log-packet` tells the flow log, `log-kernel` the kernel's log; both go on. `limit` ends the rule for packets that
+ * come faster.
  */
 export type Action =
   | { readonly action: 'accept' }
@@ -20,6 +21,7 @@ export type Action =
   | { readonly action: 'dispatch'; readonly map: string; readonly way: InterfaceWay }
   | { readonly action: 'log-packet'; readonly group: number; readonly prefix: string }
   | { readonly action: 'log-kernel'; readonly prefix: string }
+  | { readonly action: 'limit'; readonly rate: LogRate }
   | { readonly action: 'count' }
   | { readonly action: 'set-mark'; readonly bit: number }
   | { readonly action: 'clear-mark'; readonly bit: number }

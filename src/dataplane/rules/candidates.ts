@@ -45,7 +45,7 @@ export type ScopeProtocol = number | 'other';
 
 /** Whether a packet that fits a candidate goes no further. */
 export function isFinal({ action }: Candidate): boolean {
-  return action.action !== 'log-kernel';
+  return action.action !== 'jump';
 }
 
 /** The protocols that make a difference to these rules. */

@@ -11,7 +11,7 @@ import { SetShapes } from './set-shapes.ts';
 interface Entry {
   readonly policies: readonly DataplanePolicy[];
   readonly denyAction: string;
-  readonly logPrefix: string;
+  readonly kernelLog: string;
   readonly rendered: RenderedPolicies;
 }
 
@@ -52,14 +52,15 @@ export class PolicyCache {
     const { policies } = group;
     const key = `${direction} ${group.name}`;
     const before = this.#used.get(key) ?? this.#kept.get(key);
-    const { denyAction, logPrefix } = settings;
+    const { denyAction } = settings;
+    const kernelLog = JSON.stringify(settings.kernelLog);
     const entry =
       before && this.#isCurrent(before, policies, settings)
         ? before
         : {
             policies,
             denyAction,
-            logPrefix,
+            kernelLog,
             rendered: renderPolicies(group, direction, settings, this.#shapes),
           };
     this.#used.set(key, entry);
@@ -67,13 +68,13 @@ export class PolicyCache {
   }
 
   #isCurrent(
-    { policies, denyAction, logPrefix, rendered }: Entry,
+    { policies, denyAction, kernelLog, rendered }: Entry,
     wanted: readonly DataplanePolicy[],
     settings: PolicySettings,
   ): boolean {
     return (
       denyAction === settings.denyAction &&
-      logPrefix === settings.logPrefix &&
+      kernelLog === JSON.stringify(settings.kernelLog) &&
       policies.length === wanted.length &&
       policies.every((policy, index) => policy === wanted[index]) &&
       [...rendered.sets].every(([id, known]) => this.#isSeenAs(known, settings.ipSets.get(id)))

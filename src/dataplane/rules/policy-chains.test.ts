@@ -268,6 +268,10 @@ class Machine {
         return undefined;
       case 'goto':
         return this.#walk(action.chain);
+      case 'jump': {
+        const end = this.#walk(action.chain);
+        return end === 'return' ? undefined : end;
+      }
       case 'look-up': {
         const chain = this.#lookUp(this.#maps.get(action.map), action.key);
         return chain === undefined ? undefined : this.#walk(chain);
@@ -300,7 +304,7 @@ function render(policies: readonly DataplanePolicy[], ipSets = IP_SETS): Rendere
   return renderPolicies({ name: 'group', policies }, 'ingress', {
     ipSets,
     denyAction: 'Drop',
-    logPrefix: 'calico-packet',
+    kernelLog: { prefix: 'calico-packet', rate: null },
   });
 }
 
@@ -454,7 +458,7 @@ void test('[DP40] a packet meets no more rules for a thousand policies than for 
 void test('decisions carry their log, their count and their verdict', () => {
   const actions = (action: DataplaneRule['action'], more: Partial<DataplanePolicy> = {}) => {
     const list = [policy('p', { ingress: [rule(action, { index: 3 })], ...more })];
-    const [decision] = render(list).chains;
+    const [decision] = render(list).chains.filter(({ name }) => /^[dl]-/.test(name));
     return decision?.rules[0]?.actions.map((one) =>
       'prefix' in one ? `${one.action} ${one.prefix}` : one.action,
     );
@@ -468,6 +472,7 @@ void test('decisions carry their log, their count and their verdict', () => {
     'return',
   ]);
   assert.deepEqual(actions('Log'), ['log-kernel calico-packet: ']);
+  assert.equal(actions('Log', { staged: true }), undefined);
   assert.deepEqual(actions('Deny', { staged: true }), [
     'log-packet DSI3|NetworkPolicy/shop/p',
     'count',

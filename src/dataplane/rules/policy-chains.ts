@@ -12,6 +12,7 @@ import { type PlacedRule, isExpanded } from './candidates.ts';
 import type { Chain } from './chain.ts';
 import { classify, walk } from './classifier.ts';
 import { decisionChain } from './decision.ts';
+import { type KernelLog, kernelLogChain } from './kernel-log.ts';
 import { LogPrefixes, type PrefixOwner, type RuleHit } from './log-prefix.ts';
 import type { Match } from './match.ts';
 import { policyChainName } from './names.ts';
@@ -23,8 +24,7 @@ export interface PolicySettings {
   readonly ipSets: ReadonlyMap<string, IpSet>;
   /** What a denied packet gets. */
   readonly denyAction: 'Drop' | 'Reject';
-  /** Of Log rules, without the colon that ends it. */
-  readonly logPrefix: string;
+  readonly kernelLog: KernelLog;
 }
 
 /** A chain to jump to. */
@@ -161,6 +161,8 @@ class PolicyRenderer {
   #place(policy: DataplanePolicy): PlacedRule[] {
     const key = policyKey(policy.id);
     return policy[this.#direction].flatMap((rule, place): PlacedRule[] => {
+      // The kernel's log is of what happens, not of what might.
+      if (policy.staged && rule.action === 'Log') return [];
       const sound = this.#withoutMissingSets(rule, `${key} ${this.#direction} rule ${rule.index}`);
       if (!sound) return [];
       return [{ id: `${key}#${place}`, rule: sound, action: this.#actionOf(rule, policy) }];
@@ -169,7 +171,11 @@ class PolicyRenderer {
 
   #actionOf(rule: DataplaneRule, policy: DataplanePolicy): Action {
     if (rule.action === 'Log') {
-      return { action: 'log-kernel', prefix: `${this.#settings.logPrefix}: ` };
+      const { id, tier } = policy;
+      const whose = { policy: id, tier, direction: this.#direction, index: rule.index };
+      const chain = kernelLogChain(whose, this.#settings.kernelLog);
+      this.#chains.push(chain);
+      return { action: 'jump', chain: chain.name };
     }
     const isProfile = policy.id.kind === 'Profile';
     const hit: RuleHit = {

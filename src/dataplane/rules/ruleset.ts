@@ -68,10 +68,10 @@ export function rulesetOf(
   const hosts = placeHostEndpoints(state.hostEndpoints, addresses, onProblem);
   let ipSets = PersistentMap.from(state.ipSets);
   for (const [id, set] of hostSets(state)) ipSets = ipSets.with(id, set);
-  const { denyAction, logPrefix } = state.settings;
+  const { denyAction, logPrefix, logRate } = state.settings;
   const programs = new TierPrograms(allTiers(endpoints, hosts), {
     policies: state.policies,
-    settings: { ipSets, denyAction, logPrefix },
+    settings: { ipSets, denyAction, kernelLog: { prefix: logPrefix, rate: logRate } },
     cache,
     prefixes,
     onProblem,

@@ -6,6 +6,7 @@ import { type Counter, writeCounter } from './counter.ts';
 import { type Ct, writeCt } from './ct.ts';
 import { type Fib, writeFib } from './fib.ts';
 import { type ImmediateValue, type ImmediateVerdict, writeImmediate } from './immediate.ts';
+import { type Limit, writeLimit } from './limit.ts';
 import { type Log, writeLog } from './log.ts';
 import { type Lookup, writeLookup } from './lookup.ts';
 import { type Meta, type MetaSet, writeMeta } from './meta.ts';
@@ -24,6 +25,7 @@ export type Expression =
   | Fib
   | ImmediateValue
   | ImmediateVerdict
+  | Limit
   | Log
   | Lookup
   | Masquerade
@@ -43,6 +45,7 @@ const KERNEL_NAME: Readonly<Record<Expression['kind'], string>> = {
   fib: 'fib',
   value: 'immediate',
   verdict: 'immediate',
+  limit: 'limit',
   log: 'log',
   lookup: 'lookup',
   masquerade: 'masq',
@@ -91,6 +94,8 @@ function writeExpression(writer: AttributeWriter, expression: Expression, setId:
     case 'value':
     case 'verdict':
       return writeImmediate(writer, expression);
+    case 'limit':
+      return writeLimit(writer, expression);
     case 'log':
       return writeLog(writer, expression);
     case 'lookup':
