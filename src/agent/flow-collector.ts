@@ -1,5 +1,5 @@
 // Reads the kernel's policy log and connection events, and turns them into reports of connections.
-import type { ConnectionReport, ConnectionTracker, RuleHit } from '#flows';
+import type { ConnectionReport, ConnectionTracker, ConnectionTuple, RuleHit } from '#flows';
 import {
   type ConntrackSocket,
   type LogPacket,
@@ -24,6 +24,8 @@ export interface FlowCollectorOptions {
   readonly isReady: () => boolean;
   /** Adds what is known of the connections' sockets. */
   readonly inspect?: (reports: ConnectionReport[]) => ConnectionReport[];
+  /** Told of the connections that begin, as the source calls. */
+  readonly onBegun?: (tuples: readonly ConnectionTuple[]) => void;
   readonly intervalMs?: number;
 }
 
@@ -175,7 +177,11 @@ export class FlowCollector {
     const { conntrack, tracker, isReady } = this.#options;
     if (!isReady()) return;
     const now = Date.now();
-    for (const event of conntrack.events()) tracker.onConntrack(event, now);
+    const events = conntrack.events();
+    this.#options.onBegun?.(
+      events.filter(({ type }) => type === 'new').map(({ original }) => original),
+    );
+    for (const event of events) tracker.onConntrack(event, now);
     // What was lost shows in a listing: the sooner, the less is missing.
     if (conntrack.lost > this.#overruns) this.#listAt = 0;
     this.#overruns = conntrack.lost;

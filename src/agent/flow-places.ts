@@ -3,14 +3,17 @@ import { closeSync } from 'node:fs';
 import {
   type DiagProtocol,
   currentNamespace,
+  DestroyedSockets,
+  type DiagSocket,
   LinkedNamespaces,
   namespaceInode,
+  NamespaceProcesses,
   openNamespace,
-  processesByNamespace,
   type ProcessInfo,
   processInfo,
   RouteSocket,
   SocketDiag,
+  type SocketEnds,
   socketsOfProcess,
 } from '#linux';
 import { indexSockets, type SocketIndex } from './flow-socket-index.ts';
@@ -26,10 +29,14 @@ interface Place {
   readonly fd: number;
   readonly diag: SocketDiag;
   readonly addresses: readonly string[];
-  readonly processes: Map<number, ProcessInfo | undefined>;
+  /** By inode number of a socket. */
+  readonly processes: Map<number, ProcessInfo>;
+  /** The newest first. */
   pids: readonly number[];
-  /** When its processes' descriptors may be read again. */
+  /** When sockets of nobody known may be looked for again. */
   scanAt: number;
+  /** Opened when somebody asks for it. */
+  destroyed?: DestroyedSockets | undefined;
 }
 
 /** How often to look for namespaces that are new, more seldom while there are none, and for new sockets. */
@@ -45,6 +52,7 @@ export class SocketPlaces {
   readonly #now: () => number;
   /** By inode number of the namespace. */
   readonly #places = new Map<number, Place>();
+  readonly #processes = new NamespaceProcesses();
   #byAddress: ReadonlyMap<string, Place> = new Map();
   #searchAt = 0;
   #searchMs: number = SEARCH_MS.least;
@@ -54,13 +62,47 @@ export class SocketPlaces {
     this.#now = options.now ?? Date.now;
   }
 
+  /** Looks for the namespaces that have these addresses, now and then while some are missing. */
+  prepare(addresses: ReadonlySet<string>): void {
+    if (this.#now() < this.#searchAt) return;
+    for (const address of addresses) if (!this.#byAddress.has(address)) return this.#search();
+  }
+
+  /** Addresses are new: their namespaces are looked for soon. */
+  searchSoon(): void {
+    this.#searchMs = SEARCH_MS.least;
+    this.#searchAt = 0;
+  }
+
+  /** Reads which processes are new. To be called before new sockets are looked for. */
+  refresh(): void {
+    const found = this.#processes.refresh();
+    for (const [inode, place] of this.#places) {
+      place.pids = found.get(inode) ?? [];
+      place.scanAt = 0;
+    }
+  }
+
+  /** The connected TCP socket of these ends. */
+  connected(ends: SocketEnds): DiagSocket | undefined {
+    const place = this.#byAddress.get(ends.local);
+    return place && attempt(() => place.diag.connected(ends));
+  }
+
+  /** TCP sockets of all namespaces that came to their end since the last call. */
+  destroyed(): DiagSocket[] {
+    return [...this.#places.values()].flatMap((place) => {
+      place.destroyed ??= attempt(() => DestroyedSockets.open({ namespace: place.fd }));
+      return place.destroyed?.read() ?? [];
+    });
+  }
+
   /** The sockets of the namespaces that have these addresses, by address and protocol. */
   look(
     addresses: ReadonlySet<string>,
     protocols: ReadonlySet<DiagProtocol>,
   ): Map<string, Map<DiagProtocol, SocketIndex>> {
-    const isMissing = [...addresses].some((address) => !this.#byAddress.has(address));
-    if (isMissing && this.#now() >= this.#searchAt) this.#search();
+    this.prepare(addresses);
     const byPlace = new Map<Place, Map<DiagProtocol, SocketIndex>>();
     const found = new Map<string, Map<DiagProtocol, SocketIndex>>();
     for (const address of addresses) {
@@ -80,8 +122,7 @@ export class SocketPlaces {
   processOf(address: string, inode: number): ProcessInfo | undefined {
     const place = this.#byAddress.get(address);
     if (!place) return undefined;
-    if (!place.processes.has(inode) && this.#now() >= place.scanAt) this.#scan(place);
-    return place.processes.get(inode);
+    return place.processes.get(inode) ?? this.#scan(place, inode);
   }
 
   close(): void {
@@ -101,7 +142,7 @@ export class SocketPlaces {
 
   /** Finds namespaces by the processes in them; those that have gone are left. */
   #search(): void {
-    const found = processesByNamespace();
+    const found = this.#processes.refresh();
     const { namespace } = this.#options;
     const ownInode = inodeOf(namespace);
     const linked = LinkedNamespaces.open(namespace === undefined ? {} : { namespace });
@@ -148,15 +189,19 @@ export class SocketPlaces {
     }
   }
 
-  #scan(place: Place): void {
-    place.scanAt = this.#now() + SCAN_MS;
+  #scan(place: Place, inode: number): ProcessInfo | undefined {
+    if (this.#now() < place.scanAt) return undefined;
     if (place.processes.size > PROCESSES_MAX) place.processes.clear();
     for (const pid of place.pids.slice(0, PIDS_MAX)) {
       const inodes = socketsOfProcess(pid, DESCRIPTORS_MAX);
-      const news = inodes.filter((inode) => !place.processes.has(inode));
+      const news = inodes.filter((one) => !place.processes.has(one));
       const info = news.length > 0 ? processInfo(pid) : undefined;
-      if (info) for (const inode of news) place.processes.set(inode, info);
+      if (!info) continue;
+      for (const one of news) place.processes.set(one, info);
+      if (news.includes(inode)) return info;
     }
+    place.scanAt = this.#now() + SCAN_MS;
+    return undefined;
   }
 }
 
@@ -182,8 +227,9 @@ function addressesIn(fd: number): string[] {
   }
 }
 
-function closePlace({ fd, diag }: Place): void {
+function closePlace({ fd, diag, destroyed }: Place): void {
   diag.close();
+  destroyed?.close();
   closeSync(fd);
 }
 

@@ -8,6 +8,8 @@ import type { FlowThreadOptions, FromFlowThread, ToFlowThread } from './flow-mes
 
 /** The kernel gathers logged packets for a tenth of a second. */
 const LAST_MS = 200;
+/** How often to look for new connections while their processes are asked for. */
+const EAGER_MS = 2;
 /** Bytes of a logged packet while copies are asked for: all of it, on any usual network. */
 const COPY_BYTES = 9_216;
 
@@ -55,6 +57,7 @@ function run(options: FlowThreadOptions): void {
     onState: (state) => tell({ type: 'state', state }),
     isReady: () => locals !== undefined,
     inspect: (reports) => sockets.inspect(reports),
+    onBegun: (tuples) => sockets.onBegun(tuples),
     ...(intervalMs !== undefined && { intervalMs }),
   });
   const stop = (): void => {
@@ -74,10 +77,12 @@ function run(options: FlowThreadOptions): void {
         return collector.onHits(message.hits);
       case 'locals':
         locals = new Set(message.addresses);
-        return;
+        return sockets.setLocals(locals);
       case 'taken':
         return collector.onTaken();
       case 'details':
+        // A client may close its socket soon.
+        poller.setIdle(message.details.process ? EAGER_MS : undefined);
         return sockets.setDetails(message.details);
       case 'stop':
         // Meanwhile the kernel sends what it gathers.

@@ -67,15 +67,17 @@ export {
   type ConntrackTuple,
   enableConntrackAccounting,
 } from './netlink/conntrack.ts';
+export { DestroyedSockets } from './netlink/destroyed-sockets.ts';
 export {
   type DiagProtocol,
   type DiagSocket,
   SocketDiag,
+  type SocketEnds,
   type TcpMeasures,
 } from './netlink/socket-diag.ts';
 export {
   namespaceInode,
-  processesByNamespace,
+  NamespaceProcesses,
   type ProcessInfo,
   processInfo,
   socketsOfProcess,

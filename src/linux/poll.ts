@@ -18,6 +18,7 @@ export class Poller {
   #entries = new Uint8Array(0);
   #timer: NodeJS.Timeout | undefined;
   #interval = BUSY_MS;
+  #idleMs = IDLE_MS;
   #closed = false;
 
   /**
@@ -31,6 +32,12 @@ export class Poller {
     this.#timer ??= setTimeout(() => this.#look(), BUSY_MS);
   }
 
+  /** How long it may take until something is seen, where not 40 ms. */
+  setIdle(milliseconds: number = IDLE_MS): void {
+    this.#idleMs = milliseconds;
+    this.#interval = Math.min(this.#interval, milliseconds);
+  }
+
   /** Stops; no callback is called any more. Does not close the descriptors. */
   close(): void {
     this.#closed = true;
@@ -40,7 +47,8 @@ export class Poller {
 
   #look(): void {
     const ready = this.#ready();
-    this.#interval = ready.length > 0 ? BUSY_MS : Math.min(this.#interval * 2, IDLE_MS);
+    const next = ready.length > 0 ? BUSY_MS : this.#interval * 2;
+    this.#interval = Math.min(next, this.#idleMs);
     this.#timer = setTimeout(() => this.#look(), this.#interval);
     for (const fd of ready) this.#callbacks.get(fd)?.();
   }

@@ -24,23 +24,61 @@ function attempt<T>(read: () => T): T | undefined {
   }
 }
 
-/**
- * Process numbers by network namespace (its inode number). Some microseconds for each process; those of
- * other PID namespaces are not seen.
- */
-export function processesByNamespace(proc = '/proc'): Map<number, number[]> {
-  const found = new Map<number, number[]>();
-  for (const name of readdirSync(proc)) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid)) continue;
-    const link = attempt(() => readlinkSync(`${proc}/${pid}/ns/net`));
-    const inode = Number(/^net:\[(\d+)\]$/.exec(link ?? '')?.[1]);
-    if (!Number.isInteger(inode)) continue;
-    const pids = found.get(inode);
-    if (pids) pids.push(pid);
-    else found.set(inode, [pid]);
+/** A process may enter its namespace some time after it was made. */
+const SETTLED_MS = 5_000;
+/** Numbers of processes are given again. */
+const REREAD_MS = 30_000;
+
+/** The processes of this machine by network namespace; those of other PID namespaces are not seen. */
+export class NamespaceProcesses {
+  readonly #proc: string;
+  readonly #now: () => number;
+  /** By process number; `inode` is undefined where it may not be known. */
+  #known = new Map<number, { readonly inode: number | undefined; readonly sinceMs: number }>();
+  #rereadAt = 0;
+
+  constructor({ proc = '/proc', now = Date.now }: { proc?: string; now?: () => number } = {}) {
+    this.#proc = proc;
+    this.#now = now;
   }
-  return found;
+
+  /**
+   * Process numbers by inode number of the namespace, the newest first. Reads what is new since the last call:
+   * some microseconds for each new process, and a tenth of one for each other.
+   */
+  refresh(): Map<number, number[]> {
+    const now = this.#now();
+    const rereads = now >= this.#rereadAt;
+    if (rereads) this.#rereadAt = now + REREAD_MS;
+    const before = this.#known;
+    this.#known = new Map();
+    const found = new Map<number, number[]>();
+    for (const pid of this.#pids(before)) {
+      const known = before.get(pid);
+      const isSettled = known !== undefined && now - known.sinceMs >= SETTLED_MS;
+      const inode = isSettled && !rereads ? known.inode : this.#namespaceOf(pid);
+      this.#known.set(pid, { inode, sinceMs: known?.sinceMs ?? now });
+      if (inode === undefined) continue;
+      const pids = found.get(inode);
+      if (pids) pids.push(pid);
+      else found.set(inode, [pid]);
+    }
+    return found;
+  }
+
+  /** Those that were not there at the last call first. */
+  #pids(before: ReadonlyMap<number, unknown>): number[] {
+    const pids = readdirSync(this.#proc).map(Number).filter(Number.isInteger);
+    const news = pids.filter((pid) => !before.has(pid));
+    const there = new Set(pids);
+    return [...news.toReversed(), ...[...before.keys()].filter((pid) => there.has(pid))];
+  }
+
+  #namespaceOf(pid: number): number | undefined {
+    const link = attempt(() => readlinkSync(`${this.#proc}/${pid}/ns/net`));
+    const inode = Number(/^net:\[(\d+)\]$/.exec(link ?? '')?.[1]);
+    return Number.isInteger(inode) ? inode : undefined;
+  }
 }
 
 /** The inode number of a namespace, by a descriptor of it. */

@@ -55,3 +55,41 @@ void test('process, arguments, round trip and segments sent again, at each end i
   const again = () => sum(own('egress'), ({ tcp }) => tcp?.retransmissions ?? 0);
   await until('segments sent again', () => again() > 2);
 });
+
+void test('a connection that is over before anybody asks has its last measures, and its client when that was seen', async (t) => {
+  // One look at what there is to report takes in all of a connection.
+  const { router, worker, reports, until } = await read(t, { intervalMs: 1_500 });
+  const [one, two] = router.pods;
+  assert.ok(one && two);
+  worker.setDetails({ process: true, tcp: true });
+  const serve = `require('net').createServer((s) => s.pipe(s)).listen(81, '::', () => console.log(1))`;
+  await start(t, two, serve);
+  const call = `const s = require('net').connect(81, process.argv[1], () => s.write('x'.repeat(4000)));
+    s.once('data', () => setTimeout(() => s.end(), 200)); s.once('close', () => console.log(process.pid))`;
+  const clients: number[] = [];
+  const ends = (way: string) =>
+    reports.filter(
+      ({ direction, tuple, connections }) =>
+        direction === way && tuple.destinationPort === 81 && connections.started === 1,
+    );
+  const run = async (): Promise<void> => {
+    const family = clients.length % 2 === 0 ? 4 : 6;
+    clients.push(await start(t, one, call, podAddress(2, family)));
+  };
+  const all = () => ends('egress').length + ends('ingress').length === clients.length * 2;
+  // The pods' namespaces are looked for when there is something to report.
+  await run();
+  await until('the first', all);
+  for (let turn = 0; turn < 8; turn++) await run();
+  await until('the others', all);
+  const measured = (way: string) =>
+    ends(way)
+      .slice(1)
+      .filter(({ tcp }) => tcp && tcp.minRtt > 0);
+  assert.deepEqual([measured('egress').length, measured('ingress').length], [8, 8]);
+  const seen = ends('egress')
+    .slice(1)
+    .filter(({ process }) => process);
+  assert.ok(seen.length >= 6, `${seen.length} of 8 clients were seen`);
+  for (const { process } of seen) assert.ok(process && clients.includes(process.pid));
+});

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { LinkedNamespaces, SocketDiag, socketsOfProcess } from '#linux';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DestroyedSockets, LinkedNamespaces, SocketDiag, socketsOfProcess } from '#linux';
 import { makeNamespace, makePair, type TestNamespace } from './linux-namespaces.ts';
 
 async function start(t: TestContext, where: TestNamespace, program: string): Promise<number> {
@@ -49,6 +50,26 @@ for (const [family, address] of [
       .find(({ localPort, remotePort }) => localPort === 7777 && !remotePort);
     assert.ok(listening && listening.tcp === undefined);
     assert.ok(far?.sockets(17).some(({ localPort }) => localPort === 5353));
+    assert.equal(near?.connected(mine)?.inode, mine.inode);
+    assert.equal(near?.connected({ ...mine, localPort: 1 }), undefined);
+    assert.equal(
+      far?.connected({ ...theirs, remotePort: 1 }),
+      undefined,
+      'one that listens is another',
+    );
+    const ends = DestroyedSockets.open({ namespace: left.fd });
+    t.after(() => ends.close());
+    process.kill(client, 'SIGKILL');
+    let last: ReturnType<DestroyedSockets['read']> = [];
+    for (let look = 0; look < 200 && last.length === 0; look++) {
+      await sleep(25);
+      last = ends.read();
+    }
+    assert.deepEqual(
+      last.map(({ localPort, remote, remotePort }) => ({ localPort, remote, remotePort })),
+      [{ localPort: mine.localPort, remote: address, remotePort: 7777 }],
+    );
+    assert.ok(last[0]?.tcp && last[0].tcp.rtt > 0 && ends.overruns === 0);
   });
 }
 

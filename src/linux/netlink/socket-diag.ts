@@ -1,10 +1,11 @@
 // The sockets of a namespace, with what TCP measures of them (linux/sock_diag.h, linux/inet_diag.h, linux/tcp.h).
 
-import { FAMILIES, type Family } from '#lib';
+import { addressBytes, FAMILIES, type Family, parseAddress } from '#lib';
 import { addressText } from '../address-text.ts';
 import { LITTLE_ENDIAN } from '../libc.ts';
 import { familyNumber } from './address-message.ts';
 import { parseAttributes } from './attribute.ts';
+import { NetlinkError } from './message.ts';
 import { NETLINK_PROTOCOL, NetlinkSocket } from './socket.ts';
 
 /** Struct tcp_info as far as it is read here; times in microseconds. */
@@ -22,14 +23,18 @@ export interface TcpMeasures {
   readonly lost: number;
 }
 
-/** A socket with an address. */
-export interface DiagSocket {
+/** Addresses and ports as a socket has them. */
+export interface SocketEnds {
   /** IPv4 that comes by an IPv6 socket is IPv4 here. */
   readonly local: string;
   readonly localPort: number;
   readonly remote: string;
   /** 0 of one that is not connected. */
   readonly remotePort: number;
+}
+
+/** A socket with an address. */
+export interface DiagSocket extends SocketEnds {
   /** 0 of one that belongs to no process any more. */
   readonly inode: number;
   /** Only of TCP that is connected. */
@@ -74,6 +79,31 @@ export class SocketDiag {
         .map(({ body }) => parseDiagSocket(body))
         .filter((socket) => socket !== undefined),
     );
+  }
+
+  /** The connected TCP socket of these ends; undefined where there is none. Throws NetlinkError. */
+  connected(ends: SocketEnds): DiagSocket | undefined {
+    const [local, remote] = [parseAddress(ends.local), parseAddress(ends.remote)];
+    if (!local || local.family !== remote?.family) return undefined;
+    const body = request(local.family, 6);
+    const view = new DataView(body.buffer);
+    view.setUint16(8, ends.localPort);
+    view.setUint16(10, ends.remotePort);
+    body.set(addressBytes(local), 12);
+    body.set(addressBytes(remote), 28);
+    // Interface 0, and a cookie that says that any will do.
+    body.fill(0xff, 48, 56);
+    const { localPort, remotePort } = ends;
+    const action = `cannot look for the socket of port ${localPort} to port ${remotePort}`;
+    try {
+      const [answer] = this.#socket.request({ type: BY_FAMILY, body, action });
+      const found = answer && parseDiagSocket(answer.body);
+      // Where there is none the kernel answers with one that listens at the port.
+      return found?.remotePort === remotePort ? found : undefined;
+    } catch (error) {
+      if (error instanceof NetlinkError && error.code === 'ENOENT') return undefined;
+      throw error;
+    }
   }
 
   close(): void {
