@@ -56,7 +56,7 @@ void test('process, arguments, round trip and segments sent again, at each end i
   await until('segments sent again', () => again() > 2);
 });
 
-void test('a connection that is over before anybody asks has its last measures, and its client when that was seen', async (t) => {
+void test('a connection over before anybody asks: its last measures, and its client where that was seen', async (t) => {
   // One look at what there is to report takes in all of a connection.
   const { router, worker, reports, until } = await read(t, { intervalMs: 1_500 });
   const [one, two] = router.pods;
