@@ -1,5 +1,6 @@
 // The embedded store against the contract, and what only a file can do: survive.
 import assert from 'node:assert/strict';
+import { copyFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { setTimeout } from 'node:timers/promises';
 import { checkStore } from './sqlite-check.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 import { storeContract } from './store.contract.ts';
-import { type Store, type StoreEvent, StoreUnavailable } from './store.ts';
+import { RevisionTooOld, type Store, type StoreEvent, StoreUnavailable } from './store.ts';
 
 async function temporaryFile(context: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'tortie-store-'));
@@ -61,6 +62,36 @@ test('[ST7] a reopened store has its values, its revision and its change log', a
   );
 });
 
+test('[ST18] after an older copy of the file no revision is repeated, and those since are refused', async (context) => {
+  const path = await temporaryFile(context);
+  const write = async (value: string): Promise<number> => {
+    const store = await openSqliteStore({ path });
+    const revision = await store.write({ key: key('a'), value: { value } });
+    await store.close();
+    return revision;
+  };
+  const copied = await write('copied');
+  copyFileSync(path, `${path}.copy`);
+  const lost = [await write('lost'), await write('lost too')];
+  copyFileSync(`${path}.copy`, path);
+
+  const store = await openSqliteStore({ path });
+  context.after(() => store.close());
+  assert.equal(store.revision, copied);
+  const from = (revision: number) =>
+    store.watch({ kind: 'pods', from: revision, onEvent: () => {} }).then((stop) => stop());
+  for (const turn of [0, 1]) {
+    for (const revision of lost) {
+      await assert.rejects(from(revision), RevisionTooOld, `${revision}, ${turn} writes later`);
+      await assert.rejects(store.list('pods', { at: revision }), RevisionTooOld);
+    }
+    await from(copied);
+    const next = await store.write({ key: key('a'), value: { turn } });
+    assert.ok(next > Math.max(...lost), 'none is given again');
+    await from(next);
+  }
+});
+
 test('[ST7] [ST12] the revision does not fall where the newest rows are compacted away', async (context) => {
   const path = await temporaryFile(context);
   const first = await openSqliteStore({ path });
@@ -72,10 +103,11 @@ test('[ST7] [ST12] the revision does not fall where the newest rows are compacte
   const { revision } = first;
   await first.compact(revision);
   await first.close();
+  let newest = revision;
   for (let turn = 0; turn < 2; turn++) {
     const again = await openSqliteStore({ path });
     context.after(() => again.close().catch(() => undefined));
-    assert.equal(again.revision, revision + turn * 2);
+    assert.equal(again.revision, newest);
     const list = await again.list('pods');
     assert.deepEqual(
       list.items.map((item) => item.key.name),
@@ -88,7 +120,11 @@ test('[ST7] [ST12] the revision does not fall where the newest rows are compacte
       value: {},
       expected: 0,
     });
-    await again.write({ key: { ...key('gone'), namespace: 'n1' }, value: undefined, expected });
+    newest = await again.write({
+      key: { ...key('gone'), namespace: 'n1' },
+      value: undefined,
+      expected,
+    });
     await again.close();
   }
 });

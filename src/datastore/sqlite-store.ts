@@ -24,8 +24,9 @@ export interface SqliteStoreOptions {
   /** Bytes of JSON text that are also kept parsed, 64 MiB by default: what is read most. */
   readonly parsedBytes?: number;
   /**
-   * The revision that a new store begins at, by default the time in milliseconds: a client that
-   * still holds a revision of an earlier store is then told to list again.
+   * The least revision of what is written from now on, by default the time in milliseconds. A client that holds
+   * a revision of an earlier store, or one that this store had before an older copy of its file was put in its
+   * place, is then told to list again.
    */
   readonly firstRevision?: number;
   /** The thread died: nothing can be written any more and the process should end. */
@@ -72,6 +73,7 @@ class SqliteStore implements Store {
   /** The last write accepted for a key and not yet durable. */
   readonly #heads = new Map<string, Pending & { readonly row: Row }>();
   #nextRevision = 0;
+  readonly #firstRevision: number;
   #queue: Pending[] = [];
   #committing: Pending[] = [];
   /** To be removed with the next commit, and with the one under way. */
@@ -85,6 +87,7 @@ class SqliteStore implements Store {
   constructor(options: SqliteStoreOptions) {
     const { path, log = DEFAULT_LOG, firstRevision = Date.now(), parsedBytes, onFatal } = options;
     this.#path = path;
+    this.#firstRevision = firstRevision;
     this.#onFatal = onFatal;
     this.#cache = new WatchCache(log, 0);
     const workerData: WorkerOptions = { path, firstRevision };
@@ -95,7 +98,7 @@ class SqliteStore implements Store {
     const places: Place[] = [];
     const onLoad = (message: FromWorker): void => {
       if (message.type === 'opened') {
-        this.#cache = new WatchCache(log, message.compacted, { parsedBytes });
+        this.#cache = new WatchCache(log, message.compacted, { parsedBytes, refusesGaps: true });
       } else if (message.type === 'rows') this.#load(message.rows, places);
       else if (message.type === 'failed') {
         this.#closed = this.#failure('open', message.reason);
@@ -103,7 +106,7 @@ class SqliteStore implements Store {
       }
       if (message.type !== 'loaded') return;
       this.#cache.loaded();
-      this.#nextRevision = this.#cache.revision + 1;
+      this.#resumeRevisions();
       this.#worker.off('message', onLoad).on('message', (answer) => this.#onAnswer(answer));
       if (log.ageMs !== undefined) this.#trimByAge(log.ageMs);
       resolve();
@@ -192,6 +195,10 @@ class SqliteStore implements Store {
     return this.#cache.revisionOf(key);
   }
 
+  #resumeRevisions(): void {
+    this.#nextRevision = Math.max(this.#cache.revision + 1, this.#firstRevision);
+  }
+
   #load({ newPlaces, ...rows }: RowsMessage, places: Place[]): void {
     places.push(...newPlaces);
     this.#cache.load({ ...rows, places });
@@ -265,7 +272,7 @@ class SqliteStore implements Store {
     this.#queue = [];
     this.#compaction = both(this.#compacting, this.#compaction);
     this.#heads.clear();
-    this.#nextRevision = this.#cache.revision + 1;
+    this.#resumeRevisions();
     for (const { reject } of failed) reject(error);
   }
 

@@ -37,6 +37,8 @@ export interface LoadedRows {
 export interface CacheOptions {
   /** JSON text that is also kept parsed, in bytes; 64 MiB by default. */
   readonly parsedBytes?: number | undefined;
+  /** Revisions between two writes that follow one another were never given, and are refused as too old. */
+  readonly refusesGaps?: boolean;
   /** Milliseconds of a clock that is never set. */
   readonly now?: () => number;
 }
@@ -59,12 +61,16 @@ export class WatchCache {
   readonly #watchers = new WatcherIndex();
   readonly #log: ChangeLog;
   readonly #now: () => number;
+  readonly #refusesGaps: boolean;
+  /** Where revisions were left out: the ones on either side. */
+  #gaps: (readonly [after: number, before: number])[] = [];
   #compacted: number;
   #revision: number;
 
   /** `compacted`: every change up to it is folded into what is loaded or applied first. */
   constructor(limits: LogLimits, compacted: number, options: CacheOptions = {}) {
     const { parsedBytes = PARSED_BYTES, now = () => performance.now() } = options;
+    this.#refusesGaps = options.refusesGaps === true;
     this.#log = new ChangeLog(limits);
     this.#parsed = new ParsedValues(parsedBytes);
     this.#now = now;
@@ -209,6 +215,7 @@ export class WatchCache {
     if (revision > this.#revision) throw new RevisionTooOld(revision, this.#compacted);
     if (revision <= this.#compacted) return undefined;
     this.#compacted = revision;
+    this.#gaps = this.#gaps.filter(([, before]) => before > revision);
     const dropped: number[] = [];
     for (const { version, previous } of this.#log.forget(revision)) {
       // The rows that it made useless: the one it replaced, and a deletion's own.
@@ -228,6 +235,9 @@ export class WatchCache {
     const collections = this.#kinds.get(collection.kind);
     if (versions.size === 0) collections?.delete(collection.namespace);
     else collections?.set(collection.namespace, collection);
+    if (this.#refusesGaps && version.revision > this.#revision + 1) {
+      this.#gaps.push([this.#revision, version.revision]);
+    }
     // What is loaded may be older than what it was compacted at.
     this.advance(version.revision);
     if (version.revision <= this.#compacted) {
@@ -303,7 +313,10 @@ export class WatchCache {
   }
 
   #check(revision: number): void {
-    if (revision >= this.#compacted && revision <= this.#revision) return;
+    const isKept = revision >= this.#compacted && revision <= this.#revision;
+    if (isKept && !this.#gaps.some(([after, before]) => revision > after && revision < before)) {
+      return;
+    }
     throw new RevisionTooOld(revision, this.#compacted);
   }
 }
