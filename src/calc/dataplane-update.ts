@@ -98,6 +98,8 @@ export interface LocalEndpoint {
   readonly profiles: readonly string[];
   /** A virtual machine is on its way from here, or to here; absent where none is. */
   readonly migration?: MigrationRole;
+  /** What the agent makes of the migration; absent: routes as usual. Not of the calculation. */
+  readonly routing?: 'none' | 'elevated';
 }
 
 export type MigrationRole = 'source' | 'target';
@@ -208,6 +210,20 @@ export interface LogRate {
   readonly burst: number;
 }
 
+/** How routes are made, and which of others' are taken away (spec 04: route protocols, route priority). */
+export interface RouteSettings {
+  /** Of routes to local workloads. */
+  readonly deviceProtocol: number;
+  /** Of routes to other hosts. */
+  readonly clusterProtocol: number;
+  /** Whether routes to workloads' interfaces that nobody wants are taken away, whoever made them. */
+  readonly removeExternal: boolean;
+  /** Metrics. */
+  readonly priority: Readonly<
+    Record<Family, { readonly normal: number; readonly elevated: number }>
+  >;
+}
+
 /** The rest of what FelixConfiguration says about the host's data path. */
 export interface HostSettings {
   readonly failsafeInbound: readonly FailsafePort[];
@@ -231,6 +247,13 @@ export interface HostSettings {
   readonly mtuInterfacePattern: string;
   /** False: somebody else makes the routes. */
   readonly routeSync: boolean;
+  readonly routes: RouteSettings;
+  /** False: IPv6 gets no routes, no tunnel and no forwarding; what policy denies stays denied. */
+  readonly ipv6: boolean;
+  /** Interfaces whose names begin so belong to workloads, known or not. */
+  readonly workloadPrefixes: readonly string[];
+  /** Regular expressions: the host's interfaces that are no host endpoint's by their addresses. */
+  readonly excludedInterfaces: readonly string[];
   /** Preferred source of routes to local workloads. */
   readonly deviceRouteSource: Readonly<Partial<Record<Family, string>>>;
 }
@@ -287,6 +310,15 @@ export const BARE_STATE: DataplaneState = {
     ipForwarding: true,
     mtuInterfacePattern: '^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)',
     routeSync: true,
+    routes: {
+      deviceProtocol: 3,
+      clusterProtocol: 80,
+      removeExternal: true,
+      priority: { 4: { normal: 1024, elevated: 512 }, 6: { normal: 1024, elevated: 512 } },
+    },
+    ipv6: true,
+    workloadPrefixes: ['cali'],
+    excludedInterfaces: ['^kube-ipvs0$'],
     deviceRouteSource: {},
   },
 };

@@ -1,6 +1,14 @@
 // The parts of the desired state that follow from the agent's parameters, the pools and the hosts alone.
 import { type ParameterValue } from '#api';
-import { formatPrefix, hostPrefix, isObject, maskPrefix, parseAddress, parsePrefix } from '#lib';
+import {
+  type Family,
+  formatPrefix,
+  hostPrefix,
+  isObject,
+  maskPrefix,
+  parseAddress,
+  parsePrefix,
+} from '#lib';
 import type { Parameters } from './configuration.ts';
 import type {
   DataplaneState,
@@ -9,6 +17,7 @@ import type {
   LogRate,
   NatOutgoing,
   PortRange,
+  RouteSettings,
   ServiceLoopPrevention,
 } from './dataplane-update.ts';
 import type { NodeSource, PoolSource } from './model.ts';
@@ -34,8 +43,41 @@ export function hostSettings(parameters: Parameters): HostSettings {
     ipForwarding: parameters.is('IPForwarding', 'Enabled'),
     mtuInterfacePattern: parameters.text('MTUIfacePattern'),
     routeSync: !parameters.flag('RouteSyncDisabled'),
+    routes: routeSettings(parameters),
+    ipv6: parameters.flag('Ipv6Support'),
+    workloadPrefixes: workloadPrefixes(parameters),
+    excludedInterfaces: texts(parameters.list('InterfaceExclude')),
     deviceRouteSource: { ...(source4 && { 4: source4 }), ...(source6 && { 6: source6 }) },
   };
+}
+
+/** Of iproute2's names: the kernel's, the administrator's and those of routing daemons. */
+const PROTOCOLS_OF_OTHERS: ReadonlySet<number> = new Set([
+  0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 42, 84, 99, 186, 187, 188, 189, 192,
+]);
+const CLUSTER_PROTOCOL = 80;
+
+/** A protocol that others use too does not say whose a route is: routes to other hosts keep their own then. */
+function routeSettings(parameters: Parameters): RouteSettings {
+  const deviceProtocol = parameters.number('DeviceRouteProtocol');
+  const priority = (family: Family) => ({
+    normal: parameters.number(`IPv${family}NormalRoutePriority`),
+    elevated: parameters.number(`IPv${family}ElevatedRoutePriority`),
+  });
+  return {
+    deviceProtocol,
+    clusterProtocol: PROTOCOLS_OF_OTHERS.has(deviceProtocol) ? CLUSTER_PROTOCOL : deviceProtocol,
+    removeExternal: parameters.flag('RemoveExternalRoutes'),
+    priority: { 4: priority(4), 6: priority(6) },
+  };
+}
+
+function workloadPrefixes(parameters: Parameters): string[] {
+  return [...new Set(parameters.text('InterfacePrefix').split(','))].sort();
+}
+
+function texts(values: readonly ParameterValue[]): string[] {
+  return values.filter((value) => typeof value === 'string');
 }
 
 const HOST_ACTIONS = { DROP: 'Drop', RETURN: 'Return', ACCEPT: 'Accept' } as const;

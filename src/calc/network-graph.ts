@@ -128,6 +128,7 @@ export class NetworkGraph {
     const encapsulation = encapsulationOf(this.#pools.values(), {
       ipip: this.#parameters.choice('IpInIpEnabled'),
       vxlan: this.#parameters.choice('VXLANEnabled'),
+      ipv6: this.#parameters.flag('Ipv6Support'),
     });
     if (!jsonEqual(encapsulation, this.#encapsulation)) {
       this.#encapsulation = encapsulation;

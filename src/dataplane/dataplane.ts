@@ -1,11 +1,12 @@
 // The driver: makes one host's kernel enforce a desired state, in an order that is safe at each step.
 import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
-import { jsonEqual } from '#lib';
+import { jsonEqual, parsePrefix } from '#lib';
 import type { CountedRule, Route } from '#linux';
 import { HostSysctls, type SysctlKernel } from './host-sysctls.ts';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import type { TableCalls, TableSize } from './nft/table-counts.ts';
-import { type RouteKernel, RouteTable, desiredRoutes } from './routes/route-table.ts';
+import { desiredRoutes } from './routes/desired-routes.ts';
+import { type RouteKernel, RouteTable } from './routes/route-table.ts';
 import { TunnelDevices, type TunnelKernel } from './routes/tunnel-devices.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
@@ -122,18 +123,25 @@ export class Dataplane {
     const sysctls = this.#sysctls.apply(state);
     const tunnels = this.#tunnels.apply(state.tunnels, state.settings);
     const listing = performance.now();
-    this.#routes.update(routes);
+    this.#routes.update(routes, state.settings);
     this.#options.onRoutesRead?.((performance.now() - listing) / 1_000);
     const removed = this.#routes.removeUnwanted();
     const filtered = this.#table.apply(ruleset);
     const added = this.#routes.addWanted();
     return {
       writes: this.writes - before,
-      errors: [...sysctls.errors, ...tunnels.errors, ...removed, ...filtered, ...added.errors],
+      errors: [
+        ...sysctls.errors,
+        ...tunnels.errors,
+        ...removed.errors,
+        ...filtered,
+        ...added.errors,
+      ],
       pending: added.pending,
       repaired: [
         ...sysctls.repaired,
         ...tunnels.repaired,
+        ...removed.repaired,
         ...this.#table.repaired,
         ...added.repaired,
       ],
@@ -149,8 +157,7 @@ export class Dataplane {
   isEnforced(endpointId: string): boolean {
     const endpoint = this.#desired?.state.endpoints.get(endpointId);
     if (!endpoint) return false;
-    const routed = !this.#desired?.state.settings.routeSync || this.#areRouted(endpoint);
-    return routed && this.#isFiltered(endpoint);
+    return this.#areRouted(endpoint) && this.#isFiltered(endpoint);
   }
 
   #isFiltered({ interfaceName }: LocalEndpoint): boolean {
@@ -164,13 +171,18 @@ export class Dataplane {
     return [...endpoints.values()].filter((one) => !this.#isFiltered(one)).map(({ id }) => id);
   }
 
-  #areRouted({ addresses }: LocalEndpoint): boolean {
-    return addresses.every((address) => this.#routes.holds(address));
+  /** Where routes are wanted: not while others make them, or a machine is still on its way here. */
+  #areRouted({ addresses, routing }: LocalEndpoint): boolean {
+    const settings = this.#desired?.state.settings;
+    if (!settings?.routeSync || routing === 'none') return true;
+    const wanted = addresses.filter((one) => settings.ipv6 || parsePrefix(one)?.family !== 6);
+    return wanted.every((address) => this.#routes.holds(address, settings));
   }
 
   /** Forgets what the kernel is believed to hold: the next apply reads it back and repairs it. */
   resync(): void {
     this.#table.resync();
+    this.#routes.resync();
     this.#tunnels.resync();
     this.#sysctls.resync();
   }

@@ -1,4 +1,5 @@
 // The kernel's settings without which a host forwards nothing for its workloads (spec 04: ipForwarding).
+import { FAMILIES, type Family } from '#lib';
 import { SystemError } from '#linux';
 import type { DataplaneState } from '#calc/dataplane-update';
 import type { ApplyError } from './rules/ruleset.ts';
@@ -9,10 +10,11 @@ export interface SysctlKernel {
   write(path: string, value: string): void;
 }
 
-const FORWARDING: readonly (readonly [path: string, value: string])[] = [
-  ['net/ipv4/ip_forward', '1'],
-  ['net/ipv6/conf/all/forwarding', '1'],
-];
+const FORWARDING: Readonly<Record<Family, string>> = {
+  4: 'net/ipv4/ip_forward',
+  6: 'net/ipv6/conf/all/forwarding',
+};
+const ON = '1';
 
 /** Sets what is to be set, and looks after it. What others need is never switched off. */
 export class HostSysctls {
@@ -39,14 +41,15 @@ export class HostSysctls {
   apply({ settings }: DataplaneState): { errors: ApplyError[]; repaired: string[] } {
     const errors: ApplyError[] = [];
     const repaired: string[] = [];
-    const wanted = settings.ipForwarding ? FORWARDING : [];
+    const families = FAMILIES.filter((family) => family === 4 || settings.ipv6);
+    const wanted = settings.ipForwarding ? families.map((family) => FORWARDING[family]) : [];
     const before = this.#set;
     this.#set = new Set();
-    for (const [path, value] of wanted) {
+    for (const path of wanted) {
       try {
         if (this.#resync || !before.has(path)) {
-          if (this.#kernel.read(path).trim() !== value) {
-            this.#kernel.write(path, value);
+          if (this.#kernel.read(path).trim() !== ON) {
+            this.#kernel.write(path, ON);
             this.#writes++;
             if (before.has(path)) repaired.push(`sysctl ${path}`);
           }
@@ -56,7 +59,7 @@ export class HostSysctls {
         if (!isRefusal(error)) throw error;
         errors.push({
           what: `sysctl ${path}`,
-          message: `cannot set it to ${value}: ${error.message}`,
+          message: `cannot set it to ${ON}: ${error.message}`,
         });
       }
     }

@@ -232,16 +232,10 @@ void test('[DP9] tables and routes of others stay as they are', async (t) => {
   nft(router.machine, 'add', 'table', 'inet', 'others');
   nft(router.machine, 'add', 'chain', 'inet', 'others', 'tortie');
   nft(router.machine, 'add', 'table', 'ip', 'tortie');
-  router.machine.run(
-    'ip',
-    'route',
-    'add',
-    '10.77.0.0/16',
-    'dev',
-    podInterface(1),
-    'proto',
-    'static',
-  );
+  const uplink = ['ip', 'route', 'add', '10.77.0.0/16', 'dev', 'up0', 'proto', 'static'] as const;
+  router.machine.run('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1');
+  router.machine.run('ip', 'link', 'set', 'up0', 'up');
+  router.machine.run(...uplink);
   router.machine.run(
     'ip',
     'route',

@@ -194,7 +194,8 @@ function endsOf(network: Network, family: Family): Map<string, VxlanPeer> {
 
 function encapsulation({ pools, parameters }: Network) {
   const ipip = parameters.choice('IpInIpEnabled');
-  return encapsulationOf(pools, { ipip, vxlan: parameters.choice('VXLANEnabled') });
+  const [vxlan, ipv6] = [parameters.choice('VXLANEnabled'), parameters.flag('Ipv6Support')];
+  return encapsulationOf(pools, { ipip, vxlan, ipv6 });
 }
 
 function hostNetwork(network: Network): HostNetwork {

@@ -11,6 +11,8 @@ export interface Encapsulation {
 export interface EncapsulationOverride {
   readonly ipip: boolean | null;
   readonly vxlan: boolean | null;
+  /** Without it there are no tunnels over IPv6, whatever else says so. */
+  readonly ipv6: boolean;
 }
 
 /** The override is of both families for VXLAN, as upstream takes it. */
@@ -28,6 +30,6 @@ export function encapsulationOf(
   return {
     ipip: override.ipip ?? ipip,
     vxlan: override.vxlan ?? vxlan,
-    vxlanV6: override.vxlan ?? vxlanV6,
+    vxlanV6: override.ipv6 && (override.vxlan ?? vxlanV6),
   };
 }

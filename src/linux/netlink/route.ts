@@ -201,17 +201,19 @@ export class RouteSocket {
     return this.#delete(ADDRESS_MESSAGE.DELETE, addressBody(index, prefix), action);
   }
 
-  /** Routes of both families; of one table or one protocol where given. */
-  routes(filter: { table?: number; protocol?: number } = {}): Route[] {
+  /** Routes of both families; of one table, one protocol or some protocols where given. */
+  routes(filter: { table?: number; protocol?: number | readonly number[] } = {}): Route[] {
     const nameOf = this.#nameOf();
-    const messages = FAMILIES.flatMap((family) => {
-      const body = routeQuery(family, filter.table, filter.protocol);
-      return this.#dumpRoutes(body);
+    const wanted = filter.protocol === undefined ? [undefined] : [filter.protocol].flat();
+    return wanted.flatMap((one) => {
+      const messages = FAMILIES.flatMap((family) =>
+        this.#dumpRoutes(routeQuery(family, filter.table, one)),
+      );
+      return present(messages.map((body) => parseRoute(body, nameOf))).filter(
+        ({ table, protocol }) =>
+          table === (filter.table ?? table) && protocol === (one ?? protocol),
+      );
     });
-    return present(messages.map((body) => parseRoute(body, nameOf))).filter(
-      ({ table, protocol }) =>
-        table === (filter.table ?? table) && protocol === (filter.protocol ?? protocol),
-    );
   }
 
   /** Adds a route, or puts it in the place of the one with its destination, table and metric. */

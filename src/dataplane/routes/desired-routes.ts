@@ -1,0 +1,130 @@
+// The routes that a state wants: to local workloads, to blocks of other hosts, and blackholes for own blocks.
+import {
+  type Family,
+  formatAddress,
+  formatPrefix,
+  hostPrefix,
+  maskPrefix,
+  parseAddress,
+  parsePrefix,
+} from '#lib';
+import { ROUTE_PROTOCOL, ROUTE_TABLE, type Route } from '#linux';
+import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
+import { TUNNEL_DEVICE } from '../rules/names.ts';
+
+/** Higher than that of any route to a workload, which thus wins even for a block of one address. */
+const BLACKHOLE_METRIC = 4096;
+const IPV6_METRIC = 1024;
+
+/** All routes that a state wants, by key. Of two for one destination the first counts. */
+export function desiredRoutes(
+  state: DataplaneState,
+  onProblem: (what: string, message: string) => void,
+): Map<string, Route> {
+  const routes = new Map<string, Route>();
+  if (!state.settings.routeSync) return routes;
+  const add = (what: string, destination: string, rest: Partial<Route>) => {
+    const prefix = parsePrefix(destination);
+    if (!prefix) {
+      onProblem(what, `cannot route to ${JSON.stringify(destination)}: it is not a prefix`);
+      return;
+    }
+    if (prefix.family === 6 && !state.settings.ipv6) return;
+    const route = routeTo(formatPrefix(maskPrefix(prefix)), prefix.family, canonical(rest));
+    const key = routeKey(route);
+    const holder = routes.get(key);
+    if (!holder) routes.set(key, route);
+    else if (!sameRoute(holder, route)) {
+      const way = holder.interface ?? holder.gateway ?? holder.type;
+      onProblem(what, `cannot route to ${destination}: it goes by ${way} already`);
+    }
+  };
+  for (const id of [...state.endpoints.keys()].toSorted()) {
+    const endpoint = state.endpoints.get(id);
+    if (!endpoint || endpoint.routing === 'none') continue;
+    const floating = endpoint.floatingAddresses.map(({ external }) => hostRoute(external));
+    for (const address of [...endpoint.addresses, ...floating]) {
+      add(id, address, {
+        interface: endpoint.interfaceName,
+        ...deviceRoute(address, endpoint, state),
+      });
+    }
+  }
+  const { clusterProtocol: protocol, priority } = state.settings.routes;
+  for (const { destination, gateway, by } of state.routes) {
+    const family = parsePrefix(destination)?.family ?? 4;
+    const device = by && { interface: TUNNEL_DEVICE[family], onLink: true };
+    const metric = metricOf(family, priority[family].normal);
+    add('host route', destination, { gateway, protocol, ...metric, ...device });
+  }
+  for (const block of state.blackholes) {
+    add('block', block, { type: 'blackhole', metric: BLACKHOLE_METRIC });
+  }
+  return routes;
+}
+
+/** `192.0.2.1` as the destination of a route; what is no address stays as it is, for the report. */
+function hostRoute(text: string): string {
+  const address = parseAddress(text);
+  return address ? formatPrefix(hostPrefix(address)) : text;
+}
+
+/** What a route to a workload says besides its interface. */
+function deviceRoute(
+  address: string,
+  { routing }: LocalEndpoint,
+  { settings }: DataplaneState,
+): Partial<Route> {
+  const family = parsePrefix(address)?.family ?? 4;
+  const { deviceProtocol: protocol, priority } = settings.routes;
+  const source = settings.deviceRouteSource[family];
+  const metric = priority[family][routing === 'elevated' ? 'elevated' : 'normal'];
+  return { protocol, ...metricOf(family, metric), ...(source && { source }) };
+}
+
+/** The gateway as the kernel writes it: what is compared must be written alike. */
+function canonical(rest: Partial<Route>): Partial<Route> {
+  const gateway = rest.gateway === undefined ? undefined : parseAddress(rest.gateway);
+  return gateway ? { ...rest, gateway: formatAddress(gateway) } : rest;
+}
+
+function routeTo(destination: string, family: Family, rest: Partial<Route>): Route {
+  const table = ROUTE_TABLE.MAIN;
+  return { family, destination, table, protocol: ROUTE_PROTOCOL.TORTIE, type: 'unicast', ...rest };
+}
+
+/** The kernel gives routes of IPv6 1024 by itself, and does not say so. */
+function metricOf(family: Family, metric: number): { metric?: number } {
+  return family === 6 && metric === IPV6_METRIC ? {} : { metric };
+}
+
+/** What makes a route the same for the kernel: destination and metric. */
+export function routeKey(route: Route): string {
+  return route.metric === undefined
+    ? route.destination
+    : `${route.destination} metric ${route.metric}`;
+}
+
+/**
+ * A route through a gateway comes back with the interface that the kernel found; where only one of the two
+ * says which, that is no difference.
+ */
+export function sameRoute(a: Route, b: Route): boolean {
+  const found = a.gateway !== undefined && (a.interface === undefined || b.interface === undefined);
+  return signature(a) === signature(b) && (found || a.interface === b.interface);
+}
+
+function signature(route: Route): string {
+  const { type, protocol, destination, gateway, metric, scope, source, onLink, nextHops } = route;
+  return JSON.stringify([
+    type,
+    protocol,
+    destination,
+    gateway,
+    metric,
+    scope,
+    source,
+    onLink,
+    nextHops,
+  ]);
+}
