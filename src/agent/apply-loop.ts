@@ -99,8 +99,9 @@ export class ApplyLoop {
     this.#schedule(0);
   }
 
+  /** Each in-sync is followed by an apply, also where nothing has changed: what it reports is of that. */
   onStatus(status: 'waiting' | 'resync' | 'in-sync'): void {
-    if (status !== 'in-sync' || this.#inSync) return;
+    if (status !== 'in-sync') return;
     this.#inSync = true;
     this.#schedule(0);
   }

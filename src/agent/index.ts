@@ -1,5 +1,6 @@
 // The door of agent: the loops of one node's agent.
 export { DriftWatch } from './drift-watch.ts';
+export { HeldUpdates } from './held-updates.ts';
 export { NodeAnnotator } from './node-annotator.ts';
 export { PendingChanges } from './pending-changes.ts';
 export {

@@ -1,7 +1,7 @@
 // Reports what this node enforces as its AgentStatus: endpoints, policies and their versions, writes.
 import { isEnforcedKind, kindKey } from '#api';
 import type { DataplaneState } from '#calc/dataplane-update';
-import type { SyncerUpdate } from '#datastore/syncer';
+import type { SyncerStatus, SyncerUpdate } from '#datastore/syncer';
 import type { ApplyReport } from './apply-loop.ts';
 
 /** The status of one AgentStatus object; `kubectl get agentstatuses` shows its sums. */
@@ -45,7 +45,9 @@ const LISTED_MAX = 1_000;
 export class StatusReporter {
   readonly #options: StatusReporterOptions;
   readonly #startTime = new Date().toISOString();
+  /** What is to be told; undefined: nothing, until the next apply. */
   #last: AgentStatusBody | undefined;
+  #inSync = false;
   #timer: NodeJS.Timeout | undefined;
   #failing = false;
   #sentAt = 0;
@@ -67,7 +69,17 @@ export class StatusReporter {
     }
   }
 
+  /**
+   * While the server's state is not known nothing is told: it may be another state, of which what the kernel holds
+   * says nothing. The first report is of an apply after that.
+   */
+  onStatus(status: SyncerStatus): void {
+    this.#inSync = status === 'in-sync';
+    if (!this.#inSync) this.#last = undefined;
+  }
+
   onApplied(state: DataplaneState, report: ApplyReport): void {
+    if (!this.#inSync) return;
     const unfiltered = new Set(report.unfiltered);
     if (!report.stuck) this.#applied = Object.fromEntries(this.#known);
     this.#last = {
@@ -98,17 +110,16 @@ export class StatusReporter {
 
   async #report(): Promise<void> {
     const status = this.#last;
-    if (!status) return;
     this.#sentAt = Date.now();
     try {
-      await this.#options.send(status);
+      if (status) await this.#options.send(status);
       this.#failing = false;
     } catch (error) {
       if (!this.#failing) this.#options.log(`Cannot report status, trying again: ${String(error)}`);
       this.#failing = true;
     }
     this.#timer = undefined;
-    if (this.#failing || this.#last !== status)
+    if (this.#last && (this.#failing || this.#last !== status))
       this.#schedule(this.#failing ? RETRY_MS : INTERVAL_MS);
   }
 }

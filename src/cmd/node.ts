@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import { type Logger, pino } from 'pino';
 import {
   ApplyLoop,
+  HeldUpdates,
   NodeAnnotator,
   PendingChanges,
   PendingJudge,
@@ -159,6 +160,10 @@ async function runNode(options: NodeOptions): Promise<void> {
     deliver,
     log: (message) => log.warn(message),
   });
+  const held = new HeldUpdates({
+    deliver: (updates) => deliver(pending.onUpdates(updates)),
+    log: (message) => log.warn(message),
+  });
   const allocator = new BlockAllocator({
     client,
     nodeName: options.name,
@@ -198,7 +203,7 @@ async function runNode(options: NodeOptions): Promise<void> {
         inventory.onUpdates(updates);
         annotator.onUpdates(updates);
         captures.agent.onUpdates(updates);
-        deliver(pending.onUpdates(updates));
+        held.onUpdates(updates);
       },
       onStatus: (status) => {
         log.info({ status }, 'syncer');
@@ -206,6 +211,8 @@ async function runNode(options: NodeOptions): Promise<void> {
         inventory.setFed(status === 'in-sync');
         annotator.onStatus(status);
         captures.agent.setInSync(status === 'in-sync');
+        reporter.onStatus(status);
+        held.onStatus(status);
         loop.onStatus(status);
       },
     },
@@ -242,6 +249,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   await syncer.stop();
   drift.stop();
   annotator.stop();
+  held.stop();
   pending.stop();
   loop.stop();
   reporter.stop();

@@ -162,6 +162,30 @@ test('[SY3] a revision that is gone means a new list, with what is missing delet
   assert.deepEqual(pods.watchedFrom, ['1', '7']);
 });
 
+test('[SY7] where one revision is gone each watch is opened again, and in-sync waits for all', async (context) => {
+  const { syncer, log, at, pods } = harness([podKind, tierKind]);
+  context.after(() => syncer.stop());
+  const tiers = at(tierKind);
+  pods.items = [resource('a', '5')];
+  tiers.items = [resource('b', '5')];
+  syncer.start();
+  await settle();
+  log.length = 0;
+  // Tiers hear nothing of a store that was put back under a connection that hangs.
+  pods.items = [resource('a', '2')];
+  const failure = new Error('connection refused');
+  tiers.failure = failure;
+  pods.drop(new ApiError(410, 'Expired', 'too old'));
+  await settle();
+  assert.deepEqual(log, ['resync', 'shop/a=2']);
+  assert.deepEqual([pods.lists, tiers.lists], [2, 1]);
+  tiers.failure = undefined;
+  await settle();
+  assert.deepEqual(log.slice(2), ['in-sync'], 'tiers knew their revision');
+  assert.equal(tiers.lists, 1);
+  assert.ok(tiers.watchedFrom.length > 1);
+});
+
 test('[SY4] the same revision of another object is another object', async (context) => {
   const { syncer, log, pods } = harness();
   context.after(() => syncer.stop());

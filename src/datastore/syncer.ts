@@ -61,6 +61,8 @@ interface KindState {
   resourceVersion: string | undefined;
   inSync: boolean;
   failures: number;
+  /** Ends the watch that is open, so that it is opened again. */
+  reopen: AbortController | undefined;
 }
 
 /** Lists and watches each kind by itself; joins what arrives together into one call. */
@@ -83,6 +85,7 @@ export class Syncer {
       resourceVersion: undefined,
       inSync: false,
       failures: 0,
+      reopen: undefined,
     }));
   }
 
@@ -113,19 +116,31 @@ export class Syncer {
         await this.#pause(FIRST_BACKOFF);
       } catch (error) {
         if (signal.aborted) return;
-        await this.#recover(state, error);
+        if (!state.reopen?.signal.aborted) await this.#recover(state, error);
       }
     }
   }
 
   async #recover(state: KindState, error: unknown): Promise<void> {
-    if (error instanceof ApiError && error.gone) state.resourceVersion = undefined;
+    if (error instanceof ApiError && error.gone) {
+      state.resourceVersion = undefined;
+      this.#reopenOthers(state);
+    }
     state.inSync = false;
     this.#updateStatus();
     this.#options.callbacks.onError?.(state.kind, error);
     const ceiling = Math.min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** Math.min(state.failures, 10));
     state.failures++;
     await this.#pause(ceiling);
+  }
+
+  /** The server may have another store: each watch asks whether it knows the revision that it is at. */
+  #reopenOthers(state: KindState): void {
+    for (const other of this.#states) {
+      if (other === state || !other.inSync) continue;
+      other.inSync = false;
+      other.reopen?.abort();
+    }
   }
 
   async #pause(ceiling: number): Promise<void> {
@@ -151,13 +166,15 @@ export class Syncer {
   async #watch(state: KindState): Promise<void> {
     const { resourceVersion } = state;
     if (resourceVersion === undefined) return;
+    const reopen = new AbortController();
+    state.reopen = reopen;
     const events = this.#options.client.watch(state.kind, {
       resourceVersion,
-      signal: this.#abort.signal,
+      signal: AbortSignal.any([this.#abort.signal, reopen.signal]),
       onOpen: () => this.#settle(state),
     });
     for await (const event of events) {
-      if (this.#abort.signal.aborted) return;
+      if (this.#abort.signal.aborted || reopen.signal.aborted) return;
       state.failures = 0;
       this.#apply(state, event);
     }
