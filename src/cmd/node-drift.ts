@@ -1,5 +1,6 @@
 // The part of `tortie node` that hears what others change in the kernel, and has it repaired.
 import { DriftWatch } from '#agent';
+import type { HostSettings } from '#calc/dataplane-update';
 import { OWN_INTERFACES, TABLE_NAME } from '#dataplane';
 import {
   ChangeMonitor,
@@ -16,10 +17,12 @@ import {
 export function watchDrift(
   own: { readonly routes: RouteSocket; readonly nftables: NftablesSocket },
   repair: () => void,
-): { stop: () => void } {
+): { onSettings: (settings: Pick<HostSettings, 'workloadPrefixes'>) => void; stop: () => void } {
+  let prefixes: readonly string[] = [];
   const monitor = ChangeMonitor.open({
     table: TABLE_NAME,
     protocol: ROUTE_PROTOCOL.TORTIE,
+    routesTo: () => prefixes,
     links: OWN_INTERFACES,
     own: { routes: own.routes.port, nftables: own.nftables.port },
   });
@@ -31,6 +34,9 @@ export function watchDrift(
   };
   for (const descriptor of monitor.descriptors) poller.onReadable(descriptor, look);
   return {
+    onSettings: ({ workloadPrefixes }) => {
+      prefixes = workloadPrefixes;
+    },
     stop: () => {
       watch.stop();
       poller.close();

@@ -147,6 +147,7 @@ async function runNode(options: NodeOptions): Promise<void> {
       const forgotten = stale.onApplied(state);
       if (forgotten > 0) log.info({ forgotten }, 'connections of workloads that have gone');
       reporter.onApplied(state, report);
+      drift.onSettings(state.settings);
       flows.onState(state, calc.parameters().values);
       told.tell(calc.problems());
     },

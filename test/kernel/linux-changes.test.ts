@@ -15,6 +15,7 @@ void test('changes of other processes are heard, each as what it is, and our own
     namespace: host.fd,
     table: 'ours',
     protocol: 80,
+    routesTo: () => ['cali'],
     links: new Set(['vxlan.calico']),
     own: { routes: own.port, nftables: nftables.port },
   });
@@ -51,6 +52,14 @@ void test('changes of other processes are heard, each as what it is, and our own
   assert.deepEqual(monitor.read(), { ...NOTHING, table: true });
   run(host, 'ip', 'link', 'add', 'vxlan.calico', 'type', 'vxlan', 'id', '1', 'dstport', '4789');
   assert.equal(monitor.read().links, true);
+  own.createVeth({ name: 'cali1', peerName: 'cali2' });
+  own.setUp('cali1');
+  own.setUp('cali2');
+  monitor.read();
+  run(host, 'ip', 'route', 'add', '198.51.102.0/24', 'dev', 'cali1', 'table', '7');
+  assert.deepEqual({ ...monitor.read(), addresses: false }, NOTHING, 'of another table');
+  run(host, 'ip', 'route', 'add', '198.51.102.0/24', 'dev', 'cali1');
+  assert.deepEqual({ ...monitor.read(), addresses: false }, { ...NOTHING, routes: true });
   run(host, 'nft', 'flush', 'ruleset');
   assert.equal(monitor.read().table, true);
   assert.deepEqual(monitor.read(), NOTHING);

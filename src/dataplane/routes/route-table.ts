@@ -112,10 +112,10 @@ export class RouteTable {
     const errors: ApplyError[] = [];
     const repaired: string[] = [];
     for (const [key, route] of this.#tracker.pendingDeletes()) {
-      attempt(key, errors, () => {
+      attempt(route, errors, () => {
         this.#kernel.deleteRoute(route);
         this.#tracker.deleteActual(key);
-        if (this.#strangers.has(key)) repaired.push(`route ${key}`);
+        if (this.#strangers.has(key)) repaired.push(`route ${route.destination}`);
       });
     }
     return { errors, repaired };
@@ -135,13 +135,13 @@ export class RouteTable {
     const repaired: string[] = [];
     for (const [key, route] of this.#tracker.pendingUpdates()) {
       const before = this.#tracker.actual.get(key);
-      attempt(key, errors, () => {
+      attempt(route, errors, () => {
         try {
           // IPv6 puts a second route beside one of another kind instead of in its place.
           if (before && route.family === 6) this.#kernel.deleteRoute(before);
           this.#kernel.replaceRoute(route);
           this.#tracker.setActual(key, route);
-          if (this.#lost.has(key)) repaired.push(`route ${key}`);
+          if (this.#lost.has(key)) repaired.push(`route ${route.destination}`);
         } catch (error) {
           if (!(error instanceof NetlinkError && NOT_YET.includes(error.code))) throw error;
           pending.push(`${route.destination} on ${route.interface ?? route.gateway ?? '?'}`);
@@ -152,12 +152,12 @@ export class RouteTable {
   }
 }
 
-function attempt(key: string, errors: ApplyError[], change: () => void): void {
+function attempt({ destination }: Route, errors: ApplyError[], change: () => void): void {
   try {
     change();
   } catch (error) {
     if (!(error instanceof NetlinkError || error instanceof RangeError)) throw error;
-    errors.push({ what: `route ${key}`, message: error.message });
+    errors.push({ what: `route ${destination}`, message: error.message });
   }
 }
 

@@ -1,17 +1,18 @@
-// Hears of what others change in the kernel: routes of one protocol, addresses, links, and one nftables table.
+// Hears of what others change in the kernel: routes, addresses, links, and one nftables table.
 import { type AttributeMap, parseAttributes } from './attribute.ts';
 import { ADDRESS_MESSAGE } from './address-message.ts';
-import { LINK_MESSAGE, parseLink } from './link-message.ts';
+import { LINK_MESSAGE, linkName, parseLink } from './link-message.ts';
 import type { NetlinkMessage } from './message.ts';
-import { ROUTE_MESSAGE } from './route-message.ts';
+import { ROUTE_MESSAGE, ROUTE_PROTOCOL, ROUTE_TABLE } from './route-message.ts';
 import { NETLINK_PROTOCOL, NetlinkSocket } from './socket.ts';
 
 export interface ChangeMonitorOptions {
   readonly namespace?: number;
   /** Name of the table of family inet. */
   readonly table: string;
-  /** Of routes: those of this protocol count. */
+  /** Of routes: those of this protocol count, and those of the main table to interfaces whose names begin so. */
   readonly protocol: number;
+  readonly routesTo: () => readonly string[];
   /** Names of interfaces that count. */
   readonly links: ReadonlySet<string>;
   /** Ports of the sockets whose changes are our own; see `NetlinkSocket.port`. */
@@ -33,7 +34,11 @@ const NFTABLES_SUBSYSTEM = 10;
 const NEW_GENERATION = 15;
 const TABLE_NAME = 1;
 const NETFILTER_HEADER = 4;
+/** struct rtmsg of linux/rtnetlink.h, and RTA_OIF. */
+const ROUTE_TABLE_BYTE = 4;
 const ROUTE_PROTOCOL_BYTE = 5;
+const ROUTE_HEADER = 12;
+const ROUTE_INTERFACE = 4;
 
 /**
  * Two sockets of notifications, which name the socket that made each change. Lost notifications count as changes
@@ -89,7 +94,16 @@ export class ChangeMonitor {
 
   #isRoute({ type, body }: NetlinkMessage): boolean {
     const isRoute = type === ROUTE_MESSAGE.NEW || type === ROUTE_MESSAGE.DELETE;
-    return isRoute && body[ROUTE_PROTOCOL_BYTE] === this.#options.protocol;
+    if (!isRoute) return false;
+    return body[ROUTE_PROTOCOL_BYTE] === this.#options.protocol || this.#isToNamed(body);
+  }
+
+  #isToNamed(body: Uint8Array): boolean {
+    const isOfKernel = body[ROUTE_PROTOCOL_BYTE] === ROUTE_PROTOCOL.KERNEL;
+    if (isOfKernel || body[ROUTE_TABLE_BYTE] !== ROUTE_TABLE.MAIN) return false;
+    const index = parseAttributes(body.subarray(ROUTE_HEADER)).u32(ROUTE_INTERFACE);
+    const name = index === undefined ? undefined : linkName(this.#route.fd, index);
+    return name !== undefined && this.#options.routesTo().some((it) => name.startsWith(it));
   }
 
   #isLink({ type, body }: NetlinkMessage): boolean {

@@ -139,6 +139,7 @@ export function parseLink(body: Uint8Array): Link | undefined {
   };
 }
 
+const SIOCGIFNAME = 0x8910;
 const SIOCGIFINDEX = 0x8933;
 const IFREQ_BYTES = 40;
 const IFREQ_INDEX = 16;
@@ -154,6 +155,14 @@ export function linkIndex(socket: number, name: string): number | undefined {
   if (result === -ERRNO.ENODEV) return undefined;
   if (result < 0) throw new SystemError(`cannot look up interface ${name}`, -result);
   return new DataView(bytes.buffer).getInt32(IFREQ_INDEX, LITTLE_ENDIAN);
+}
+
+/** Name of the interface with this index in the namespace of a socket; undefined when there is none. */
+export function linkName(socket: number, index: number): string | undefined {
+  const bytes = new Uint8Array(IFREQ_BYTES);
+  new DataView(bytes.buffer).setInt32(IFREQ_INDEX, index, LITTLE_ENDIAN);
+  if (libc('ioctl', socket, SIOCGIFNAME, bytes) < 0) return undefined;
+  return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
 }
 
 /** Six bytes of `02:00:00:ab:cd:ef`; anything else is a RangeError. */
