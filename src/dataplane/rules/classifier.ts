@@ -16,7 +16,13 @@ import type { Chain, Rule } from './chain.ts';
 import { type Fragment, type Interval, allMatches, firstMatches } from './intervals.ts';
 import type { Match, PacketEnd } from './match.ts';
 import { shortHash } from './names.ts';
-import { type MapEntry, type MapKey, type VerdictMap, isExact } from './verdict-map.ts';
+import {
+  type MapEntry,
+  type MapKey,
+  type ServiceEntry,
+  type VerdictMap,
+  isExact,
+} from './verdict-map.ts';
 
 /** So many rules one after the other cost no more than the look-ups of a group. */
 const WALKED_MAX = 8;
@@ -40,6 +46,16 @@ export interface ClassifierOptions {
 export interface Classified {
   readonly chains: readonly Chain[];
   readonly maps: readonly VerdictMap[];
+  /** Undefined where rules are walked. */
+  readonly entry?: ClassifierEntry;
+}
+
+/** What the entered chain does, for those who would rather do it themselves. */
+export interface ClassifierEntry {
+  /** Where packets of a family and protocol go on. */
+  readonly services: readonly ServiceEntry[];
+  /** Whether other packets go on anywhere. */
+  readonly takesOthers: boolean;
 }
 
 /**
@@ -109,16 +125,18 @@ class Classifier {
     this.#toWrite = WRITTEN_MAX * rules.length + WRITTEN_MIN;
     const others = this.#scopes(rules, 'other');
     const entry: Rule[] = [];
-    const services = protocolsOf(rules.map(({ rule }) => rule)).flatMap((protocol): MapEntry[] => {
-      const scopes = new Map(
-        this.#scopes(rules, protocol).map(({ family, chain }) => [family, chain]),
-      );
-      // What fits no rule of its protocol must not meet those for other protocols.
-      for (const { family } of others) {
-        if (!scopes.has(family)) scopes.set(family, this.#nothing());
-      }
-      return [...scopes].map(([family, chain]) => ({ family, protocol, chain }));
-    });
+    const services = protocolsOf(rules.map(({ rule }) => rule)).flatMap(
+      (protocol): ServiceEntry[] => {
+        const scopes = new Map(
+          this.#scopes(rules, protocol).map(({ family, chain }) => [family, chain]),
+        );
+        // What fits no rule of its protocol must not meet those for other protocols.
+        for (const { family } of others) {
+          if (!scopes.has(family)) scopes.set(family, this.#nothing());
+        }
+        return [...scopes].map(([family, chain]) => ({ family, protocol, chain }));
+      },
+    );
     if (services.length > 0) {
       entry.push(this.#lookUp(`${name}/services`, { by: 'service' }, services));
     }
@@ -128,7 +146,11 @@ class Classifier {
     }
     this.#add({ name, rules: entry });
     if (this.#room < 0) return undefined;
-    return { chains: [...this.#chains.values()], maps: [...this.#maps.values()] };
+    return {
+      chains: [...this.#chains.values()],
+      maps: [...this.#maps.values()],
+      entry: { services, takesOthers: others.length > 0 },
+    };
   }
 
   #add(chain: Omit<Chain, 'comment'>): void {

@@ -10,7 +10,7 @@ import { policyKey } from '#calc/dataplane-update';
 import type { Action } from './action.ts';
 import { type PlacedRule, isExpanded } from './candidates.ts';
 import type { Chain } from './chain.ts';
-import { classify, walk } from './classifier.ts';
+import { type ClassifierEntry, classify, walk } from './classifier.ts';
 import { decisionChain } from './decision.ts';
 import { type KernelLog, kernelLogChain } from './kernel-log.ts';
 import { LogPrefixes, type PrefixOwner, type RuleHit } from './log-prefix.ts';
@@ -32,6 +32,8 @@ export interface PolicyStep {
   readonly chain: string;
   /** Whether a packet can come back from it with the pass mark. */
   readonly passes: boolean;
+  /** What the chain does with which packets, where that is a look-up. */
+  readonly entry?: ClassifierEntry;
 }
 
 /** Something that is wrong with a rule. */
@@ -151,11 +153,11 @@ class PolicyRenderer {
       this.#group(`${name} ${second ? policyKey(second.policy.id) : ''}`, placed.slice(middle));
       return;
     }
-    const { chains, maps } = found ?? walk(rules, options);
+    const { chains, maps, entry } = found ?? walk(rules, options);
     this.#chains.push(...chains.map((chain) => this.#withExactSets(chain)));
     this.#maps.push(...maps);
     const passes = placed.some(({ policy }) => canPass(policy, direction));
-    this.#steps.push({ chain: options.name, passes });
+    this.#steps.push({ chain: options.name, passes, ...(entry && { entry }) });
   }
 
   #place(policy: DataplanePolicy): PlacedRule[] {

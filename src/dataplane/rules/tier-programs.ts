@@ -1,4 +1,5 @@
 // All tiers of a host as chains: what endpoints share is rendered once, and groups of policies are one step.
+import type { Family } from '#lib';
 import type { DataplanePolicy, Direction, EndpointTier } from '#calc/dataplane-update';
 import { type Action, RETURN } from './action.ts';
 import type { Chain, Rule } from './chain.ts';
@@ -9,7 +10,7 @@ import { shortHash, tierChainName } from './names.ts';
 import type { PolicyCache } from './policy-cache.ts';
 import type { NamedPolicies, PolicySettings, PolicyStep } from './policy-chains.ts';
 import { groupPolicies } from './policy-groups.ts';
-import type { VerdictMap } from './verdict-map.ts';
+import type { ServiceEntry, VerdictMap } from './verdict-map.ts';
 
 export interface TierProgramsOptions {
   readonly policies: ReadonlyMap<string, DataplanePolicy>;
@@ -28,6 +29,9 @@ interface Program {
   readonly groups: readonly NamedPolicies[];
   chain?: Chain;
 }
+
+/** So many steps one after the other cost little more than a look-up. */
+const WALKED_MAX = 2;
 
 /** Tiers are values; the text of long ones takes time to read. */
 const known = new WeakMap<EndpointTier, string>();
@@ -110,21 +114,44 @@ export class TierPrograms {
 
   #tierChain({ tier, missing, groups }: Program, direction: Direction): Chain {
     const steps = groups.flatMap((group) => this.#stepsOf(group, direction));
-    const rules = steps.flatMap(({ chain, passes }): Rule[] => [
-      { matches: [], actions: [{ action: 'jump', chain }] },
-      ...(passes ? [LEAVE_PASSED] : []),
-    ]);
-    if (steps.some(({ passes }) => passes)) rules.unshift({ matches: [], actions: [CLEAR_PASS] });
     if (missing !== undefined) {
       const message = `cannot find policy ${missing}: it denies everything`;
       this.#options.onProblem(`tier ${tier.name}`, message);
     }
     const action = missing === undefined ? tier.defaultAction : 'Deny';
-    rules.push(this.end({ direction, tier: tier.name }, action));
-    const name = tierChainName(direction, JSON.stringify(rules));
-    const chain = { name, comment: `tier ${tier.name} ${direction}`, rules };
+    const end = this.end({ direction, tier: tier.name }, action);
+    const clear: Rule[] = steps.some(({ passes }) => passes)
+      ? [{ matches: [], actions: [CLEAR_PASS] }]
+      : [];
+    const all = [...clear, ...jumpsTo(steps), end];
+    const name = tierChainName(direction, JSON.stringify(all));
+    const comment = `tier ${tier.name} ${direction}`;
+    const isLong = steps.length > WALKED_MAX && steps.some(({ entry }) => entry?.services.length);
+    const rules = isLong ? [...clear, ...this.#byService(name, comment, steps, end)] : all;
+    const chain = { name, comment, rules };
     this.chains.set(name, chain);
     return chain;
+  }
+
+  /** Packets go by family and protocol to what concerns them of many steps. */
+  #byService(name: string, comment: string, steps: readonly PolicyStep[], end: Rule): Rule[] {
+    const services = new Map<string, readonly PolicyStep[]>();
+    const entries: ServiceEntry[] = [];
+    for (const { family, protocol } of distinctServices(steps)) {
+      const own = steps.flatMap((step) => stepFor(step, family, protocol));
+      const text = JSON.stringify(own.map(({ chain, passes }) => [chain, passes]));
+      const chain = `${name}/${shortHash(text)}`;
+      services.set(chain, own);
+      entries.push({ family, protocol, chain });
+    }
+    for (const [chain, own] of services) {
+      this.chains.set(chain, { name: chain, comment, rules: [...jumpsTo(own), end] });
+    }
+    const map = { name: `m-${name}/services`, key: { by: 'service' }, entries } as const;
+    this.maps.set(map.name, map);
+    const lookUp: Action = { action: 'look-up', map: map.name, key: map.key };
+    const others = steps.filter(({ entry }) => entry?.takesOthers ?? true);
+    return [{ matches: [], actions: [lookUp] }, ...jumpsTo(others), end];
   }
 
   #stepsOf(group: NamedPolicies, direction: Direction): readonly PolicyStep[] {
@@ -143,3 +170,29 @@ const LEAVE_PASSED: Rule = {
   matches: [{ match: 'mark', bit: PASS_MARK }],
   actions: [CLEAR_PASS, RETURN],
 };
+
+function jumpsTo(steps: readonly PolicyStep[]): Rule[] {
+  return steps.flatMap(({ chain, passes }): Rule[] => [
+    { matches: [], actions: [{ action: 'jump', chain }] },
+    ...(passes ? [LEAVE_PASSED] : []),
+  ]);
+}
+
+function distinctServices(steps: readonly PolicyStep[]): ServiceEntry[] {
+  const services = new Map<string, ServiceEntry>();
+  for (const { entry } of steps) {
+    for (const service of entry?.services ?? []) {
+      services.set(`${service.family} ${service.protocol}`, service);
+    }
+  }
+  return [...services.values()];
+}
+
+/** What packets of the service meet of a step: past its look-up where it has one, nothing where nothing is for them. */
+function stepFor(step: PolicyStep, family: Family, protocol: number): PolicyStep[] {
+  const { entry, passes } = step;
+  if (!entry) return [step];
+  const own = entry.services.find((one) => one.family === family && one.protocol === protocol);
+  if (own) return [{ chain: own.chain, passes }];
+  return entry.takesOthers ? [step] : [];
+}

@@ -9,9 +9,19 @@ export type MapKey =
   | { readonly by: 'address'; readonly end: PacketEnd; readonly family: Family };
 
 /** A range of ports or addresses, or a family and protocol, and the chain that goes on. */
-export type MapEntry =
-  | { readonly family: Family; readonly protocol: number; readonly chain: string }
-  | { readonly first: bigint; readonly last: bigint; readonly chain: string };
+export type MapEntry = ServiceEntry | RangeEntry;
+
+export interface ServiceEntry {
+  readonly family: Family;
+  readonly protocol: number;
+  readonly chain: string;
+}
+
+export interface RangeEntry {
+  readonly first: bigint;
+  readonly last: bigint;
+  readonly chain: string;
+}
 
 /** Entries do not overlap. A packet that has none goes on behind the look-up. */
 export interface VerdictMap {
