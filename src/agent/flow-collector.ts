@@ -110,11 +110,19 @@ export class FlowCollector {
     this.#send();
   }
 
+  /** Reads what there is; whether a log waits for the meaning of a prefix. */
+  readAll(): boolean {
+    for (const log of this.#options.logs.values()) {
+      if (!this.#waiting.has(log)) this.#readLog(log);
+    }
+    this.#readConntrack();
+    return this.#waiting.size > 0;
+  }
+
   /** Reads once more; returns what was not handed over. */
   stop(): readonly ConnectionReport[] {
     clearInterval(this.#timer);
-    for (const log of this.#options.logs.values()) this.#readLog(log);
-    this.#readConntrack();
+    this.readAll();
     return [...this.#outbox, ...this.#drain(Date.now(), true)];
   }
 

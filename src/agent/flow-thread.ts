@@ -8,6 +8,9 @@ import type { FlowThreadOptions, FromFlowThread, ToFlowThread } from './flow-mes
 
 /** The kernel gathers logged packets for a tenth of a second. */
 const LAST_MS = 200;
+/** What packets' prefixes stand for may take its time, when the agent's own thread is busy. */
+const EXPLAINED_MS = 3_000;
+const LOOK_MS = 20;
 /** How often to look for new connections while their processes are asked for. */
 const EAGER_MS = 2;
 /** Bytes of a logged packet while copies are asked for: all of it, on any usual network. */
@@ -60,6 +63,11 @@ function run(options: FlowThreadOptions): void {
     onBegun: (tuples) => sockets.onBegun(tuples),
     ...(intervalMs !== undefined && { intervalMs }),
   });
+  const stopBy = (deadline: number): void => {
+    const isWaiting = collector.readAll() && performance.now() < deadline;
+    if (isWaiting) setTimeout(() => stopBy(deadline), LOOK_MS);
+    else stop();
+  };
   const stop = (): void => {
     const reports = collector.stop();
     tell({ type: 'reports', reports });
@@ -86,7 +94,7 @@ function run(options: FlowThreadOptions): void {
         return sockets.setDetails(message.details);
       case 'stop':
         // Meanwhile the kernel sends what it gathers.
-        setTimeout(stop, LAST_MS);
+        setTimeout(() => stopBy(performance.now() + EXPLAINED_MS), LAST_MS);
         return;
       default:
         return message satisfies never;

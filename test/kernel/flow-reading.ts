@@ -22,7 +22,8 @@ export interface Reading {
   readonly reports: ConnectionReport[];
   /** Waits until the reports satisfy, at most 8 seconds. */
   readonly until: (what: string, holds: () => boolean) => Promise<void>;
-  readonly forget: () => void;
+  /** Makes the kernel forget all connections, once those of TCP are over: late packets would begin others. */
+  readonly forget: () => Promise<void>;
   /** Another reader, which knows of no workload yet. */
   readonly again: () => FlowWorker;
 }
@@ -69,7 +70,10 @@ export async function read(
     for (let look = 0; look < 160 && !holds(); look++) await sleep(50);
     assert.ok(holds(), `not seen: ${what}; ${JSON.stringify(reports.slice(-4))}`);
   };
-  const forget = () => {
+  const forget = async () => {
+    const isOver = ({ tcpState = 'close' }: { tcpState?: string }): boolean =>
+      tcpState === 'close' || tcpState === 'time_wait';
+    await until('connections that are over', () => conntrack.dump().every(isOver));
     for (const entry of conntrack.dump()) conntrack.delete(entry);
   };
   await until('the thread is there', () => worker.state !== undefined);

@@ -16,7 +16,7 @@ void test('both ends report a connection with its rule, its NAT and its end; a d
   assert.equal(await one.probe('tcp', '10.96.0.1', 8000), 'open');
   assert.equal(await one.probe('tcp', podAddress(2, 6), 8080, 200), 'silent');
   const ends = () => reports.filter((report) => report.tuple.destinationPort === 80);
-  forget();
+  await forget();
   await until('both ends have completed', () =>
     (['egress', 'ingress'] as const).every(
       (way) =>
@@ -55,7 +55,7 @@ void test('while the agent does something else for long, nothing is lost and not
     opened += (await Promise.all(probes)).filter((outcome) => outcome === 'open').length;
   }
   assert.equal(opened, 30);
-  forget();
+  await forget();
   const completed = (way: string) =>
     sum(
       reports.filter(({ direction }) => direction === way),
@@ -103,7 +103,7 @@ void test('connection events that did not fit are counted, and a listing makes t
   const ingress = () => reports.filter(({ direction }) => direction === 'ingress');
   const started = () => sum(ingress(), ({ connections }) => connections.started);
   await until('all beginnings', () => started() === opened);
-  forget();
+  await forget();
   await until('all ends', () => sum(ingress(), (r) => r.connections.completed) === opened);
   assert.equal(started(), opened);
   assert.ok((worker.state?.overruns ?? 0) > 0, 'the buffer was too small');
@@ -116,7 +116,7 @@ void test('with room for few connections, those that must go are reported and no
   for (let round = 0; round < 20; round++) {
     assert.equal(await one.probe('tcp', podAddress(2, 4), 80, 3_000), 'open');
   }
-  forget();
+  await forget();
   const egress = () => reports.filter(({ direction }) => direction === 'egress');
   await until('all ends', () => sum(egress(), (r) => r.connections.completed) >= 20);
   await until('no more', () => (worker.state?.connections ?? 0) === 0);
@@ -145,7 +145,7 @@ void test('another reader counts on from where it came, whenever it learns whose
   second.setLocals(LOCALS);
   await until('the old connection', () => second.state?.older.connections === 1);
   assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open');
-  forget();
+  await forget();
   const later = () => reports.slice(told).filter(({ direction }) => direction === 'egress');
   const ended = () => sum(later(), ({ connections }) => connections.completed);
   await until('the end of the new one', () => ended() >= 1);
