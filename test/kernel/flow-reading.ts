@@ -20,7 +20,7 @@ export interface Reading {
   readonly router: Router;
   readonly worker: FlowWorker;
   readonly reports: ConnectionReport[];
-  /** Waits until the reports satisfy, at most 8 seconds. */
+  /** Waits until the reports satisfy, at most 30 seconds. */
   readonly until: (what: string, holds: () => boolean) => Promise<void>;
   /** Makes the kernel forget all connections, once those of TCP are over: late packets would begin others. */
   readonly forget: () => Promise<void>;
@@ -67,7 +67,7 @@ export async function read(
   const worker = again();
   worker.setLocals(LOCALS);
   const until = async (what: string, holds: () => boolean) => {
-    for (let look = 0; look < 160 && !holds(); look++) await sleep(50);
+    for (let look = 0; look < 600 && !holds(); look++) await sleep(50);
     assert.ok(holds(), `not seen: ${what}; ${JSON.stringify(reports.slice(-4))}`);
   };
   const forget = async () => {
