@@ -112,7 +112,7 @@ test('where rules name no networks and no families, both addresses of a pod fare
   fc.assert(
     fc.property(world, ({ resources }) => {
       const free = resources.filter(
-        (one) => !/"(nets|notNets|ipBlock|networks)"/.test(JSON.stringify(one)),
+        (one) => !/"(nets|notNets|ipBlock|networks|ipVersion)"/.test(JSON.stringify(one)),
       );
       const list = packets(free).filter(
         ({ from, to }) => from.type !== 'address' && to.type !== 'address',

@@ -109,7 +109,10 @@ function stageOne(one: Resource, change: Change) {
 
 const staging = fc
   .tuple(world, fc.array(fc.constantFrom(...CHANGES), { minLength: 3, maxLength: 9 }))
-  .map(([{ resources }, changes]) => stage(resources, changes));
+  .map(([{ resources }, changes]) => {
+    const enforced = resources.filter(({ kind }) => !kind.startsWith('Staged'));
+    return stage(enforced, changes);
+  });
 
 test('staged policies never change the enforced answer', () => {
   let compared = 0;

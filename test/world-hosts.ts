@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import type { Resource } from '#api';
 import { NODE_ADDRESS, NODES } from './world-addresses.ts';
 import { policyBody } from './world-policies.ts';
+import { rulesOf, withoutUndefined } from './world-rules.ts';
 import { world, type World } from './worlds.ts';
 
 const calico = 'projectcalico.org/v3';
@@ -12,7 +13,28 @@ const labels = fc.record(
   { app: fc.constantFrom('web', 'cart', 'db'), zone: fc.constantFrom('a', 'b') },
   { requiredKeys: [] },
 );
-const profiles = fc.constantFrom<string[]>([], ['projectcalico-default-allow']);
+const profiles = fc.constantFrom<string[]>(
+  [],
+  ['projectcalico-default-allow'],
+  ['projectcalico-default-allow'],
+  ['own'],
+  ['own', 'projectcalico-default-allow'],
+  ['nobody-made-it', 'projectcalico-default-allow'],
+);
+
+/** The profile `own`, which also lends labels. */
+const ownProfile = fc
+  .record({
+    ingress: fc.option(rulesOf('ingress', false), { nil: undefined, freq: 8 }),
+    egress: fc.option(rulesOf('egress', false), { nil: undefined, freq: 8 }),
+    labelsToApply: fc.option(labels, { nil: undefined }),
+  })
+  .map((spec) => ({
+    apiVersion: calico,
+    kind: 'Profile',
+    metadata: { name: 'own' },
+    spec: withoutUndefined(spec),
+  }));
 
 type Place = 'interface' | 'addresses' | 'interface and addresses' | 'all';
 
@@ -42,24 +64,36 @@ const places = fc.oneof(
   { weight: 2, arbitrary: named.map((place): Place[] => [place, 'all']) },
 );
 
+/** Ports of protocols without ports may have names too; no rule can mean them. */
+const hostPorts = fc
+  .constantFrom('TCP', 'TCP', 'SCTP', 'UDPLite', 'ICMP', 'ICMPv6')
+  .map((protocol) => [
+    { name: 'http', protocol, port: 9090 },
+    { name: 'dns', protocol: 'UDP', port: 5353 },
+  ]);
+const NOTHING = { labels: {}, profiles: [], ports: [] };
+
 const hostEndpoints = (node: NodeName) =>
   fc
-    .tuple(places, fc.array(fc.record({ labels, profiles }), { minLength: 2, maxLength: 2 }))
+    .tuple(
+      places,
+      fc.array(fc.record({ labels, profiles, ports: hostPorts }), { minLength: 2, maxLength: 2 }),
+    )
     .map(([list, bodies]) =>
       list.map((place, index) => {
-        const { labels: own, profiles: names } = bodies[index] ?? { labels: {}, profiles: [] };
+        const { labels: own, profiles: names, ports } = bodies[index] ?? NOTHING;
         return {
           apiVersion: calico,
           kind: 'HostEndpoint',
           metadata: {
             name: `${node}-${place.replaceAll(' ', '-')}`,
-            labels: { ...own, host: node },
+            labels: { ...own, host: node, ...(index === 1 && { 'pcns.colour': 'red' }) },
           },
           spec: {
             node,
             ...placeOf(node, place),
             profiles: names,
-            ports: [{ name: 'http', protocol: 'TCP', port: 9090 }],
+            ports,
           },
         };
       }),
@@ -78,6 +112,7 @@ const hostSelector = fc.oneof(
 
 const port = fc.constantFrom<(number | string)[] | undefined>(
   [8080],
+  ['9000:9100', 'dns'],
   [9090],
   [5353],
   ['http'],
@@ -88,8 +123,8 @@ const port = fc.constantFrom<(number | string)[] | undefined>(
 const plainRule = (sourcePorts: readonly (number[] | undefined)[]) =>
   fc
     .record({
-      action: fc.constantFrom('Allow', 'Allow', 'Deny', 'Deny', 'Pass'),
-      protocol: fc.constantFrom('TCP', 'UDP', 'SCTP', 'ICMP', undefined),
+      action: fc.constantFrom('Allow', 'Allow', 'Deny', 'Deny', 'Pass', 'Log'),
+      protocol: fc.constantFrom('TCP', 'UDP', 'SCTP', 'ICMP', 'ICMPv6', undefined),
       ports: port,
       sourcePorts: fc.constantFrom(...sourcePorts),
       source: fc.option(fc.constantFrom('app == "web"', 'has(host)', 'has(zone)'), {
@@ -98,7 +133,7 @@ const plainRule = (sourcePorts: readonly (number[] | undefined)[]) =>
       }),
     })
     .map(({ action, protocol, ports, sourcePorts, source }) => {
-      const withPorts = protocol !== undefined && protocol !== 'ICMP';
+      const withPorts = protocol !== undefined && !protocol.startsWith('ICMP');
       const from = {
         ...(source !== undefined && { selector: source }),
         ...(withPorts && sourcePorts && { ports: sourcePorts }),
@@ -137,8 +172,12 @@ function inStage(spec: object, stage: Stage): object {
   if (stage === 'forward') return { ...spec, applyOnForward: true };
   const marked = { ...spec, applyOnForward: true, [stage]: true };
   if (stage === 'doNotTrack') return marked;
-  const { egress: _, ...ingress }: typeof marked & { egress?: unknown } = marked;
-  return { ...ingress, types: ['Ingress'] };
+  const {
+    egress: _,
+    types,
+    ...ingress
+  }: typeof marked & { egress?: unknown; types?: unknown } = marked;
+  return types === undefined ? ingress : { ...ingress, types: ['Ingress'] };
 }
 
 const hostPolicies = (stages: readonly Stage[], sourcePorts: readonly (number[] | undefined)[]) =>
@@ -148,15 +187,16 @@ const hostPolicies = (stages: readonly Stage[], sourcePorts: readonly (number[] 
         spec: body(sourcePorts),
         selector: hostSelector,
         stage: fc.constantFrom(...stages),
+        stagedAction: fc.option(fc.constantFrom('Set', 'Learn'), { nil: undefined, freq: 8 }),
       }),
       { minLength: 1, maxLength: 5 },
     )
     .map((list) =>
-      list.map(({ spec, selector, stage }, index) => ({
+      list.map(({ spec, selector, stage, stagedAction }, index) => ({
         apiVersion: calico,
-        kind: 'GlobalNetworkPolicy',
+        kind: stagedAction === undefined ? 'GlobalNetworkPolicy' : 'StagedGlobalNetworkPolicy',
         metadata: { name: `host-${index}` },
-        spec: inStage({ ...spec, selector }, stage),
+        spec: withoutUndefined({ ...inStage({ ...spec, selector }, stage), stagedAction }),
       })),
     );
 
@@ -171,18 +211,39 @@ const failsafePorts = fc.constantFrom<object[] | undefined>(
   undefined,
 );
 
-const configuration = fc
-  .record({
-    failsafeInboundHostPorts: failsafePorts,
-    failsafeOutboundHostPorts: failsafePorts,
-    defaultEndpointToHostAction: fc.constantFrom('Drop', 'Accept', 'Return', undefined),
-  })
-  .map((spec) => ({
+const allows = fc.constantFrom(true, false, undefined, undefined);
+const settings = fc.record({
+  failsafeInboundHostPorts: failsafePorts,
+  failsafeOutboundHostPorts: failsafePorts,
+  defaultEndpointToHostAction: fc.constantFrom('Drop', 'Accept', 'Return', undefined),
+  allowVXLANPacketsFromWorkloads: allows,
+  allowIPIPPacketsFromWorkloads: allows,
+  vxlanPort: fc.constantFrom(undefined, undefined, 8472),
+});
+
+/** For all nodes, and sometimes for one by its name or by its labels. */
+const configurations = fc
+  .tuple(
+    settings,
+    fc.option(settings, { nil: undefined, freq: 3 }),
+    fc.option(settings, { nil: undefined, freq: 3 }),
+  )
+  .map(([all, named, selected]) => [
+    configuration('default', all),
+    ...(named ? [configuration('node.node-1', named)] : []),
+    ...(selected
+      ? [configuration('some', { ...selected, nodeSelector: 'machine in {"node-1"}' })]
+      : []),
+  ]);
+
+function configuration(name: string, spec: object) {
+  return {
     apiVersion: calico,
     kind: 'FelixConfiguration',
-    metadata: { name: 'default' },
-    spec: Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined)),
-  }));
+    metadata: { name },
+    spec: withoutUndefined(spec),
+  };
+}
 
 /**
  * A world with host endpoints. `stages`: those of the policies that are meant for them.
@@ -198,9 +259,10 @@ export function hostWorld(
       hostEndpoints('node-1'),
       hostEndpoints('node-2'),
       hostPolicies(stages, sourcePorts),
-      configuration,
+      configurations,
+      ownProfile,
     )
-    .map(([base, one, two, policies, settings]) => ({
-      resources: [...base.resources, ...one, ...two, ...policies, settings] as Resource[],
+    .map(([base, one, two, policies, list, profile]) => ({
+      resources: [...base.resources, ...one, ...two, ...policies, ...list, profile] as Resource[],
     }));
 }

@@ -1,216 +1,64 @@
 // Random policies of every kind for the random worlds, each valid on its own.
 import fc from 'fast-check';
-import { net, net6 } from './world-addresses.ts';
+import { namespaceName, rulesOf, selector, withoutUndefined } from './world-rules.ts';
 
 const calico = 'projectcalico.org/v3';
-const namespaceName = fc.constantFrom('red', 'blue');
 
-const selector = fc.constantFrom(
-  'all()',
-  'app == "web"',
-  'app != "web"',
-  'app in {"cart", "db"}',
-  'app not in {"cart"}',
-  'has(zone)',
-  '!has(zone)',
-  'zone == "a" && app == "web"',
-  'zone == "b" || app == "db"',
-  'app starts with "c"',
+const order = fc.option(fc.constantFrom<number | null>(10, 20, 20, 30, 20.5, null), {
+  nil: undefined,
+});
+/** Nobody made the tier `absent`. */
+const tierName = fc.oneof(
+  { weight: 8, arbitrary: fc.constantFrom('default', 'default', 'first', 'second') },
+  { weight: 1, arbitrary: fc.constantFrom('', 'absent') },
 );
-
-const namespaceSelector = fc.constantFrom(
-  'all()',
-  'colour == "red"',
-  'projectcalico.org/name == "blue"',
-  'zone == "a"',
-  'global()',
-);
-
-const nets = fc.oneof(
-  fc.uniqueArray(net, { minLength: 1, maxLength: 3 }),
-  fc.uniqueArray(net6, { minLength: 1, maxLength: 2 }),
-);
-const notNets = fc
-  .oneof(
-    fc.uniqueArray(net, { minLength: 1, maxLength: 2 }),
-    fc.uniqueArray(net6, { minLength: 1, maxLength: 1 }),
-  )
-  .map((list) => list.filter((one) => one !== '0.0.0.0/0' && one !== '::/0'))
-  .filter((list) => list.length > 0);
-
-const port = fc.constantFrom<number | string>(8080, 9090, 5353, '8000:9000', 'http', 'dns');
-const ports = fc.uniqueArray(port, { minLength: 1, maxLength: 3 });
-
-const accounts = fc.constantFrom(
-  { names: ['robot'] },
-  { names: ['default', 'robot'] },
-  { selector: 'role == "robot"' },
-  { selector: 'all()' },
-  { names: ['robot'], selector: '!has(role)' },
-);
-
-const conditions = {
-  selector,
-  notSelector: selector,
-  namespaceSelector,
-  nets,
-  notNets,
-  serviceAccounts: accounts,
-};
-const oneCondition = fc.oneof(
-  fc.record({ selector }),
-  fc.record({ notSelector: selector }),
-  fc.record({ namespaceSelector }),
-  fc.record({ nets }),
-  fc.record({ notNets }),
-  fc.record({ serviceAccounts: accounts }),
-);
-/** Mostly one or two conditions: rules of many rarely match, and then they hide each other's faults. */
-const entity = fc.oneof(
-  { weight: 5, arbitrary: oneCondition },
-  {
-    weight: 3,
-    arbitrary: fc.tuple(oneCondition, oneCondition).map(([one, two]) => ({ ...one, ...two })),
-  },
-  { weight: 1, arbitrary: fc.record(conditions, { requiredKeys: [] }) },
-);
-
-const protocol = fc.constantFrom<string | number | undefined>('TCP', 'UDP', 'TCP', 6, undefined);
-const action = fc.constantFrom('Allow', 'Allow', 'Deny', 'Pass');
-type Direction = 'ingress' | 'egress';
-
-const portRule = fc
-  .record({
-    action,
-    protocol,
-    notProtocol: fc.option(fc.constantFrom<string | number>('TCP', 17), {
-      nil: undefined,
-      freq: 5,
-    }),
-    source: fc.option(entity, { nil: undefined }),
-    destination: fc.option(entity, { nil: undefined }),
-    ports: fc.option(ports, { nil: undefined }),
-    notPorts: fc.option(ports, { nil: undefined, freq: 5 }),
-  })
-  .map(({ action: act, protocol: number, notProtocol, source, destination, ...lists }) => {
-    // Without protocol only names make sense: they are TCP's.
-    const portsOf = (list: readonly (number | string)[] = []) =>
-      number === undefined ? list.filter((one) => one === 'http' || one === 'dns') : list;
-    const [list, notList] = [portsOf(lists.ports), portsOf(lists.notPorts)];
-    const withPorts = {
-      ...destination,
-      ...(list.length > 0 ? { ports: list } : {}),
-      ...(notList.length > 0 ? { notPorts: notList } : {}),
-    };
-    return {
-      action: act,
-      ...(number === undefined ? {} : { protocol: number }),
-      ...(notProtocol === undefined ? {} : { notProtocol }),
-      ...(source ? { source } : {}),
-      ...(Object.keys(withPorts).length > 0 ? { destination: withPorts } : {}),
-    };
-  });
-
-const icmp = fc.constantFrom(
-  { type: 8 },
-  { type: 8, code: 0 },
-  { type: 3, code: 1 },
-  { type: 128 },
-  { type: 1, code: 4 },
-);
-const icmpRule = fc
-  .record({
-    action,
-    protocol: fc.constantFrom<string | number>('ICMP', 'ICMPv6', 1, 58),
-    icmp: fc.option(icmp, { nil: undefined, freq: 2 }),
-    notICMP: fc.option(icmp, { nil: undefined, freq: 4 }),
-    source: fc.option(entity, { nil: undefined }),
-    destination: fc.option(entity, { nil: undefined }),
-  })
-  .map((one) => withoutUndefined(one));
-
-const httpRule = fc
-  .record({
-    action: fc.constant('Allow'),
-    protocol: fc.constantFrom('TCP', undefined),
-    source: fc.option(entity, { nil: undefined }),
-    http: fc.constantFrom({ methods: ['GET'] }, { paths: [{ prefix: '/public' }] }),
-  })
-  .map((one) => withoutUndefined(one));
-
-/** A Service at the far end, alone: in a namespaced policy it may be of the policy's own namespace. */
-const serviceRule = (direction: Direction, namespaced: boolean) =>
-  fc
-    .record({
-      action,
-      protocol,
-      namespace: namespaced ? fc.option(namespaceName, { nil: undefined }) : namespaceName,
-    })
-    .map(({ action: act, protocol: number, namespace }) =>
-      withoutUndefined({
-        action: act,
-        protocol: number,
-        [direction === 'ingress' ? 'source' : 'destination']: {
-          services: withoutUndefined({ name: 'svc', namespace }),
-        },
-      }),
-    );
-
-function rulesOf(direction: Direction, namespaced: boolean) {
-  const others = [icmpRule, serviceRule(direction, namespaced)];
-  const special = direction === 'ingress' ? [...others, httpRule] : others;
-  const rule = fc.oneof<fc.MaybeWeightedArbitrary<object>[]>(
-    { weight: 6, arbitrary: portRule },
-    ...special.map((arbitrary) => ({ weight: 1, arbitrary })),
-  );
-  return fc.array(rule.filter(sameFamily), { maxLength: 4 });
-}
-
-function withoutUndefined(fields: object): object {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
-}
-
-/** A rule may not mix families across its nets (spec 01, 1.3). */
-function sameFamily(candidate: object): boolean {
-  const text = JSON.stringify(candidate);
-  const v6 = /"[0-9a-f]*:[0-9a-f:]*\/\d+"/.test(text);
-  const v4 = /"\d+\.\d+\.\d+\.\d+\/\d+"/.test(text);
-  return !(v4 && v6);
-}
-
-const order = fc.option(fc.constantFrom(10, 20, 20, 30), { nil: undefined });
-const tierName = fc.constantFrom('default', 'default', 'first', 'second');
 
 const accountSelector = fc.constantFrom('all()', 'role == "robot"', '!has(role)');
 
+/** By the rules that there are, or said; also of a direction without rules, and not of one with. */
+const typesOf = (ingress: boolean, egress: boolean) =>
+  fc.oneof(
+    { weight: 4, arbitrary: fc.constant(listTypes(ingress || !egress, egress)) },
+    { weight: 2, arbitrary: fc.constant(undefined) },
+    {
+      weight: 1,
+      arbitrary: fc.constantFrom(['Ingress'], ['Egress'], ['Egress', 'Ingress']),
+    },
+  );
+
+function listTypes(ingress: boolean, egress: boolean): string[] {
+  return [...(ingress ? ['Ingress'] : []), ...(egress ? ['Egress'] : [])];
+}
+
 /** The spec of a policy of Calico's, without what only global policies have. */
-export const policyBody = (namespaced: boolean) =>
+export const policyBody = (namespaced: boolean): fc.Arbitrary<object> =>
   fc
     .record({
       order,
-      selector,
+      selector: fc.option(selector, { nil: undefined, freq: 12 }),
       serviceAccountSelector: fc.option(accountSelector, { nil: undefined, freq: 4 }),
       ingress: fc.option(rulesOf('ingress', namespaced), { nil: undefined }),
       egress: fc.option(rulesOf('egress', namespaced), { nil: undefined }),
-      tier: tierName,
+      tier: fc.option(tierName, { nil: undefined, freq: 8 }),
+      performanceHints: fc.option(fc.constant(['AssumeNeededOnEveryNode']), {
+        nil: undefined,
+        freq: 12,
+      }),
     })
-    .map(({ ingress, egress, ...rest }) => ({
-      ...withoutUndefined(rest),
-      ...(ingress ? { ingress } : {}),
-      ...(egress ? { egress } : {}),
-      types: [...(ingress || !egress ? ['Ingress'] : []), ...(egress ? ['Egress'] : [])],
-    }));
+    .chain((body) => {
+      const types = typesOf(body.ingress !== undefined, body.egress !== undefined);
+      return types.map((list) => withoutUndefined({ ...body, types: list }));
+    });
 
-const globalPolicy = fc
-  .tuple(
-    policyBody(false),
-    fc.option(fc.constantFrom('colour == "red"', 'all()'), { nil: undefined, freq: 3 }),
-  )
-  .map(([spec, top]) => ({
-    apiVersion: calico,
-    kind: 'GlobalNetworkPolicy',
-    spec: { ...spec, ...(top === undefined ? {} : { namespaceSelector: top }) },
-  }));
+const topSelector = fc.option(
+  fc.constantFrom('colour == "red"', 'all()', 'projectcalico.org/name != "blue"', '!has(zone)'),
+  { nil: undefined, freq: 3 },
+);
+const globalPolicy = fc.tuple(policyBody(false), topSelector).map(([spec, namespaceSelector]) => ({
+  apiVersion: calico,
+  kind: 'GlobalNetworkPolicy',
+  spec: withoutUndefined({ ...spec, namespaceSelector }),
+}));
 const namespacedPolicy = fc.tuple(namespaceName, policyBody(true)).map(([namespace, spec]) => ({
   apiVersion: calico,
   kind: 'NetworkPolicy',
@@ -223,62 +71,122 @@ const labelSelector = fc.constantFrom(
   { matchLabels: { app: 'web' } },
   { matchExpressions: [{ key: 'app', operator: 'NotIn', values: ['db'] }] },
   { matchExpressions: [{ key: 'zone', operator: 'Exists' }] },
+  {
+    matchExpressions: [
+      { key: 'app', operator: 'In', values: ['web', 'db'] },
+      { key: 'zone', operator: 'DoesNotExist' },
+    ],
+  },
+);
+const namespaceLabels = fc.constantFrom<object>(
+  {},
+  { matchLabels: { colour: 'blue' } },
+  { matchLabels: { colour: 'red' } },
+  { matchExpressions: [{ key: 'zone', operator: 'NotIn', values: ['a'] }] },
+  { matchLabels: { 'kubernetes.io/metadata.name': 'red' } },
+  {
+    matchExpressions: [
+      { key: 'colour', operator: 'In', values: ['red', 'blue'] },
+      { key: 'zone', operator: 'DoesNotExist' },
+    ],
+  },
+  { matchExpressions: [{ key: 'app', operator: 'Exists' }] },
 );
 const peer = fc.oneof(
   fc.record({ podSelector: labelSelector }),
-  fc.record({ namespaceSelector: fc.constantFrom({}, { matchLabels: { colour: 'blue' } }) }),
-  fc.record({
-    podSelector: labelSelector,
-    namespaceSelector: fc.constantFrom({}, { matchLabels: { colour: 'red' } }),
-  }),
-  fc.constant({ ipBlock: { cidr: '10.244.0.0/16', except: ['10.244.1.0/28'] } }),
-  fc.constant({ ipBlock: { cidr: 'fd00:244::/32' } }),
+  fc.record({ namespaceSelector: namespaceLabels }),
+  fc.record({ podSelector: labelSelector, namespaceSelector: namespaceLabels }),
+  fc.constantFrom(
+    { ipBlock: { cidr: '10.244.0.0/16', except: ['10.244.1.0/28'] } },
+    { ipBlock: { cidr: '0.0.0.0/0', except: ['203.0.113.0/24', '172.30.0.11/32'] } },
+    { ipBlock: { cidr: 'fd00:244::/32' } },
+    { ipBlock: { cidr: '::/0', except: ['fd00:244:1::/122'] } },
+  ),
 );
 const kubernetesPorts = fc.array(
   fc.constantFrom(
     { protocol: 'TCP', port: 8080 },
     { protocol: 'TCP', port: 'http' },
+    { port: 'http' },
     { protocol: 'UDP', port: 5353 },
+    { protocol: 'UDP', port: 'dns' },
+    { protocol: 'UDP' },
+    { protocol: 'SCTP', port: 9090 },
     { protocol: 'TCP', port: 8000, endPort: 9090 },
     {},
   ),
   { maxLength: 2 },
 );
-const kubernetesPolicy = fc
+const kubernetesRules = <Peers extends string>(field: Peers) =>
+  fc.option(
+    fc.array(
+      fc
+        .record({
+          [field]: fc.option(fc.array(peer, { maxLength: 2 }), { nil: undefined, freq: 6 }),
+          ports: fc.option(kubernetesPorts, { nil: undefined, freq: 6 }),
+        })
+        .map(withoutUndefined),
+      { maxLength: 2 },
+    ),
+    { nil: undefined },
+  );
+const kubernetesSpec = fc
   .record({
-    namespace: namespaceName,
     podSelector: labelSelector,
-    ingress: fc.option(
-      fc.array(fc.record({ from: fc.array(peer, { maxLength: 2 }), ports: kubernetesPorts }), {
-        maxLength: 2,
-      }),
-      { nil: undefined },
-    ),
-    egress: fc.option(
-      fc.array(fc.record({ to: fc.array(peer, { maxLength: 2 }), ports: kubernetesPorts }), {
-        maxLength: 2,
-      }),
-      { nil: undefined },
-    ),
+    ingress: kubernetesRules('from'),
+    egress: kubernetesRules('to'),
+    isSaid: fc.boolean(),
   })
-  .map(({ namespace, podSelector, ingress, egress }) => ({
+  .map(({ podSelector, ingress, egress, isSaid }) =>
+    withoutUndefined({
+      podSelector,
+      ingress,
+      egress,
+      policyTypes: isSaid ? listTypes(ingress !== undefined || !egress, !!egress) : undefined,
+    }),
+  );
+const kubernetesPolicy = fc
+  .record({ namespace: namespaceName, spec: kubernetesSpec })
+  .map(({ namespace, spec }) => ({
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
     namespace,
-    spec: {
-      podSelector,
-      ...(ingress ? { ingress } : {}),
-      ...(egress ? { egress } : {}),
-      policyTypes: [...(ingress || !egress ? ['Ingress'] : []), ...(egress ? ['Egress'] : [])],
-    },
+    spec,
   }));
+
+/** What a staged policy does; a deletion says nothing but its tier. */
+const stagedAction = fc.constantFrom('Set', 'Set', undefined, 'Learn', 'Ignore', 'Delete');
+type Body = { readonly tier?: string };
+const staged = (action: string | undefined, spec: Body) =>
+  action === 'Delete'
+    ? withoutUndefined({ stagedAction: action, tier: spec.tier })
+    : withoutUndefined({ ...spec, stagedAction: action });
+const stagedPolicy = fc.oneof(
+  fc.tuple(stagedAction, globalPolicy).map(([act, { spec }]) => ({
+    apiVersion: calico,
+    kind: 'StagedGlobalNetworkPolicy',
+    spec: staged(act, spec),
+  })),
+  fc.tuple(stagedAction, namespacedPolicy).map(([act, { namespace, spec }]) => ({
+    apiVersion: calico,
+    kind: 'StagedNetworkPolicy',
+    namespace,
+    spec: staged(act, spec),
+  })),
+  fc.tuple(stagedAction, kubernetesPolicy).map(([act, { namespace, spec }]) => ({
+    apiVersion: calico,
+    kind: 'StagedKubernetesNetworkPolicy',
+    namespace,
+    spec: staged(act, spec),
+  })),
+);
 
 const clusterPods = fc.record({
   podSelector: labelSelector,
-  namespaceSelector: fc.constantFrom({}, { matchLabels: { colour: 'red' } }),
+  namespaceSelector: namespaceLabels,
 });
 const clusterSubject = fc.oneof(
-  fc.record({ namespaces: fc.constantFrom({}, { matchLabels: { colour: 'blue' } }) }),
+  fc.record({ namespaces: namespaceLabels }),
   fc.record({ pods: clusterPods }),
 );
 const clusterTarget = fc.oneof(
@@ -289,6 +197,15 @@ const clusterTarget = fc.oneof(
     { nodes: {} },
     { nodes: { matchLabels: { machine: 'node-1' } } },
     { nodes: { matchExpressions: [{ key: 'machine', operator: 'DoesNotExist' }] } },
+    { nodes: { matchExpressions: [{ key: 'machine', operator: 'In', values: ['node-2'] }] } },
+    {
+      nodes: {
+        matchExpressions: [
+          { key: 'machine', operator: 'Exists' },
+          { key: 'machine', operator: 'NotIn', values: ['node-1'] },
+        ],
+      },
+    },
   ),
 );
 const clusterProtocols = fc.uniqueArray(
@@ -296,7 +213,11 @@ const clusterProtocols = fc.uniqueArray(
     { tcp: { destinationPort: { number: 8080 } } },
     { tcp: { destinationPort: { range: { start: 8000, end: 9090 } } } },
     { udp: {} },
+    { udp: { destinationPort: { number: 5353 } } },
+    { udp: { destinationPort: { range: { start: 5000, end: 6000 } } } },
     { sctp: {} },
+    { sctp: { destinationPort: { number: 9090 } } },
+    { sctp: { destinationPort: { range: { start: 9000, end: 9100 } } } },
     { destinationNamedPort: 'http' },
     { destinationNamedPort: 'dns' },
   ),
@@ -306,6 +227,7 @@ const clusterRules = <Peers extends string>(field: Peers, peer: fc.Arbitrary<obj
   fc.array(
     fc
       .record({
+        name: fc.option(fc.constant('a rule'), { nil: undefined }),
         action: fc.constantFrom('Accept', 'Deny', 'Pass'),
         protocols: fc.option(clusterProtocols, { nil: undefined }),
         [field]: fc.array(peer, { minLength: 1, maxLength: 2 }),
@@ -327,11 +249,18 @@ const clusterPolicy = fc
     spec: withoutUndefined(spec),
   }));
 
-/** Up to six policies, of any kinds. */
+/** Up to six policies, of any kinds; few of them staged. */
 export const policies = fc
-  .array(fc.oneof(globalPolicy, namespacedPolicy, kubernetesPolicy, clusterPolicy), {
-    maxLength: 6,
-  })
+  .array(
+    fc.oneof(
+      { weight: 4, arbitrary: globalPolicy },
+      { weight: 4, arbitrary: namespacedPolicy },
+      { weight: 4, arbitrary: kubernetesPolicy },
+      { weight: 4, arbitrary: clusterPolicy },
+      { weight: 2, arbitrary: stagedPolicy },
+    ),
+    { maxLength: 6 },
+  )
   .map((list) =>
     list.map((policy, index) => ({
       apiVersion: policy.apiVersion,

@@ -32,35 +32,81 @@ const namespaceName = fc.constantFrom('red', 'blue');
 const namespaces = fc
   .tuple(labels, labels)
   .map(([red, blue]) => [
-    core('Namespace', { name: 'red', labels: { ...red, colour: 'red' } }),
-    core('Namespace', { name: 'blue', labels: { ...blue, colour: 'blue' } }),
+    namespace('red', red),
+    namespace('blue', blue),
   ]);
+
+/** With the label that every API server gives. */
+function namespace(name: string, own: object) {
+  const given = { colour: name, 'kubernetes.io/metadata.name': name };
+  return core('Namespace', { name, labels: { ...own, ...given } });
+}
+
+/** Too long for a label: only what its account lends tells its pods from others. */
+const LONG_ACCOUNT = 'a'.repeat(63);
+
+/** Labels of its own; some pods try to pass for those of another namespace or account. */
+const podLabels = fc
+  .tuple(
+    labels,
+    fc.option(
+      fc.constantFrom(
+        { 'pcns.colour': 'blue', 'pcsa.role': 'robot' },
+        { 'projectcalico.org/serviceaccount': 'robot', 'projectcalico.org/namespace': 'red' },
+      ),
+      { nil: undefined, freq: 6 },
+    ),
+  )
+  .map(([own, claimed]) => ({ ...own, ...claimed }));
+
+const containerPort = fc.constantFrom(
+  { name: 'http', containerPort: 8080, protocol: 'TCP' },
+  { name: 'http', containerPort: 9090 },
+  { name: 'http', containerPort: 9090, protocol: 'SCTP' },
+  { name: 'dns', containerPort: 5353, protocol: 'UDP' },
+  { name: 'dns', containerPort: 8080, protocol: 'TCP' },
+  { containerPort: 9090, hostPort: 9090, protocol: 'TCP' },
+);
+/** Several containers may give one name to different ports, of one protocol or of several. */
+const containers = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc
+      .constantFrom(
+        [
+          { name: 'http', containerPort: 8080, protocol: 'TCP' },
+          { name: 'dns', containerPort: 5353, protocol: 'UDP' },
+        ],
+        [{ name: 'http', containerPort: 9090, protocol: 'TCP' }],
+      )
+      .map((ports) => [{ name: 'main', ports }]),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .array(containerPort, { minLength: 1, maxLength: 3 })
+      .map((list) => list.map((one, index) => ({ name: `c${index}`, ports: [one] }))),
+  },
+);
 
 const pods = fc.tuple(
   ...Array.from({ length: POD_COUNT }, (_, index) =>
     fc
       .record({
         namespace: namespaceName,
-        labels,
-        account: fc.constantFrom('default', 'robot', undefined),
+        own: podLabels,
+        account: fc.oneof(
+          { weight: 6, arbitrary: fc.constantFrom('default', 'robot', undefined) },
+          { weight: 1, arbitrary: fc.constant(LONG_ACCOUNT) },
+        ),
+        list: containers,
       })
-      .map(({ namespace, labels: podLabels, account }) => ({
-        ...core('Pod', { name: `p${index}`, namespace, labels: podLabels }),
+      .map(({ namespace, own, account, list }) => ({
+        ...core('Pod', { name: `p${index}`, namespace, labels: own }),
         spec: {
           nodeName: NODES[index % 2],
           ...(account === undefined ? {} : { serviceAccountName: account }),
-          containers: [
-            {
-              name: 'main',
-              ports:
-                index % 2 === 0
-                  ? [
-                      { name: 'http', containerPort: 8080, protocol: 'TCP' },
-                      { name: 'dns', containerPort: 5353, protocol: 'UDP' },
-                    ]
-                  : [{ name: 'http', containerPort: 9090, protocol: 'TCP' }],
-            },
-          ],
+          containers: list,
         },
         status: {
           phase: 'Running',
@@ -75,9 +121,9 @@ const tiers = fc
   .tuple(
     fc.constantFrom('Deny', 'Pass'),
     fc.constantFrom('Deny', 'Pass'),
-    fc.constantFrom(100, 2_000_000),
+    fc.constantFrom<number | null | undefined>(100, 2_000_000, 50, null, undefined),
   )
-  .map(([first, second, secondOrder]) => [
+  .map(([first, second, order]) => [
     {
       apiVersion: calico,
       kind: 'Tier',
@@ -94,13 +140,15 @@ const tiers = fc
       apiVersion: calico,
       kind: 'Tier',
       metadata: { name: 'second' },
-      spec: { order: secondOrder, defaultAction: second },
+      spec: { ...(order !== undefined && { order }), defaultAction: second },
     },
   ]);
 
 const networkSets = fc
   .tuple(
-    labels,
+    fc
+      .tuple(labels, fc.constantFrom({}, {}, { 'pcns.colour': 'red' }))
+      .map(([own, lent]) => ({ ...own, ...lent })),
     fc.uniqueArray(net, { maxLength: 3 }),
     fc.array(
       fc.record({
@@ -116,13 +164,13 @@ const networkSets = fc
       apiVersion: calico,
       kind: 'GlobalNetworkSet',
       metadata: { name: 'global-set', labels: globalLabels },
-      spec: { nets: globalNets.filter((one) => one !== '0.0.0.0/0') },
+      spec: { nets: globalNets },
     },
     ...sets.map((set, index) => ({
       apiVersion: calico,
       kind: 'NetworkSet',
       metadata: { name: `set-${index}`, namespace: set.namespace, labels: set.labels },
-      spec: { nets: set.nets.filter((one) => one !== '0.0.0.0/0' && one !== '::/0') },
+      spec: { nets: set.nets },
     })),
   ]);
 
@@ -133,14 +181,24 @@ const slice = fc.record({
   ),
 });
 
-/** Each namespace has a Service `svc`; behind it are any pods, and its ports are those that pods listen on. */
+/**
+ * Each namespace has a Service `svc`, without an address of its own in one of them; behind it are any pods, and its
+ * ports are those that pods listen on. The Service `outside` is a name elsewhere: nothing is behind it.
+ */
 const services = fc
   .tuple(...['red', 'blue'].map((namespace) => fc.tuple(fc.constant(namespace), slice)))
   .map((list) =>
     list.flatMap(([namespace, { members, ports }]) => [
       {
         ...core('Service', { name: 'svc', namespace }),
-        spec: { ports: ports.map(({ port, protocol }) => ({ name: `p${port}`, port, protocol })) },
+        spec: {
+          ...(namespace === 'red' && { clusterIP: 'None' }),
+          ports: ports.map(({ port, protocol }) => ({ name: `p${port}`, port, protocol })),
+        },
+      },
+      {
+        ...core('Service', { name: 'outside', namespace }),
+        spec: { type: 'ExternalName', externalName: 'example.com' },
       },
       ...([4, 6] as const).map((family) => ({
         apiVersion: 'discovery.k8s.io/v1',
@@ -183,8 +241,12 @@ export const FIXED: readonly Resource[] = [
     })),
   ),
   ...['red', 'blue'].flatMap((namespace) =>
-    ['default', 'robot'].map((name) =>
-      core('ServiceAccount', { name, namespace, labels: { role: name } }),
+    ['default', 'robot', LONG_ACCOUNT].map((name) =>
+      core('ServiceAccount', {
+        name,
+        namespace,
+        labels: { role: name === LONG_ACCOUNT ? 'robot' : name },
+      }),
     ),
   ),
 ];

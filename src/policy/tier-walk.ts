@@ -154,15 +154,15 @@ export function walkProfiles(profiles: readonly WalkProfile[], walk: Walk): Deci
       note(walk, null, 'deny', `profile ${profile.name} does not exist, which denies`);
       return { ...UNDECIDED, verdict: 'deny' };
     }
-    for (const rule of profile.rules) {
-      if (mismatches(rule, walk.traffic).length > 0) continue;
-      if (rule.action === 'Log') continue;
-      const verdict = rule.action === 'Allow' ? 'allow' : 'deny';
-      // A Pass in a profile has nowhere to go: what no profile allows is denied.
-      const reason = `rule ${rule.index} ${rule.action} of profile ${profile.name} matches`;
-      note(walk, null, verdict, reason);
-      return { ...UNDECIDED, verdict };
-    }
+    const rule = profile.rules.find(
+      (it) => it.action !== 'Log' && mismatches(it, walk.traffic).length === 0,
+    );
+    // Pass goes on to the next profile.
+    if (!rule || rule.action === 'Pass') continue;
+    const verdict = rule.action === 'Allow' ? 'allow' : 'deny';
+    const reason = `rule ${rule.index} ${rule.action} of profile ${profile.name} matches`;
+    note(walk, null, verdict, reason);
+    return { ...UNDECIDED, verdict };
   }
   return UNDECIDED;
 }

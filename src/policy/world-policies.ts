@@ -162,7 +162,7 @@ function compilePolicy(
   if (!selection) return undefined;
   return {
     ref,
-    tier: spec.tier ?? 'default',
+    tier: spec.tier || 'default',
     order: spec.order ?? Infinity,
     stages: stagesOf(spec),
     directions:

@@ -1,9 +1,11 @@
 // The agent's parameters that change what a packet gets: FelixConfiguration, cluster-wide and per node.
 import type { FelixConfiguration } from '#api';
-import { isObject, type Prefix, parsePrefix, prefixContains } from '#lib';
+import { compareCodePoints, isObject, type Prefix, parsePrefix, prefixContains } from '#lib';
+import { type Labels, parseSelector, SelectorError } from '#selector';
 import type { Direction } from './explanation.ts';
 import { PROTOCOL_NUMBERS, type Traffic } from './packet.ts';
 import { protocolNumber } from './world-objects.ts';
+import type { ResourcesByKind } from './world-resources.ts';
 
 export interface FailsafePort {
   readonly protocol: number;
@@ -39,17 +41,13 @@ const FAILSAFE_OUTBOUND: readonly FailsafePort[] = [
 ];
 
 /**
- * The settings of one node: FelixConfiguration `node.<name>` over `default`. Where neither sets
+ * The settings of one node: FelixConfiguration `node.<name>`, then the oldest that selects the labels of the node,
+ * then `default` (spec 04). Where none sets
  * `defaultEndpointToHostAction` it is Accept: upstream's agent alone would drop, but Calico's operator and
  * manifests set Accept, and so nobody meets the other.
  */
-export function hostSettings(
-  configurations: readonly FelixConfiguration[],
-  node: string | undefined,
-): HostSettings {
-  const specs = [`node.${node ?? ''}`, 'default'].flatMap((name) =>
-    configurations.filter((it) => it.metadata.name === name).map((it) => it.spec),
-  );
+export function hostSettings(resources: ResourcesByKind, node: string | undefined): HostSettings {
+  const specs = configurationsOf(resources, node).map((it) => it.spec);
   const get = (field: string): unknown =>
     specs
       .map((spec) => new Map<string, unknown>(Object.entries(spec ?? {})).get(field))
@@ -64,6 +62,37 @@ export function hostSettings(
     failsafeInbound: failsafePorts(get('failsafeInboundHostPorts')) ?? FAILSAFE_INBOUND,
     failsafeOutbound: failsafePorts(get('failsafeOutboundHostPorts')) ?? FAILSAFE_OUTBOUND,
   };
+}
+
+/** The strongest first. */
+function configurationsOf(
+  resources: ResourcesByKind,
+  node: string | undefined,
+): FelixConfiguration[] {
+  const all = resources['projectcalico.org FelixConfiguration'];
+  const named = (name: string) => all.filter((it) => it.metadata.name === name);
+  const isNamed = ({ metadata: { name } }: FelixConfiguration) =>
+    name === 'default' || name.startsWith('node.');
+  const labels = resources['core Node'].find((it) => it.metadata.name === node)?.metadata.labels;
+  const selecting = all
+    .filter((it) => !isNamed(it) && selects(it.spec.nodeSelector, labels ?? {}))
+    .sort((a, b) => compareCodePoints(ageText(a), ageText(b)));
+  return [...named(`node.${node ?? ''}`), ...selecting.slice(0, 1), ...named('default')];
+}
+
+/** What cannot be read selects nothing. */
+function selects(selector: string | undefined, labels: Labels): boolean {
+  if (!selector) return false;
+  try {
+    return parseSelector(selector).evaluate(labels);
+  } catch (error) {
+    if (error instanceof SelectorError) return false;
+    throw error;
+  }
+}
+
+function ageText({ metadata }: FelixConfiguration): string {
+  return `${metadata.creationTimestamp ?? '~'} ${metadata.name}`;
 }
 
 function given(value: unknown): boolean {

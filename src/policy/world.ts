@@ -78,9 +78,7 @@ export function buildWorld(resources: Iterable<Resource>): World {
     services: serviceAddresses(table),
     problems,
     ownerOf: (address) => owners.get(addressKey(address)),
-    settingsOf: remember((node) =>
-      hostSettings(table['projectcalico.org FelixConfiguration'], node),
-    ),
+    settingsOf: remember((node) => hostSettings(table, node)),
     tiersFor: rememberTiers(policies),
     profilesFor: (names, direction) =>
       names.map((name) => ({ name, rules: profileRules.get(name)?.[direction] ?? 'missing' })),

@@ -19,6 +19,8 @@ const FAMILIES = [4, 6] as const;
 interface Kind {
   readonly protocol: Readonly<Record<Family, number>>;
   readonly port?: number;
+  /** Absent is `SOURCE_PORT`. */
+  readonly sourcePort?: number;
   readonly icmpType?: Readonly<Record<Family, number>>;
 }
 
@@ -28,7 +30,13 @@ const KINDS: readonly Kind[] = [
   { protocol: same(6), port: 9090 },
   { protocol: same(17), port: 5353 },
   { protocol: same(17), port: 8080 },
+  { protocol: same(17), port: 4789 },
+  { protocol: same(17), port: 8472 },
+  { protocol: same(6), port: 40_000, sourcePort: 8080 },
   { protocol: same(132), port: 9090 },
+  { protocol: same(136), port: 9090 },
+  { protocol: same(4) },
+  { protocol: same(50) },
   { protocol: { 4: 1, 6: 58 }, icmpType: { 4: 8, 6: 128 } },
   { protocol: { 4: 1, 6: 58 }, icmpType: { 4: 13, 6: 135 } },
 ];
@@ -90,7 +98,10 @@ async function compare(resources: readonly Resource[]): Promise<number> {
       to: to.party(family),
       protocol: packet.protocol,
       family,
-      ...(kind.port !== undefined && { port: kind.port, sourcePort: SOURCE_PORT }),
+      ...(kind.port !== undefined && {
+        port: kind.port,
+        sourcePort: kind.sourcePort ?? SOURCE_PORT,
+      }),
       ...(icmpType !== undefined && { icmpType, icmpCode: 0 }),
     });
     const expected = passesHere(explanation, from, to);
@@ -135,7 +146,7 @@ function casesOf(resources: readonly Resource[]): Case[] {
               source: from.address[family],
               destination: to.address[family],
               protocol: kind.protocol[family],
-              sourcePort: SOURCE_PORT,
+              sourcePort: kind.sourcePort ?? SOURCE_PORT,
               destinationPort: kind.port,
               ...(icmpType !== undefined && { icmp: { type: icmpType, code: 0 } }),
             };

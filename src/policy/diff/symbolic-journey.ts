@@ -259,11 +259,19 @@ export class SymbolicJourney {
       if (rules === 'missing') {
         return { decided: [...decided, ...this.#rest(rest, plain('deny'))], rest: 0 };
       }
+      let passed = 0;
       for (const rule of rules) {
         if (rule.action === 'Log') continue;
+        const matched = this.#matched(rule, way);
+        if (rule.action === 'Pass') {
+          passed = this.#space.or(passed, this.#space.and(rest, matched));
+          rest = this.#space.minus(rest, matched);
+          continue;
+        }
         const half = plain(rule.action === 'Allow' ? 'allow' : 'deny');
-        rest = this.#take(decided, rest, this.#matched(rule, way), half);
+        rest = this.#take(decided, rest, matched, half);
       }
+      rest = this.#space.or(passed, rest);
     }
     return { decided, rest };
   }

@@ -209,8 +209,7 @@ class PlaceReader {
   }
 
   #settingsOf(node: string | undefined): HostSettings {
-    const configurations = this.#endpoints.table['projectcalico.org FelixConfiguration'];
-    const settings = this.#settings.get(node) ?? hostSettings(configurations, node);
+    const settings = this.#settings.get(node) ?? hostSettings(this.#endpoints.table, node);
     this.#settings.set(node, settings);
     return settings;
   }
