@@ -19,6 +19,7 @@ export const MAX_ID = 0xffff;
 const TCP = 6;
 const UDP = 17;
 const SCTP = 132;
+const UDPLITE = 136;
 const ICMP: readonly number[] = [1, 58];
 
 /** The whole IP packet. Sums over the payload are left out: the tests' kernels do not look at them. */
@@ -71,6 +72,8 @@ function payloadOf({ id, protocol, sourcePort = 0, destinationPort = 0, icmp }: 
   payload.writeUInt16BE(destinationPort, 2);
   if (protocol === TCP) payload.set([0x50, 0x02, 0xff, 0xff], 12);
   if (protocol === UDP) payload.writeUInt16BE(payload.length, 4);
+  // A sum must be there (RFC 3828), true or not.
+  if (protocol === UDPLITE) payload.writeUInt16BE(0xffff, 6);
   // An INIT chunk of 20 bytes, with a tag.
   if (protocol === SCTP)
     payload.set([1, 0, 0, 20, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1], 12);
