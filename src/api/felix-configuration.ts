@@ -241,6 +241,8 @@ const choices = {
   ...each(anyCase('Insert', 'Append'), ['chainInsertMode']),
   /** What happens to traffic from a pod to its own host once egress policy allowed it. */
   ...each(anyCase('Drop', 'Accept', 'Return'), ['defaultEndpointToHostAction']),
+  // Of Calico Enterprise.
+  ...each(anyCase('Drop', 'Accept', 'LogAndDrop', 'LogAndAccept'), ['dropActionOverride']),
   ...each(Type.Enum(['None', 'Continuous']), ['flowLogsPolicyEvaluationMode']),
   ...each(
     Type.Unsafe<'Auto' | 'Legacy' | 'NFT'>({

@@ -224,12 +224,25 @@ export interface RouteSettings {
   >;
 }
 
+/**
+ * What a denied packet gets. Of Calico Enterprise's `dropActionOverride`: `Accept` lets it pass though it was denied,
+ * which the flow log says; `LogAnd` tells the kernel's log.
+ */
+export type DenyAction =
+  | 'Drop'
+  | 'Reject'
+  | 'Accept'
+  | 'LogAndDrop'
+  | 'LogAndReject'
+  | 'LogAndAccept';
+
 /** The rest of what FelixConfiguration says about the host's data path. */
 export interface HostSettings {
   readonly failsafeInbound: readonly FailsafePort[];
   readonly failsafeOutbound: readonly FailsafePort[];
-  /** What a denied packet gets. */
-  readonly denyAction: 'Drop' | 'Reject';
+  readonly denyAction: DenyAction;
+  /** The bits of the packet's mark that may be used, two at least. */
+  readonly markMask: number;
   /** False where `disableConntrackInvalidCheck` is set. */
   readonly dropInvalid: boolean;
   readonly allowVxlanFromWorkloads: boolean;
@@ -300,6 +313,7 @@ export const BARE_STATE: DataplaneState = {
     failsafeInbound: [{ protocol: TCP, port: 22 }, { protocol: UDP, port: 68 }, ...CONTROL_PLANE],
     failsafeOutbound: [{ protocol: UDP, port: 53 }, { protocol: UDP, port: 67 }, ...CONTROL_PLANE],
     denyAction: 'Drop',
+    markMask: 0xffff0000,
     dropInvalid: true,
     allowVxlanFromWorkloads: false,
     allowIpipFromWorkloads: false,

@@ -12,6 +12,7 @@ import {
 import type { Parameters } from './configuration.ts';
 import type {
   DataplaneState,
+  DenyAction,
   FailsafePort,
   HostSettings,
   LogRate,
@@ -29,7 +30,8 @@ export function hostSettings(parameters: Parameters): HostSettings {
   return {
     failsafeInbound: failsafePorts(parameters.list('FailsafeInboundHostPorts')),
     failsafeOutbound: failsafePorts(parameters.list('FailsafeOutboundHostPorts')),
-    denyAction: parameters.is('NftablesFilterDenyAction', 'REJECT') ? 'Reject' : 'Drop',
+    denyAction: denyAction(parameters),
+    markMask: parameters.number('NftablesMarkMask'),
     dropInvalid: !parameters.flag('DisableConntrackInvalidCheck'),
     allowVxlanFromWorkloads: parameters.flag('AllowVXLANPacketsFromWorkloads'),
     allowIpipFromWorkloads: parameters.flag('AllowIPIPPacketsFromWorkloads'),
@@ -78,6 +80,21 @@ function workloadPrefixes(parameters: Parameters): string[] {
 
 function texts(values: readonly ParameterValue[]): string[] {
   return values.filter((value) => typeof value === 'string');
+}
+
+/** The override of Calico Enterprise says whether, the parameter of nftables how packets are refused. */
+function denyAction(parameters: Parameters): DenyAction {
+  const refusal = parameters.is('NftablesFilterDenyAction', 'REJECT') ? 'Reject' : 'Drop';
+  switch (parameters.text('DropActionOverride')) {
+    case 'ACCEPT':
+      return 'Accept';
+    case 'LOGandACCEPT':
+      return 'LogAndAccept';
+    case 'LOGandDROP':
+      return `LogAnd${refusal}`;
+    default:
+      return refusal;
+  }
 }
 
 const HOST_ACTIONS = { DROP: 'Drop', RETURN: 'Return', ACCEPT: 'Accept' } as const;

@@ -23,10 +23,10 @@ const REFUSED_LATER =
 export const DIFFERENCES: readonly Difference[] = [
   {
     kinds: ['FelixConfiguration'],
-    path: /^spec\.capture(Dir|MaxFiles|MaxSizeBytes|RotationSeconds)$/,
+    path: /^spec\.(dropActionOverride|capture(Dir|MaxFiles|MaxSizeBytes|RotationSeconds))$/,
     keywords: ['(field)'],
     added: false,
-    reason: 'packets are captured here too, with the parameters of Calico Enterprise',
+    reason: 'what is built of Calico Enterprise has its parameters',
   },
   {
     kinds: ['FelixConfiguration'],

@@ -214,6 +214,7 @@ test('every parameter of Calico has its names, default and traits', {
     'CaptureMaxFiles',
     'CaptureMaxSizeBytes',
     'CaptureRotationSeconds',
+    'DropActionOverride',
     'FlowLogsCollectProcessInfo',
     'FlowLogsCollectTcpStats',
   ];

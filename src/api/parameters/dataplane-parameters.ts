@@ -58,6 +58,13 @@ export const DATAPLANE_PARAMETERS: readonly Parameter[] = [
   parameter(['DeviceRouteSourceAddress', 'deviceRouteSourceAddress'], address(4)),
   parameter(['DeviceRouteSourceAddressIPv6', 'deviceRouteSourceAddressIPv6'], address(6)),
   parameter(['DisableConntrackInvalidCheck', 'disableConntrackInvalidCheck'], boolean, 'false'),
+  // Of Calico Enterprise.
+  parameter(
+    ['DropActionOverride', 'dropActionOverride'],
+    oneOf('DROP', 'ACCEPT', 'LOGandDROP', 'LOGandACCEPT'),
+    'DROP',
+    'required',
+  ),
   parameter(['EndpointStatusPathPrefix', 'endpointStatusPathPrefix'], path, '/var/run/calico'),
   parameter(['ExternalNodesCIDRList', 'externalNodesList'], networks, '', 'fatal'),
   parameter(

@@ -1,5 +1,5 @@
 // Decisions as chains of their own: log, count, verdict. Whatever finds a rule leads to its decision.
-import { type Direction, policyKey } from '#calc/dataplane-update';
+import { type DenyAction, type Direction, policyKey } from '#calc/dataplane-update';
 import { ACCEPT, type Action, COUNT, DROP, RETURN } from './action.ts';
 import type { Chain } from './chain.ts';
 import { LOG_GROUP, type LogPrefixes, type PrefixOwner, type RuleHit } from './log-prefix.ts';
@@ -9,8 +9,7 @@ import { shortHash } from './names.ts';
 /** What decisions are rendered with. */
 export interface DecisionContext {
   readonly prefixes: LogPrefixes;
-  /** What a denied packet gets. */
-  readonly denyAction: 'Drop' | 'Reject';
+  readonly denyAction: DenyAction;
 }
 
 /**
@@ -26,19 +25,28 @@ export function decisionChain(hit: RuleHit, owner: PrefixOwner, context: Decisio
   return { name: `d-${shortHash(prefix)}`, comment, rules: [{ matches: [], actions }] };
 }
 
-function verdictOf(hit: RuleHit, denyAction: 'Drop' | 'Reject'): readonly Action[] {
+function verdictOf(hit: RuleHit, denyAction: DenyAction): readonly Action[] {
   if (hit.staged) return [RETURN];
   switch (hit.action) {
     case 'Allow':
       return [ACCEPT];
     case 'Deny':
-      return denyAction === 'Drop' ? [DROP] : [{ action: 'reject' }];
+      return denials(denyAction);
     case 'Pass':
       // A tier that passes at its end is left by returning; a policy must tell its tier.
       return hit.policy ? [{ action: 'set-mark', bit: PASS_MARK }, RETURN] : [RETURN];
     default:
       return hit.action satisfies never;
   }
+}
+
+const DENIAL_LOG: Action = { action: 'log-kernel', prefix: 'calico-drop: ' };
+
+/** What becomes of a denied packet. */
+export function denials(denyAction: DenyAction): readonly Action[] {
+  const logs = denyAction.startsWith('LogAnd') ? [DENIAL_LOG] : [];
+  if (denyAction.endsWith('Accept')) return [...logs, ACCEPT];
+  return [...logs, denyAction.endsWith('Drop') ? DROP : { action: 'reject' }];
 }
 
 /** The chain of what happens where no rule decided. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HostEndpoint } from '#calc/dataplane-update';
-import { policyKey } from '#calc/dataplane-update';
+import { BARE_STATE, policyKey } from '#calc/dataplane-update';
 import { policy, rule, stateOf } from '../fixture.ts';
 import { placeHostEndpoints } from './host-interfaces.ts';
 import { HOST_MARK } from './mark.ts';
@@ -82,8 +82,10 @@ test('[DP23] of several endpoints the named come before those with addresses, th
     new Map(endpoints.map((one) => [one.id, one])),
     [
       { interface: 'lo', prefix: '127.0.0.1/8' },
+      { interface: 'kube-ipvs0', prefix: '192.0.2.1/32' },
       { interface: 'eth0', prefix: '192.0.2.1/24' },
     ],
+    BARE_STATE.settings,
     (what) => problems.push(what),
   );
   const ids = [...placed].map(([name, { id }]) => `${name}=${id}`);

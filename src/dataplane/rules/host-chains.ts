@@ -4,7 +4,7 @@ import type {
   Direction,
   EndpointTier,
   HostEndpoint,
-  VxlanTunnel,
+  HostSettings,
 } from '#calc/dataplane-update';
 import { ACCEPT } from './action.ts';
 import type { Chain, Hook, Rule } from './chain.ts';
@@ -15,7 +15,7 @@ import { HOST_MARK } from './mark.ts';
 import type { Match } from './match.ts';
 import { ALL_INTERFACES, hostChainName, hostMapName, type HostStage } from './names.ts';
 import { peerRules } from './tunnel-chains.ts';
-import { INVALID, PRIORITY, WORKLOAD_PREFIX } from './static-chains.ts';
+import { INVALID, isWorkloads, PRIORITY } from './static-chains.ts';
 
 export interface HostChains {
   readonly chains: readonly Chain[];
@@ -57,9 +57,9 @@ function loopback(direction: Direction): Rule {
 }
 
 /** Workloads' interfaces are no host endpoint's, except for what enters at that for all of them. */
-function workloads(direction: Direction): Rule {
-  const match: Match = { match: 'interface', way: way(direction), prefix: WORKLOAD_PREFIX };
-  return { matches: [match], actions: [ACCEPT] };
+function workloads(direction: Direction, settings: HostSettings): Rule[] {
+  const matches = isWorkloads(way(direction), settings);
+  return matches.map((match) => ({ matches: [match], actions: [ACCEPT] }));
 }
 
 /**
@@ -78,7 +78,7 @@ export function hostChains(
   if (placed.size === 0) return { chains: [], dispatch };
   for (const chain of failsafeChains(state.settings)) add(chain);
   const used = usedStages([...placed.values()]);
-  for (const station of stations(state.tunnels, used)) {
+  for (const station of stations(state, used)) {
     const { stage, direction, hook, before } = station;
     const map = new Map<string, string>();
     const rules = [...before];
@@ -117,7 +117,10 @@ function usedStages(endpoints: readonly HostEndpoint[]): ReadonlySet<HostStage> 
   return new Set([...stages, 'normal']);
 }
 
-function stations(tunnels: readonly VxlanTunnel[], used: ReadonlySet<HostStage>): Station[] {
+function stations(
+  { tunnels, settings }: Pick<DataplaneState, 'settings' | 'tunnels'>,
+  used: ReadonlySet<HostStage>,
+): Station[] {
   const isMarked = used.has('untracked') || used.has('pre-dnat');
   const allowedEarlier = isMarked ? [ALLOWED_EARLIER] : [];
   const failsafe = (direction: Direction, early?: EarlyFailsafe) =>
@@ -134,7 +137,12 @@ function stations(tunnels: readonly VxlanTunnel[], used: ReadonlySet<HostStage>)
       stage: 'untracked',
       direction: 'egress',
       hook: at('output', PRIORITY.UNTRACKED),
-      before: [FORGET, loopback('egress'), workloads('egress'), failsafe('egress', 'with-answers')],
+      before: [
+        FORGET,
+        loopback('egress'),
+        ...workloads('egress', settings),
+        failsafe('egress', 'with-answers'),
+      ],
     },
     {
       stage: 'pre-dnat',
@@ -152,7 +160,7 @@ function stations(tunnels: readonly VxlanTunnel[], used: ReadonlySet<HostStage>)
       stage: 'forward',
       direction: 'egress',
       hook: at('forward', PRIORITY.AFTER_WORKLOADS),
-      before: [loopback('egress'), workloads('egress'), ESTABLISHED],
+      before: [loopback('egress'), ...workloads('egress', settings), ESTABLISHED],
     },
     {
       stage: 'normal',
@@ -161,7 +169,7 @@ function stations(tunnels: readonly VxlanTunnel[], used: ReadonlySet<HostStage>)
       before: [
         ...allowedEarlier,
         loopback('ingress'),
-        workloads('ingress'),
+        ...workloads('ingress', settings),
         ESTABLISHED,
         ...peerRules(tunnels, 'ingress'),
         failsafe('ingress'),
@@ -174,7 +182,7 @@ function stations(tunnels: readonly VxlanTunnel[], used: ReadonlySet<HostStage>)
       before: [
         ...allowedEarlier,
         loopback('egress'),
-        workloads('egress'),
+        ...workloads('egress', settings),
         ESTABLISHED,
         ...peerRules(tunnels, 'egress'),
         failsafe('egress'),

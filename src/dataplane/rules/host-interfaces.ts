@@ -1,7 +1,6 @@
 // Which host endpoint governs which interface of the host.
-import type { HostEndpoint } from '#calc/dataplane-update';
+import type { HostEndpoint, HostSettings } from '#calc/dataplane-update';
 import { ALL_INTERFACES } from './names.ts';
-import { WORKLOAD_PREFIX } from './static-chains.ts';
 
 /** An address that an interface of the host has, with the length of its subnet. */
 export interface InterfaceAddress {
@@ -14,24 +13,30 @@ export type PlacedEndpoints = ReadonlyMap<string, HostEndpoint>;
 
 /**
  * Puts each endpoint on its interface (spec 10: named HEP, wildcard HEP). One with a name comes before one
- * that is found by its addresses, and then the first by ID. Those that are left are reported.
+ * that is found by its addresses, of interfaces that are not excluded, and then the first by ID. Those that are left
+ * are reported.
  */
 export function placeHostEndpoints(
   endpoints: ReadonlyMap<string, HostEndpoint>,
   addresses: readonly InterfaceAddress[],
+  settings: Pick<HostSettings, 'workloadPrefixes' | 'excludedInterfaces'>,
   onProblem: (what: string, message: string) => void,
 ): PlacedEndpoints {
+  const excluded = settings.excludedInterfaces.map((pattern) => new RegExp(pattern));
+  const considered = addresses.filter(
+    (one) => !excluded.some((pattern) => pattern.test(one.interface)),
+  );
   const placed = new Map<string, HostEndpoint>();
   const sorted = [...endpoints.keys()].toSorted().flatMap((id) => endpoints.get(id) ?? []);
   const named = sorted.filter(({ interfaceName }) => interfaceName !== null);
   const others = sorted.filter(({ interfaceName }) => interfaceName === null);
   for (const endpoint of [...named, ...others]) {
     const what = `HostEndpoint ${endpoint.id}`;
-    const name = endpoint.interfaceName ?? interfaceOf(endpoint, addresses);
+    const name = endpoint.interfaceName ?? interfaceOf(endpoint, considered);
     if (name === undefined) {
       const wanted = endpoint.addresses.join(', ');
       onProblem(what, `cannot find an interface with one of its addresses ${wanted}: not enforced`);
-    } else if (name.startsWith(WORKLOAD_PREFIX)) {
+    } else if (settings.workloadPrefixes.some((prefix) => name.startsWith(prefix))) {
       onProblem(what, `cannot govern interface ${JSON.stringify(name)}: it is a workload's`);
     } else if (placed.has(name)) {
       const holder = placed.get(name)?.id;

@@ -3,6 +3,7 @@ import type {
   DataplaneEntity,
   DataplanePolicy,
   DataplaneRule,
+  DenyAction,
   Direction,
   IpSet,
 } from '#calc/dataplane-update';
@@ -22,8 +23,7 @@ import type { VerdictMap } from './verdict-map.ts';
 /** What the rules of policies are rendered with. */
 export interface PolicySettings {
   readonly ipSets: ReadonlyMap<string, IpSet>;
-  /** What a denied packet gets. */
-  readonly denyAction: 'Drop' | 'Reject';
+  readonly denyAction: DenyAction;
   readonly kernelLog: KernelLog;
 }
 
@@ -82,7 +82,7 @@ function knownDecision(
   rule: DataplaneRule,
   hit: RuleHit,
   owner: PrefixOwner,
-  denyAction: 'Drop' | 'Reject',
+  denyAction: DenyAction,
 ): Decision {
   const ofRule = decisions.get(rule) ?? new Map<string, Decision>();
   decisions.set(rule, ofRule);

@@ -1,0 +1,106 @@
+// Settings of the host on the kernel: names of workloads' interfaces, bits of the mark, what denied packets get.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BARE_STATE, type DenyAction, type HostSettings } from '#calc/dataplane-update';
+import {
+  ALLOW_ALL,
+  endpoint,
+  HOST_ADDRESS,
+  makeRouter,
+  podAddress,
+  podInterface,
+  policy,
+  rule,
+  type Router,
+  stateOf,
+  tierOf,
+} from './dataplane-router.ts';
+
+const skip = process.getuid?.() === 0 ? false : 'needs root';
+
+const settingsOf = (more: Partial<HostSettings>) => ({
+  settings: { ...BARE_STATE.settings, ...more },
+});
+const rules = ({ machine }: Router) => machine.run('nft', '-n', 'list', 'ruleset');
+
+void test('[DP55] interfaces of each prefix are workloads: unknown ones are cut off', {
+  skip,
+}, async (t) => {
+  const router = await makeRouter(t, 2);
+  const [one] = router.pods;
+  assert.ok(one);
+  const dataplane = router.start();
+  const known = [endpoint(1)];
+  dataplane.apply(stateOf(known, [], settingsOf({ workloadPrefixes: ['cali', 'tap'] })));
+  for (const family of [4, 6] as const) {
+    assert.notEqual(await one.probe('tcp', podAddress(2, family), 80), 'open');
+  }
+  assert.match(rules(router), /iifname != "cali\*" iifname != "tap\*" accept/);
+  const tap = endpoint(2, { interfaceName: 'tap2' });
+  router.machine.run('ip', 'link', 'set', podInterface(2), 'down');
+  router.machine.run('ip', 'link', 'set', podInterface(2), 'name', 'tap2');
+  router.machine.run('ip', 'link', 'set', 'tap2', 'up');
+  const both = stateOf([endpoint(1), tap], [], settingsOf({ workloadPrefixes: ['cali', 'tap'] }));
+  assert.deepEqual(dataplane.apply(both).errors, []);
+  assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open');
+  const denied = policy('no', { ingress: [rule('Deny')] });
+  const shut = endpoint(2, { interfaceName: 'tap2', ingress: [tierOf(denied)] });
+  dataplane.apply(
+    stateOf([endpoint(1), shut], [denied], settingsOf({ workloadPrefixes: ['cali', 'tap'] })),
+  );
+  assert.notEqual(await one.probe('tcp', podAddress(2, 4), 80), 'open');
+});
+
+void test('[DP56] only bits of the mask are used, and Pass works with them', {
+  skip,
+}, async (t) => {
+  const router = await makeRouter(t, 2);
+  const [one] = router.pods;
+  assert.ok(one);
+  const dataplane = router.start();
+  const pass = policy('pass', { ingress: [rule('Pass'), rule('Deny', { index: 1 })] });
+  const two = endpoint(2, { ingress: [tierOf(pass)] });
+  const stateWith = (markMask: number) =>
+    stateOf([endpoint(1), two], [pass], settingsOf({ markMask }));
+  for (const [mask, bit] of [
+    [0x0000_0300, '0x00000100'],
+    [0x8001_0000, '0x00010000'],
+    [0xffff_0000, '0x00040000'],
+  ] as const) {
+    assert.deepEqual(dataplane.apply(stateWith(mask)).errors, []);
+    assert.match(rules(router), new RegExp(`meta mark set meta mark \\| ${bit}`));
+    assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open', bit);
+    assert.equal(router.start().apply(stateWith(mask)).writes, 0);
+  }
+});
+
+void test('[DP57] what is denied is refused, dropped, or let pass and told', {
+  skip,
+}, async (t) => {
+  const router = await makeRouter(t, 2);
+  const [one] = router.pods;
+  assert.ok(one);
+  const dataplane = router.start();
+  const denied = policy('no', { ingress: [rule('Deny')] });
+  const two = endpoint(2, { ingress: [tierOf(denied)] });
+  const nobody = endpoint(1, { profiles: [] });
+  const apply = (denyAction: DenyAction, source = endpoint(1)) =>
+    dataplane.apply({
+      ...stateOf([source, two], [denied, ALLOW_ALL], settingsOf({ denyAction })),
+      endpointToHostAction: 'Drop',
+    });
+  const probe = () => one.probe('tcp', podAddress(2, 4), 80);
+  const toHost = () => one.pings(HOST_ADDRESS[4]);
+  assert.deepEqual(apply('Drop').errors, []);
+  assert.deepEqual([await probe(), toHost()], ['silent', false]);
+  apply('Reject');
+  assert.equal(await one.probe('udp', podAddress(2, 4), 53), 'refused', 'the sender is told');
+  apply('LogAndDrop');
+  assert.equal(await probe(), 'silent');
+  assert.match(rules(router), /log prefix "calico-drop: " drop/);
+  apply('Accept', nobody);
+  assert.deepEqual([await probe(), toHost()], ['open', true], 'nothing is dropped');
+  apply('LogAndAccept');
+  assert.equal(await probe(), 'open');
+  assert.match(rules(router), /log prefix "calico-drop: " accept/);
+});
