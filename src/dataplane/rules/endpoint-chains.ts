@@ -1,6 +1,6 @@
 // Workload endpoints as chains: their tiers in order, then their profiles, then a drop.
 import type { Direction, EndpointTier, LocalEndpoint } from '#calc/dataplane-update';
-import { COUNT, DROP } from './action.ts';
+import { type Action, COUNT } from './action.ts';
 import type { Chain, Rule } from './chain.ts';
 import { LOG_GROUP, type LogPrefixes, type RuleHit } from './log-prefix.ts';
 import { endpointChainName } from './names.ts';
@@ -60,9 +60,14 @@ export function jumpTo(chain: string): Rule {
 
 type Place = Pick<RuleHit, 'direction' | 'tier'>;
 
-/** Logs that nobody knows the interface, and drops. */
-export function dropRule(place: Place, owner: 'U', prefixes: LogPrefixes): Rule {
+/** Logs that nobody knows the interface, and drops; `verdict` may say otherwise. */
+export function dropRule(
+  place: Place,
+  owner: 'U',
+  prefixes: LogPrefixes,
+  verdict: readonly Action[],
+): Rule {
   const prefix = prefixes.prefixOf({ ...place, action: 'Deny', policy: null, rule: -1 }, owner);
   const group = LOG_GROUP[place.direction];
-  return { matches: [], actions: [{ action: 'log-packet', group, prefix }, COUNT, DROP] };
+  return { matches: [], actions: [{ action: 'log-packet', group, prefix }, COUNT, ...verdict] };
 }

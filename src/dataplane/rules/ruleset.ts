@@ -16,6 +16,7 @@ import {
   placeHostEndpoints,
 } from './host-interfaces.ts';
 import { LogPrefixes, type RuleHit } from './log-prefix.ts';
+import { markBits, withMarks } from './mark.ts';
 import { dispatchMapName, type HostStage } from './names.ts';
 import { NAT_EXCLUDED, NAT_SOURCES, natChains } from './nat-chains.ts';
 import { PolicyCache } from './policy-cache.ts';
@@ -65,7 +66,7 @@ export function rulesetOf(
 
   for (const chain of staticChains(state, prefixes)) add(chain);
   const endpoints = endpointsByInterface(state, onProblem);
-  const hosts = placeHostEndpoints(state.hostEndpoints, addresses, onProblem);
+  const hosts = placeHostEndpoints(state.hostEndpoints, addresses, state.settings, onProblem);
   let ipSets = PersistentMap.from(state.ipSets);
   for (const [id, set] of hostSets(state)) ipSets = ipSets.with(id, set);
   const { denyAction, logPrefix, logRate } = state.settings;
@@ -98,7 +99,16 @@ export function rulesetOf(
   for (const [name, map] of host.dispatch) dispatch.set(name, new Map(map));
   for (const chain of programs.chains.values()) add(chain);
   cache.forgetUnused();
-  return { chains, dispatch, maps: programs.maps, ipSets, hits: prefixes.hits, problems };
+  const bits = markBits(state.settings.markMask);
+  if (!bits) onProblem('nftablesMarkMask', 'has fewer than two bits: those of 0xffff0000 are used');
+  return {
+    chains: bits ? withMarks(chains, bits) : chains,
+    dispatch,
+    maps: programs.maps,
+    ipSets,
+    hits: prefixes.hits,
+    problems,
+  };
 }
 
 /**

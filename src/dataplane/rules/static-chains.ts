@@ -3,13 +3,12 @@ import { FAMILIES, parsePrefix } from '#lib';
 import type { DataplaneState, Direction, HostSettings } from '#calc/dataplane-update';
 import { ACCEPT, type Action, COUNT, DROP } from './action.ts';
 import type { Chain, Hook, Rule } from './chain.ts';
+import { denials } from './decision.ts';
 import { dropRule } from './endpoint-chains.ts';
 import type { LogPrefixes } from './log-prefix.ts';
 import type { InterfaceWay, Match } from './match.ts';
 import { dispatchMapName } from './names.ts';
 
-/** Interfaces whose names begin so belong to workloads, known or not. */
-export const WORKLOAD_PREFIX = 'cali';
 const ICMPV6 = 58;
 const IPIP = 4;
 const UDP = 17;
@@ -34,13 +33,15 @@ export const PRIORITY = {
   SOURCE_NAT: 100,
 } as const;
 
-const FROM_WORKLOAD: Match = { match: 'interface', way: 'in', prefix: WORKLOAD_PREFIX };
-const NOT_FROM_WORKLOAD: Match = {
-  match: 'interface',
-  way: 'in',
-  prefix: WORKLOAD_PREFIX,
-  negated: true,
-};
+/** One match for each way that the names of workloads' interfaces begin. */
+export function isWorkloads(way: InterfaceWay, { workloadPrefixes }: HostSettings): Match[] {
+  return workloadPrefixes.map((prefix) => ({ match: 'interface', way, prefix }));
+}
+
+/** All of them must hold. */
+function isNoWorkloads(way: InterfaceWay, { workloadPrefixes }: HostSettings): Match[] {
+  return workloadPrefixes.map((prefix) => ({ match: 'interface', way, prefix, negated: true }));
+}
 
 export const INVALID: Rule = {
   matches: [{ match: 'connection', states: ['invalid'] }],
@@ -53,7 +54,7 @@ export function staticChains(
 ): Chain[] {
   const { endpointToHostAction, settings } = state;
   return [
-    spoofingChain(),
+    spoofingChain(settings),
     straysChain(state.endpoints),
     {
       name: 'egress',
@@ -62,7 +63,7 @@ export function staticChains(
         ...stateRules('in', settings),
         ...encapsulationRules(settings),
         dispatchRule('egress'),
-        dropRule({ direction: 'egress', tier: null }, 'U', prefixes),
+        dropRule({ direction: 'egress', tier: null }, 'U', prefixes, overridden(settings)),
       ],
     },
     {
@@ -71,7 +72,7 @@ export function staticChains(
       rules: [
         ...stateRules('out', settings),
         dispatchRule('ingress'),
-        dropRule({ direction: 'ingress', tier: null }, 'U', prefixes),
+        dropRule({ direction: 'ingress', tier: null }, 'U', prefixes, overridden(settings)),
       ],
     },
     {
@@ -82,18 +83,23 @@ export function staticChains(
         neighbourRule(),
         ...encapsulationRules(settings),
         dispatchRule('egress'),
-        dropRule({ direction: 'egress', tier: null }, 'U', prefixes),
+        dropRule({ direction: 'egress', tier: null }, 'U', prefixes, overridden(settings)),
       ],
     },
     toHostChain(endpointToHostAction, settings),
   ];
 }
 
+/** A drop that is no rule's, or what stands for every drop. */
+function overridden({ denyAction }: HostSettings): readonly Action[] {
+  return denyAction === 'Reject' ? [DROP] : denials(denyAction);
+}
+
 /** Every packet of a workload comes here, so the route back to its source is looked up once. */
-function spoofingChain(): Chain {
+function spoofingChain(settings: HostSettings): Chain {
   const hook: Hook = { point: 'prerouting', priority: PRIORITY.RAW };
   const rules: Rule[] = [
-    { matches: [NOT_FROM_WORKLOAD], actions: [ACCEPT] },
+    { matches: isNoWorkloads('in', settings), actions: [ACCEPT] },
     { matches: [{ match: 'source-not-routed-back' }], actions: [STRAYS] },
   ];
   return { name: 'prerouting', hook, rules };
@@ -137,23 +143,22 @@ function toHostChain(
   action: DataplaneState['endpointToHostAction'],
   settings: HostSettings,
 ): Chain {
-  const verdict: Action[] = action === 'Drop' ? [COUNT, DROP] : [ACCEPT];
+  const verdict = action === 'Drop' ? [COUNT, ...overridden(settings)] : [ACCEPT];
   const rules: Rule[] = [
     ...stateRules('in', settings),
     neighbourRule(),
-    { matches: [FROM_WORKLOAD], actions: verdict },
+    ...isWorkloads('in', settings).map((match) => ({ matches: [match], actions: verdict })),
   ];
   return { name: 'to-host', hook: { point: 'input', priority: PRIORITY.SECOND }, rules };
 }
 
 /** Other packets than the workloads' pass; of theirs, those of a connection already allowed. */
-function stateRules(way: InterfaceWay, { dropInvalid }: HostSettings): Rule[] {
-  const other: Match = { match: 'interface', way, prefix: WORKLOAD_PREFIX, negated: true };
+function stateRules(way: InterfaceWay, settings: HostSettings): Rule[] {
   // What most packets fit comes first: either rule lets pass.
   return [
     { matches: [{ match: 'connection', states: ['established', 'related'] }], actions: [ACCEPT] },
-    { matches: [other], actions: [ACCEPT] },
-    ...(dropInvalid ? [INVALID] : []),
+    { matches: isNoWorkloads(way, settings), actions: [ACCEPT] },
+    ...(settings.dropInvalid ? [INVALID] : []),
   ];
 }
 
@@ -173,14 +178,14 @@ function encapsulationRules(settings: HostSettings): Rule[] {
   const { vxlanPort } = settings;
   const ipip: Rule = {
     matches: [{ match: 'protocol', protocols: [IPIP] }],
-    actions: [COUNT, DROP],
+    actions: [COUNT, ...overridden(settings)],
   };
   const vxlan: Rule = {
     matches: [
       { match: 'protocol', protocols: [UDP] },
       { match: 'ports', end: 'destination', ports: [[vxlanPort, vxlanPort]] },
     ],
-    actions: [COUNT, DROP],
+    actions: [COUNT, ...overridden(settings)],
   };
   return [
     ...(settings.allowIpipFromWorkloads ? [] : [ipip]),
