@@ -13,7 +13,7 @@ const EXPLAINED_MS = 3_000;
 const LOOK_MS = 20;
 /** How often to look for new connections while their processes are asked for. */
 const EAGER_MS = 2;
-/** Bytes of a logged packet while copies are asked for: all of it, on any usual network. */
+/** Bytes of a logged packet while whole copies are asked for: all of it, on any usual network. */
 const COPY_BYTES = 9_216;
 
 function run(options: FlowThreadOptions): void {
@@ -30,11 +30,15 @@ function run(options: FlowThreadOptions): void {
       return [group, LogReader.open({ ...where, ...bufferBytes, group, onPackets })];
     }),
   );
-  // Packet captures have what was denied; a staged policy denies nothing.
+  // For packet captures; a staged policy decides nothing.
   const copies = new LogCopies({
-    wanted: ({ prefix }) => prefix.startsWith('D') && !prefix.startsWith('DS'),
+    verdictOf: ({ prefix }) => {
+      if (prefix[1] === 'S') return undefined;
+      return ({ A: 'allowed', D: 'denied' } as const)[prefix[0] ?? ''];
+    },
     onAsked: (asked) => {
-      for (const log of logs.values()) log.setCopyRange(asked ? COPY_BYTES : undefined);
+      const bytes = asked?.whole === true ? COPY_BYTES : undefined;
+      for (const log of logs.values()) log.setCopyRange(bytes);
     },
   });
   const conntrack = ConntrackSocket.open({

@@ -12,7 +12,8 @@ import {
 } from '#linux';
 import { type CaptureCount, type PodPlan } from './capture-messages.ts';
 import { removeCaptureFiles } from './capture-folder.ts';
-import { PodCapture } from './pod-capture.ts';
+import { PacketVerdicts } from './packet-verdicts.ts';
+import { PodCapture, VERDICT_WAIT_MS } from './pod-capture.ts';
 
 export interface CapturerOptions {
   readonly namespace?: number | undefined;
@@ -20,8 +21,10 @@ export interface CapturerOptions {
 }
 
 const TICK_MS = 250;
-/** Denied packets on their way to this thread. */
-const DENIED_MAX = 4096;
+/** Logged packets on their way to this thread. */
+const LOGGED_MAX = 4096;
+/** When all packets that were taken are read, and what was logged of them too. */
+const ENDING_MS = PACKET_HANDOVER_MS + VERDICT_WAIT_MS;
 
 interface Sum {
   packets: number;
@@ -43,6 +46,7 @@ export class Capturer {
   #routes: RouteSocket | undefined;
   /** Pods whose denied packets are wanted, by the index of their interface. */
   #byIndex = new Map<number, PodCapture[]>();
+  readonly #verdicts = new PacketVerdicts();
   #asked = 0;
   /** Whether the reader of the log has answered. */
   #hasLog = false;
@@ -52,7 +56,7 @@ export class Capturer {
     this.#options = options;
     this.#channel.onmessage = (event: { readonly data: unknown }) => {
       const message = event.data as LogCopyDelivery | LogCopyRequest;
-      if (message.type === 'copies') this.#onDenied(message);
+      if (message.type === 'copies') this.#onLogged(message);
     };
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
   }
@@ -63,7 +67,7 @@ export class Capturer {
     for (const [key, pod] of this.#pods) {
       if (this.#plan.has(key)) continue;
       pod.end();
-      this.#ending.set(pod, performance.now() + PACKET_HANDOVER_MS);
+      this.#ending.set(pod, performance.now() + ENDING_MS);
       this.#pods.delete(key);
     }
     this.#tick();
@@ -87,7 +91,7 @@ export class Capturer {
     clearInterval(this.#timer);
     this.#ask(0);
     for (const pod of this.#pods.values()) pod.end();
-    await sleep(PACKET_HANDOVER_MS);
+    await sleep(ENDING_MS);
     for (const pod of [...this.#pods.values(), ...this.#ending.keys()]) pod.close();
     this.#tell();
     this.#poller.close();
@@ -99,7 +103,7 @@ export class Capturer {
     this.#follow();
     const now = Date.now();
     for (const pod of this.#pods.values()) pod.onTime(now);
-    this.#followDenied();
+    this.#followLog();
     this.#tell();
   }
 
@@ -118,39 +122,46 @@ export class Capturer {
     const onSocket = (fd: number, read: () => void): void => this.#poller.onReadable(fd, read);
     for (const [key, plan] of this.#plan) {
       if (this.#pods.has(key) || taken.has(pathOf(plan))) continue;
-      this.#pods.set(key, new PodCapture({ plan, onSocket, namespace }));
+      this.#pods.set(key, new PodCapture({ plan, onSocket, namespace, verdicts: this.#verdicts }));
     }
   }
 
-  /** Asks for denied packets while somebody wants them, and finds the interfaces that they are of. */
-  #followDenied(): void {
-    const wanting = [...this.#pods.values()].filter(({ plan }) => plan.deniedOnly);
+  /** Asks for logged packets while somebody wants them, and finds the interfaces that denied ones are of. */
+  #followLog(): void {
+    const pods = [...this.#pods.values(), ...this.#ending.keys()];
     this.#byIndex = new Map();
-    if (wanting.length === 0) {
+    if (pods.length === 0) {
       if (this.#asked > 0) this.#ask(0);
       this.#hasLog = false;
       return;
     }
-    const { namespace } = this.#options;
-    this.#routes ??= RouteSocket.open(namespace === undefined ? {} : { namespace });
-    for (const pod of wanting) {
-      const index = this.#routes.link(pod.plan.interfaceName)?.index;
-      if (index === undefined) continue;
-      this.#byIndex.set(index, [...(this.#byIndex.get(index) ?? []), pod]);
-    }
+    for (const pod of this.#pods.values()) if (pod.plan.deniedOnly) this.#findInterface(pod);
     // Again and again: who reads the log may have begun anew.
-    this.#ask(DENIED_MAX);
+    this.#ask(LOGGED_MAX);
   }
 
+  #findInterface(pod: PodCapture): void {
+    const { namespace } = this.#options;
+    this.#routes ??= RouteSocket.open(namespace === undefined ? {} : { namespace });
+    const index = this.#routes.link(pod.plan.interfaceName)?.index;
+    if (index !== undefined) this.#byIndex.set(index, [...(this.#byIndex.get(index) ?? []), pod]);
+  }
+
+  /** Denied packets alone, whole, for who captures these; the beginning of every one for the others' verdicts. */
   #ask(packets: number): void {
     this.#asked = packets;
-    const request: LogCopyRequest = { type: 'take', packets };
+    const plans = [...this.#pods.values(), ...this.#ending.keys()].map(({ plan }) => plan);
+    const allowed = plans.some(({ deniedOnly }) => !deniedOnly);
+    const whole = plans.some(({ deniedOnly }) => deniedOnly);
+    const request: LogCopyRequest = { type: 'take', packets, allowed, whole };
     this.#channel.postMessage(request);
   }
 
-  #onDenied({ packets, skipped }: LogCopyDelivery): void {
+  #onLogged({ packets, skipped, unseen }: LogCopyDelivery): void {
     const now = Date.now();
     this.#hasLog = true;
+    this.#verdicts.onLogged(packets, now);
+    if (skipped + unseen > 0) this.#verdicts.onUnseen();
     for (const packet of packets) {
       const ends = new Set([packet.inInterface, packet.outInterface]);
       for (const index of ends) {
@@ -159,7 +170,7 @@ export class Capturer {
       }
     }
     if (skipped > 0) for (const pod of this.#pods.values()) pod.onSkipped(skipped);
-    if (this.#asked > 0) this.#ask(DENIED_MAX);
+    if (this.#asked > 0) this.#ask(LOGGED_MAX);
   }
 
   #addUp({ plan, packets, dropped }: PodCapture): void {

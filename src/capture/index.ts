@@ -15,7 +15,8 @@ export {
   type CaptureAgentOptions,
   type CaptureSettings,
 } from './capture-agent.ts';
-export { deniedComment } from './denied-comment.ts';
+export { PacketVerdicts } from './packet-verdicts.ts';
+export { deniedComment, loggedVerdict, type LoggedVerdict } from './verdict-comment.ts';
 export { CapturePlanner, type CaptureUpdate, type PlannedCapture } from './capture-plan.ts';
 export { Capturer } from './capturer.ts';
 export { CaptureFileServer, type CaptureFileServerOptions } from './file-server.ts';

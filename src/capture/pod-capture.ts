@@ -2,7 +2,8 @@
 import { arch, release } from 'node:os';
 import { type Frame, type LogPacket, PacketSocket, parsePacket } from '#linux';
 import type { PodPlan } from './capture-messages.ts';
-import { deniedComment } from './denied-comment.ts';
+import { deniedComment } from './verdict-comment.ts';
+import type { PacketVerdicts } from './packet-verdicts.ts';
 import { filterProgram, wantsPacket } from './packet-filter.ts';
 import {
   type CapturedPacket,
@@ -22,13 +23,22 @@ export interface PodCaptureOptions {
   readonly onSocket: (fd: number, read: () => void) => void;
   /** The node's network namespace; this thread's where absent. */
   readonly namespace?: number | undefined;
+  readonly verdicts: PacketVerdicts;
 }
+
+/** How long packets wait for what the policy log says of them, and how many do. */
+export const VERDICT_WAIT_MS = 500;
+const HELD_MAX = 20_000;
+/** Before the IP header. */
+const ETHERNET_BYTES = 14;
 
 export class PodCapture {
   readonly plan: PodPlan;
   readonly #options: PodCaptureOptions;
   readonly #file: RingFile;
   #socket: PacketSocket | undefined;
+  /** Read, and not written yet. */
+  #held: { readonly frames: readonly Frame[]; readonly atMs: number }[] = [];
   #packets = 0;
   /** Lost before this socket, and by the disk. */
   #dropped = 0;
@@ -83,6 +93,7 @@ export class PodCapture {
   /** Every so often: follows the interface, and replaces files that are old. Never throws. */
   onTime(nowMs: number): void {
     try {
+      this.#release(nowMs - VERDICT_WAIT_MS);
       this.#file.onTime(nowMs);
       if (this.plan.deniedOnly) return;
       if (this.#socket && !this.#socket.isCurrent()) this.#closeSocket();
@@ -120,6 +131,7 @@ export class PodCapture {
   /** Reads what is there, closes the file as it is, and begins a new one with the next packet. */
   closeFile(): void {
     this.#read();
+    this.#release();
     this.#file.close();
   }
 
@@ -134,6 +146,7 @@ export class PodCapture {
 
   close(): void {
     this.#closeSocket();
+    this.#release();
     this.#file.close();
   }
 
@@ -160,7 +173,27 @@ export class PodCapture {
   #read(): void {
     if (!this.#socket) return;
     const frames = this.#socket.read();
-    if (frames.length > 0) this.#write(frames.map(packetOf), Date.now());
+    const nowMs = Date.now();
+    if (frames.length > 0) this.#held.push({ frames, atMs: nowMs });
+    this.#release(nowMs - VERDICT_WAIT_MS);
+  }
+
+  /** Writes what was read until then, and what would be too much to keep. */
+  #release(untilMs = Infinity): void {
+    let count = this.#held.reduce((sum, { frames }) => sum + frames.length, 0);
+    const isDue = ({ atMs }: { readonly atMs: number }): boolean => atMs <= untilMs;
+    for (
+      let next = this.#held[0];
+      next && (isDue(next) || count > HELD_MAX);
+      next = this.#held[0]
+    ) {
+      this.#held.shift();
+      count -= next.frames.length;
+      this.#write(
+        next.frames.map((frame) => packetOf(frame, this.#options.verdicts)),
+        Date.now(),
+      );
+    }
   }
 
   #write(packets: readonly CapturedPacket[], nowMs: number): void {
@@ -178,12 +211,16 @@ export class PodCapture {
   }
 }
 
-function packetOf({ timestampNs, data, length, isOutgoing }: Frame): CapturedPacket {
+function packetOf(
+  { timestampNs, data, length, isOutgoing }: Frame,
+  verdicts: PacketVerdicts,
+): CapturedPacket {
   return {
     timestampNs,
     data,
     length,
     direction: isOutgoing ? 'outbound' : 'inbound',
+    comment: verdicts.commentOf(data.subarray(ETHERNET_BYTES)),
   };
 }
 

@@ -136,6 +136,28 @@ class World {
   }
 }
 
+/** As the agent does: reads the log, and hands out copies of it. */
+function readLog(t: TestContext, node: TestNamespace): void {
+  const verdictOf = ({ prefix }: { readonly prefix: string }) =>
+    prefix[1] === 'S' ? undefined : ({ D: 'denied', A: 'allowed' } as const)[prefix[0] ?? ''];
+  const copies = new LogCopies({
+    verdictOf,
+    onAsked: (asked) => reader.setCopyRange(asked?.whole === true ? 9_216 : undefined),
+  });
+  const reader = LogReader.open({
+    group: 1,
+    namespace: node.fd,
+    onPackets: (packets) => copies.offer(packets),
+  });
+  const poller = new Poller();
+  poller.onReadable(reader.fd, () => void reader.read());
+  t.after(() => {
+    poller.close();
+    reader.close();
+    copies.close();
+  });
+}
+
 test('[CT7] selected pods, filtered packets; state goes from waiting to capturing to finished', {
   skip,
 }, async (t) => {
@@ -243,22 +265,7 @@ test('[CT9] only denied packets, with the rule that denied them; what cannot be 
     'udp dport 9003 log prefix "API4|NetworkPolicy/shop/web" group 1',
     'icmp type echo-request log prefix "DTI|default" group 1 drop',
   ]);
-  const copies = new LogCopies({
-    wanted: ({ prefix }) => prefix.startsWith('D'),
-    onAsked: (asked) => reader.setCopyRange(asked ? 9_216 : undefined),
-  });
-  const reader = LogReader.open({
-    group: 1,
-    namespace: world.node.fd,
-    onPackets: (packets) => copies.offer(packets),
-  });
-  const poller = new Poller();
-  poller.onReadable(reader.fd, () => void reader.read());
-  t.after(() => {
-    poller.close();
-    reader.close();
-    copies.close();
-  });
+  readLog(t, world.node);
   await world.waiting('denied');
   for (const port of [9000, 9001, 9002, 9003]) world.send(port, 3, 700);
   const entry = await world.until('denied', ({ packets }) => packets === 3);
@@ -267,9 +274,53 @@ test('[CT9] only denied packets, with the rule that denied them; what cannot be 
   const row = ['9001', '728', 'verdict=deny by NetworkPolicy/shop/web, ingress rule 3', 'shop/web'];
   assert.deepEqual(tsharkFields(world.path('denied', file), ...columns), [row, row, row]);
   const channel = new BroadcastChannel(LOG_COPY_CHANNEL);
-  channel.postMessage({ type: 'copies', packets: [], skipped: 4 });
+  channel.postMessage({ type: 'copies', packets: [], skipped: 4, unseen: 0 });
   await world.until('denied', ({ droppedPackets }) => droppedPackets === 4);
   channel.close();
+});
+
+test('[CT11] each packet says what policy decided, where that is known', { skip }, async (t) => {
+  const world = new World(t);
+  const client = world.pods.get('client');
+  assert.ok(client);
+  loadChain(world.node, 'filter hook forward priority 0', [
+    'ct state established accept',
+    'udp dport 9001 log prefix "DPE1|GlobalNetworkPolicy//out" group 1 drop',
+    'udp dport 9003 log prefix "APE2|NetworkPolicy/shop/out" group 1 accept',
+    'icmp type echo-request log prefix "APE0|NetworkPolicy/shop/ping" group 1',
+    'icmp type echo-request log prefix "API7|NetworkPolicy/shop/web" group 1 accept',
+  ]);
+  const service = 'ip daddr 10.96.0.1 udp dport 53 dnat to 10.98.0.2:9003;';
+  const chain = `chain nat { type nat hook prerouting priority dstnat; ${service} }`;
+  run(world.node, 'nft', `table ip service { ${chain}; }`);
+  readLog(t, world.node);
+  world.start('client', { selector: "app == 'client'" });
+  await world.waiting('client');
+  for (const port of [9001, 9001, 9003, 9005]) world.send(port, 1);
+  run(client, 'bash', '-c', 'echo x > /dev/udp/10.96.0.1/53');
+  run(client, 'ping', '-q', '-i', '0.01', '-c', '2', '10.98.0.2');
+  const columns = ['udp.dstport', 'icmp.type', 'icmp.seq', 'frame.comment'];
+  // Ports that nobody listens at are told by errors, which no rule decides about.
+  const rowsOf = (file: string): string[] =>
+    tsharkFields(world.path('client', file), ...columns)
+      .map((row) => row.join(' '))
+      .filter((row) => /^(\d+ {2}| [08] )/.test(row));
+  const isWhole = ({ fileNames: [name] = [] }: CaptureFiles): boolean =>
+    name !== undefined && rowsOf(name).some((row) => row.startsWith(' 0 2 '));
+  const { fileNames: [file = ''] = [] } = await world.until('client', isWhole);
+  const ping = 'by NetworkPolicy/shop/ping, egress rule 0; NetworkPolicy/shop/web, ingress rule 7';
+  const wanted = [
+    '9001   verdict=deny by GlobalNetworkPolicy//out, egress rule 1',
+    '9001   verdict=deny by GlobalNetworkPolicy//out, egress rule 1',
+    '9003   verdict=allow by NetworkPolicy/shop/out, egress rule 2',
+    '9005   ',
+    '53   verdict=allow by NetworkPolicy/shop/out, egress rule 2',
+    ` 8 1 verdict=allow ${ping}`,
+    ` 0 1 verdict=allow (established) ${ping}`,
+    ` 8 2 verdict=allow (established) ${ping}`,
+    ` 0 2 verdict=allow (established) ${ping}`,
+  ];
+  assert.deepEqual(rowsOf(file), wanted);
 });
 
 test('[CT2] limits hold under traffic, and nothing is lost of what was written', {

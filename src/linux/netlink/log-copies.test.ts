@@ -7,10 +7,10 @@ import { BroadcastChannel } from 'node:worker_threads';
 import { LOG_COPY_CHANNEL, LogCopies, type LogCopyDelivery } from './log-copies.ts';
 
 void test('as many as were asked for, then counts, and nothing once it is over', async (t) => {
-  const asked: boolean[] = [];
+  const asked: (boolean | undefined)[] = [];
   const copies = new LogCopies({
-    wanted: ({ prefix }) => prefix.startsWith('D'),
-    onAsked: (now) => asked.push(now),
+    verdictOf: ({ prefix }) => (({ D: 'denied', A: 'allowed' }) as const)[prefix],
+    onAsked: (now) => asked.push(now?.whole),
   });
   const channel = new BroadcastChannel(LOG_COPY_CHANNEL);
   t.after(() => {
@@ -19,9 +19,11 @@ void test('as many as were asked for, then counts, and nothing once it is over',
   });
   const received: string[] = [];
   channel.onmessage = (event: { readonly data: unknown }) => {
-    const { type, packets, skipped } = event.data as LogCopyDelivery;
+    const { type, packets, skipped, unseen } = event.data as LogCopyDelivery;
     if (type === 'copies')
-      received.push(`${packets.map(({ payload }) => payload.join('')).join()} ${skipped}`);
+      received.push(
+        `${packets.map(({ payload }) => payload.join('')).join()} ${skipped} ${unseen}`,
+      );
   };
   const all = new Uint8Array([1, 2, 3, 4, 5]);
   const offer = (...places: number[]): void =>
@@ -33,8 +35,8 @@ void test('as many as were asked for, then counts, and nothing once it is over',
         hook: 2,
       })),
     );
-  const take = async (packets: number): Promise<void> => {
-    channel.postMessage({ type: 'take', packets });
+  const take = async (packets: number, allowed = false): Promise<void> => {
+    channel.postMessage({ type: 'take', packets, allowed, whole: !allowed });
     await sleep(20);
   };
   offer(0);
@@ -44,9 +46,11 @@ void test('as many as were asked for, then counts, and nothing once it is over',
   await take(5);
   offer(4);
   offer(2);
+  await take(2, true);
+  offer(4, 0, 4, 1);
   await take(0);
   offer(1);
   await sleep(20);
-  assert.deepEqual(received, [' 0', '1,2 2', ' 1', '3 0']);
-  assert.deepEqual(asked, [true, false]);
+  assert.deepEqual(received, [' 0 0', '1,2 2 0', ' 1 0', '3 0 0', '5,1 1 1']);
+  assert.deepEqual(asked, [true, false, undefined]);
 });

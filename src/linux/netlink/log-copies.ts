@@ -7,20 +7,26 @@ import type { LogPacket } from './log.ts';
 export interface LogCopyRequest {
   readonly type: 'take';
   readonly packets: number;
+  /** Also packets that were let through; else those alone that were denied. */
+  readonly allowed: boolean;
+  /** All bytes of each packet; else its beginning. */
+  readonly whole: boolean;
 }
 
 export interface LogCopyDelivery {
   readonly type: 'copies';
   readonly packets: readonly LogPacket[];
-  /** Packets that there were meanwhile beyond those asked for. */
+  /** Denied packets that there were meanwhile beyond those asked for. */
   readonly skipped: number;
+  /** Of those that were let through likewise. */
+  readonly unseen: number;
 }
 
 export interface LogCopiesOptions {
-  /** Which packets are meant at all. */
-  readonly wanted: (packet: LogPacket) => boolean;
-  /** Somebody asks for copies from now on, or does not any more. */
-  readonly onAsked?: (asked: boolean) => void;
+  /** Undefined for packets that nobody may ask for. */
+  readonly verdictOf: (packet: LogPacket) => 'denied' | 'allowed' | undefined;
+  /** Somebody asks for copies from now on, of another kind than before, or not any more. */
+  readonly onAsked?: (asked: Pick<LogCopyRequest, 'whole'> | undefined) => void;
 }
 
 /** Name of the BroadcastChannel. */
@@ -34,7 +40,7 @@ export class LogCopies {
   readonly #channel = new BroadcastChannel(LOG_COPY_CHANNEL);
   #left = 0;
   #askedMs = 0;
-  #asked = false;
+  #asked: LogCopyRequest | undefined;
 
   constructor(options: LogCopiesOptions) {
     this.#options = options;
@@ -43,37 +49,44 @@ export class LogCopies {
       if (message.type !== 'take') return;
       this.#left = message.packets;
       this.#askedMs = performance.now();
-      this.#setAsked(message.packets > 0);
+      this.#setAsked(message.packets > 0 ? message : undefined);
     };
   }
 
   /** To be given all packets that are read. */
   offer(packets: readonly LogPacket[]): void {
     if (!this.#asked || packets.length === 0) return;
-    if (performance.now() - this.#askedMs > FORGET_MS) return this.#setAsked(false);
-    const wanted = packets.filter((packet) => this.#options.wanted(packet));
-    if (wanted.length === 0) return;
-    const sent = wanted.slice(0, this.#left);
-    this.#left -= sent.length;
-    // A payload is a view into the whole datagram, which would go along.
-    const copies = sent.map((packet) => ({ ...packet, payload: packet.payload.slice() }));
-    this.#send(copies, wanted.length - sent.length);
+    if (performance.now() - this.#askedMs > FORGET_MS) return this.#setAsked(undefined);
+    const { verdictOf } = this.#options;
+    const { allowed } = this.#asked;
+    const sent: LogPacket[] = [];
+    let [skipped, unseen] = [0, 0];
+    for (const packet of packets) {
+      const verdict = verdictOf(packet);
+      if (verdict === undefined || (verdict === 'allowed' && !allowed)) continue;
+      // A payload is a view into the whole datagram, which would go along.
+      if (this.#left > 0) sent.push({ ...packet, payload: packet.payload.slice() });
+      else if (verdict === 'denied') skipped++;
+      else unseen++;
+      this.#left = Math.max(0, this.#left - 1);
+    }
+    if (sent.length + skipped + unseen > 0) this.#send(sent, skipped, unseen);
   }
 
   close(): void {
     this.#channel.close();
   }
 
-  #send(packets: readonly LogPacket[], skipped: number): void {
-    const delivery: LogCopyDelivery = { type: 'copies', packets, skipped };
+  #send(packets: readonly LogPacket[], skipped: number, unseen: number): void {
+    const delivery: LogCopyDelivery = { type: 'copies', packets, skipped, unseen };
     this.#channel.postMessage(delivery);
   }
 
-  #setAsked(asked: boolean): void {
-    if (asked === this.#asked) return;
+  #setAsked(asked: LogCopyRequest | undefined): void {
+    const before = this.#asked;
     this.#asked = asked;
-    this.#options.onAsked?.(asked);
+    if (asked?.whole !== before?.whole) this.#options.onAsked?.(asked);
     // Who asked knows by this that nothing is missed from now on.
-    if (asked) this.#send([], 0);
+    if (asked && !before) this.#send([], 0, 0);
   }
 }
