@@ -20,7 +20,15 @@ import { NODE_ADDRESS, NODES, OUTSIDE, podAddress, world } from './worlds.ts';
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 const WORLDS = Number(process.env['WORLDS'] ?? 60);
 const PODS = ['p0', 'p1', 'p2', 'p3'];
-const PORTS = [22, 80, 8080, 6443] as const;
+const PORTS = [
+  { port: 22, sourcePort: 40_000 },
+  { port: 80, sourcePort: 40_000 },
+  { port: 8080, sourcePort: 40_000 },
+  { port: 6443, sourcePort: 40_000 },
+  // As the answers of failsafe ports come.
+  { port: 40_000, sourcePort: 22 },
+  { port: 40_000, sourcePort: 6443 },
+] as const;
 const EXTRA_KINDS = ['HostEndpoint', 'GlobalNetworkPolicy', 'FelixConfiguration'];
 
 interface Place {
@@ -67,20 +75,20 @@ function compare(resources: readonly Resource[]): { halves: number; decided: num
     for (const to of places) {
       if (from === to) continue;
       for (const family of [4, 6] as const) {
-        for (const port of PORTS) {
+        for (const { port, sourcePort } of PORTS) {
           const expected = evaluate(reference, {
             from: from.party(family),
             to: to.party(family),
             protocol: 6,
             port,
-            sourcePort: 40_000,
+            sourcePort,
             family,
           });
           const packet: WirePacket = {
             source: from.address[family],
             destination: to.address[family],
             protocol: 6,
-            sourcePort: 40_000,
+            sourcePort,
             destinationPort: port,
             icmp: undefined,
           };
@@ -173,10 +181,8 @@ class HalfWalk {
     const state = this.#state(this.#from.node);
     const endpoint = endpointOf(state, false, this.#family);
     if (!endpoint) return 'allow';
-    if (!this.#isFailsafe(state, 'egress')) {
-      const raw = this.#tiers(state, endpoint.untracked.egress, 'egress');
-      if (raw) return raw;
-    }
+    const raw = this.#untracked(state, endpoint, 'egress');
+    if (raw) return raw;
     return this.#normal(state, endpoint, 'egress');
   }
 
@@ -211,11 +217,23 @@ class HalfWalk {
   }
 
   #early(state: DataplaneState, endpoint: HostEndpoint): Decision | undefined {
+    const raw = this.#untracked(state, endpoint, 'ingress');
+    if (raw) return raw;
     if (this.#isFailsafe(state, 'ingress')) return undefined;
-    return (
-      this.#tiers(state, endpoint.untracked.ingress, 'ingress') ??
-      this.#tiers(state, endpoint.preDnat, 'ingress')
-    );
+    return this.#tiers(state, endpoint.preDnat, 'ingress');
+  }
+
+  /** Spares what may be the answer of a failsafe port too. */
+  #untracked(
+    state: DataplaneState,
+    endpoint: HostEndpoint,
+    direction: Direction,
+  ): Decision | undefined {
+    const opposite = direction === 'ingress' ? 'egress' : 'ingress';
+    const { sourcePort, destinationPort } = this.#packet;
+    if (this.#isFailsafe(state, direction, direction, destinationPort)) return undefined;
+    if (this.#isFailsafe(state, direction, opposite, sourcePort)) return undefined;
+    return this.#tiers(state, endpoint.untracked[direction], direction);
   }
 
   #normal(state: DataplaneState, endpoint: HostEndpoint, direction: Direction): Verdict {
@@ -240,16 +258,18 @@ class HalfWalk {
     return decision === 'next tier' ? undefined : decision;
   }
 
-  #isFailsafe({ settings }: DataplaneState, direction: Direction): boolean {
-    const isIn = direction === 'ingress';
-    const remote = isIn ? this.#packet.source : this.#packet.destination;
-    const ports: readonly FailsafePort[] = isIn
-      ? settings.failsafeInbound
-      : settings.failsafeOutbound;
-    const { protocol, destinationPort } = this.#packet;
+  #isFailsafe(
+    { settings }: DataplaneState,
+    direction: Direction,
+    list = direction,
+    port = this.#packet.destinationPort,
+  ): boolean {
+    const { protocol, source, destination } = this.#packet;
+    const remote = direction === 'ingress' ? source : destination;
+    const ports: readonly FailsafePort[] =
+      list === 'ingress' ? settings.failsafeInbound : settings.failsafeOutbound;
     return ports.some(
-      (one) =>
-        one.protocol === protocol && one.port === destinationPort && isWithin(one.net, remote),
+      (one) => one.protocol === protocol && one.port === port && isWithin(one.net, remote),
     );
   }
 

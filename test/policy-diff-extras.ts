@@ -129,6 +129,11 @@ const felix = fc
         [],
         [{ protocol: 'tcp', port: 22, net: '203.0.113.0/28' }],
       ),
+      failsafeOutboundHostPorts: fc.constantFrom(
+        [],
+        [{ protocol: 'tcp', port: 1000 }],
+        [{ protocol: 'udp', port: 1000, net: '203.0.113.0/24' }],
+      ),
     },
     { requiredKeys: [] },
   )

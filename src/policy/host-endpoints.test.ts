@@ -191,6 +191,25 @@ test('untracked comes first, both ways, skips what is later, and * has none', ()
   assert.equal(verdict([...CLUSTER, named(), allow, preDnat], OUTSIDE, 'node:one'), 'allow');
 });
 
+test('untracked policy spares what may be the answer of a failsafe port, of its networks alone', () => {
+  const outbound = [{ protocol: 'TCP', port: 6443, net: '198.51.100.0/24' }];
+  const settings = felix({ failsafeOutboundHostPorts: outbound });
+  const world = [...CLUSTER, named(OPEN), settings, denyAll(UNTRACKED, 'ingress')];
+  const from = (sourcePort: number, address = OUTSIDE) =>
+    verdict(world, address, 'node:one', { sourcePort, port: 40_000 });
+  assert.equal(from(6443), 'allow');
+  assert.equal(from(6444), 'deny ingress');
+  assert.equal(from(6443, '203.0.113.1'), 'deny ingress');
+  const out = [...CLUSTER, named(OPEN), denyAll(UNTRACKED, 'egress')];
+  assert.equal(verdict(out, 'node:one', OUTSIDE, { sourcePort: 22, port: 40_000 }), 'allow');
+  const preDnat = [...CLUSTER, named(OPEN), settings, denyAll(PRE_DNAT, 'ingress')];
+  assert.equal(
+    verdict(preDnat, OUTSIDE, 'node:one', { sourcePort: 6443, port: 40_000 }),
+    'deny ingress',
+    'later stages know what is an answer',
+  );
+});
+
 test('a named host endpoint goes before *, and one that expects another address is another interface', () => {
   const open = [...CLUSTER, named(OPEN), wildcard()];
   assert.equal(verdict(open, OUTSIDE, 'node:one'), 'allow');

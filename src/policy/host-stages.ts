@@ -14,6 +14,8 @@ export interface HostPolicy {
   readonly profiles: readonly WalkProfile[];
   /** Whether a failsafe port spares this packet from policy. */
   readonly failsafe: boolean;
+  /** Whether untracked policy spares it, as what may be the answer of a failsafe port. */
+  readonly failsafeAnswer: boolean;
 }
 
 /**
@@ -33,11 +35,11 @@ export function walkHostIngress(
   before: Walk,
   route: HostRoute,
 ): Decision {
+  const untracked = walkUntracked(policy, before);
+  if (untracked.verdict !== 'none') return untracked;
   if (!policy.failsafe) {
-    for (const tiers of [policy.untracked, policy.preDnat]) {
-      const decision = walkTiers(passing(tiers), before);
-      if (decision.verdict !== 'none') return decision;
-    }
+    const decision = walkTiers(passing(policy.preDnat), before);
+    if (decision.verdict !== 'none') return decision;
   }
   if (route === 'workload-to-host') return UNDECIDED;
   return route === 'forward' ? walkTiers(policy.forward, walk) : walkNormal(policy, walk);
@@ -50,11 +52,12 @@ export function walkHostEgress(
   route: 'host' | 'forward',
 ): Decision {
   if (route === 'forward') return walkTiers(policy.forward, walk);
-  if (!policy.failsafe) {
-    const decision = walkTiers(passing(policy.untracked), walk);
-    if (decision.verdict !== 'none') return decision;
-  }
-  return walkNormal(policy, walk);
+  const untracked = walkUntracked(policy, walk);
+  return untracked.verdict === 'none' ? walkNormal(policy, walk) : untracked;
+}
+
+function walkUntracked({ untracked, failsafe, failsafeAnswer }: HostPolicy, walk: Walk): Decision {
+  return failsafe || failsafeAnswer ? UNDECIDED : walkTiers(passing(untracked), walk);
 }
 
 function walkNormal(policy: HostPolicy, walk: Walk): Decision {

@@ -9,7 +9,7 @@ import { type Walk, walkProfiles, walkTiers } from './tier-walk.ts';
 import type { World } from './world.ts';
 import type { HostEndpointObject, Workload } from './world-endpoints.ts';
 import type { Stage } from './world-policies.ts';
-import { isFailsafe } from './world-settings.ts';
+import { isFailsafe, isFailsafeAnswer } from './world-settings.ts';
 
 export interface Journey {
   readonly world: World;
@@ -254,6 +254,7 @@ function hostPolicy(
 ): HostPolicy {
   const { world, traffic } = journey;
   const tiers = (stage: Stage) => world.tiersFor(endpoint, direction, stage);
+  const settings = world.settingsOf(endpoint.node);
   return {
     name: endpoint.name,
     untracked: endpoint.interfaceName === '*' ? [] : tiers('untracked'),
@@ -261,6 +262,7 @@ function hostPolicy(
     forward: tiers('forward'),
     normal: tiers('normal'),
     profiles: world.profilesFor(endpoint.profiles, direction),
-    failsafe: isFailsafe(world.settingsOf(endpoint.node), direction, traffic),
+    failsafe: isFailsafe(settings, direction, traffic),
+    failsafeAnswer: isFailsafeAnswer(settings, direction, traffic),
   };
 }

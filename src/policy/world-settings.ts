@@ -136,6 +136,25 @@ export function isFailsafe(
   );
 }
 
+/**
+ * Whether the packet looks like an answer from a failsafe port of the other direction: before connections are tracked
+ * nobody knows which packets are answers, and untracked policy spares these too (spec 10: failsafe outbound).
+ */
+export function isFailsafeAnswer(
+  settings: HostSettings,
+  direction: Direction,
+  traffic: Traffic,
+): boolean {
+  const ports = direction === 'ingress' ? settings.failsafeOutbound : settings.failsafeInbound;
+  const remote = direction === 'ingress' ? traffic.source : traffic.destination;
+  return ports.some(
+    ({ protocol, port, net }) =>
+      protocol === traffic.protocol &&
+      port === traffic.source.port &&
+      (net === undefined || prefixContains(net, remote.address)),
+  );
+}
+
 function isHostDiscovery({ family, protocol, icmp }: Traffic): boolean {
   const types = family === 6 && protocol === PROTOCOL_NUMBERS.icmpv6 ? HOST_DISCOVERY : [];
   return types.includes(icmp?.type ?? -1);

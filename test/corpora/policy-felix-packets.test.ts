@@ -56,6 +56,7 @@ function judge(one: PacketCase, packet: FelixPacket): Decision {
       normal: tiers(policy.HostNormalTiers),
       profiles: profiles(policy.HostProfiles),
       failsafe: false,
+      failsafeAnswer: false,
     },
     walk,
     walkOf(

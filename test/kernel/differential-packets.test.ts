@@ -33,6 +33,7 @@ const KINDS: readonly Kind[] = [
   { protocol: same(17), port: 4789 },
   { protocol: same(17), port: 8472 },
   { protocol: same(6), port: 41_000, sourcePort: 8080 },
+  { protocol: same(17), port: 41_000, sourcePort: 5353 },
   { protocol: same(132), port: 9090 },
   { protocol: same(136), port: 9090 },
   { protocol: same(4) },

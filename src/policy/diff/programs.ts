@@ -30,6 +30,8 @@ export interface Failsafe {
 export interface HostProgram {
   readonly identity: number;
   readonly failsafes: readonly Failsafe[];
+  /** Whose answers untracked policy spares: those of the other direction. */
+  readonly answers: readonly Failsafe[];
   readonly untracked: readonly TierProgram[];
   readonly preDnat: readonly TierProgram[];
   readonly forward: readonly TierProgram[];
@@ -78,9 +80,10 @@ export class ProgramTable {
   }
 
   host(content: Omit<HostProgram, 'identity'>): HostProgram {
-    const { failsafes, untracked, preDnat, forward, normal, profiles } = content;
+    const { failsafes, answers, untracked, preDnat, forward, normal, profiles } = content;
     const tiers = [untracked, preDnat, forward, normal].map(tiersKey).join('#');
-    const key = `${JSON.stringify(failsafes)}#${tiers}#${profilesKey(profiles)}`;
+    const ports = JSON.stringify([failsafes, answers]);
+    const key = `${ports}#${tiers}#${profilesKey(profiles)}`;
     const identity = this.#hostIdentities.of(key);
     return (this.#hosts[identity] ??= { ...content, identity });
   }
@@ -137,7 +140,9 @@ function judgeAtoms({ direction, tiers, profiles, wildcard, main }: JudgeContent
     if (!host) return;
     for (const list of [host.untracked, host.preDnat, host.forward, host.normal]) addTiers(list);
     addProfiles(host.profiles);
-    for (const { net } of host.failsafes) if (net !== undefined) remote.add(net);
+    for (const { net } of [...host.failsafes, ...host.answers]) {
+      if (net !== undefined) remote.add(net);
+    }
   };
   addTiers(tiers);
   addProfiles(profiles);

@@ -3,7 +3,14 @@ import type { Half, Verdict } from '../explanation.ts';
 import { NEIGHBOUR_DISCOVERY } from '../journey.ts';
 import { HOST_DISCOVERY } from '../world-settings.ts';
 import { PROTOCOL_NUMBERS } from '../packet.ts';
-import type { HostProgram, Judge, PodSettings, ProfileProgram, TierProgram } from './programs.ts';
+import type {
+  Failsafe,
+  HostProgram,
+  Judge,
+  PodSettings,
+  ProfileProgram,
+  TierProgram,
+} from './programs.ts';
 import type { End, RuleMatcher, SymbolicRule } from './symbolic-rule.ts';
 import { ICMP_CODES, type PortConditions, type TrafficSpace } from './traffic-space.ts';
 
@@ -175,26 +182,42 @@ export class SymbolicJourney {
     route: 'host' | 'forward' | 'workload',
   ): Walked {
     const failsafe = this.#space.and(packets, this.#failsafe(host, way.source));
-    const early = this.#walkPassing(
-      [...host.untracked, ...host.preDnat],
-      this.#space.minus(packets, failsafe),
+    const untracked = this.#untracked(host, packets, failsafe, way.source, way);
+    const preDnat = this.#walkPassing(
+      host.preDnat,
+      this.#space.minus(untracked.rest, failsafe),
       way,
     );
-    const rest = this.#space.or(failsafe, early.rest);
-    if (route === 'workload') return { decided: early.decided, rest };
+    const decided = [...untracked.decided, ...preDnat.decided];
+    const rest = this.#space.or(failsafe, preDnat.rest);
+    if (route === 'workload') return { decided, rest };
     if (route === 'forward') {
       const forward = this.#walkTiers(host.forward, rest, way);
-      return { decided: [...early.decided, ...forward.decided], rest: forward.rest };
+      return { decided: [...decided, ...forward.decided], rest: forward.rest };
     }
-    return { decided: [...early.decided, ...this.#normal(host, failsafe, rest, way)], rest: 0 };
+    return { decided: [...decided, ...this.#normal(host, failsafe, rest, way)], rest: 0 };
   }
 
   #hostEgress(host: HostProgram, packets: number, way: Way, route: 'host' | 'forward'): Walked {
     if (route === 'forward') return this.#walkTiers(host.forward, packets, way);
     const failsafe = this.#space.and(packets, this.#failsafe(host, way.destination));
-    const early = this.#walkPassing(host.untracked, this.#space.minus(packets, failsafe), way);
-    const rest = this.#space.or(failsafe, early.rest);
-    return { decided: [...early.decided, ...this.#normal(host, failsafe, rest, way)], rest: 0 };
+    const { decided, rest } = this.#untracked(host, packets, failsafe, way.destination, way);
+    return { decided: [...decided, ...this.#normal(host, failsafe, rest, way)], rest: 0 };
+  }
+
+  /** Spares failsafe ports, and what may be their answers. */
+  #untracked(host: HostProgram, packets: number, failsafe: number, remote: End, way: Way): Walked {
+    if (host.untracked.length === 0) return { decided: [], rest: packets };
+    const answers = this.#ofRemote(host.answers, remote, ({ protocol, port }) =>
+      this.#of(protocol, { ...UNCONDITIONAL, sourcePorts: [[[port, port]]] }),
+    );
+    const spared = this.#space.and(packets, this.#space.or(failsafe, answers));
+    const { decided, rest } = this.#walkPassing(
+      host.untracked,
+      this.#space.minus(packets, spared),
+      way,
+    );
+    return { decided, rest: this.#space.or(spared, rest) };
   }
 
   #normal(host: HostProgram, failsafe: number, packets: number, way: Way): Decided[] {
@@ -204,12 +227,20 @@ export class SymbolicJourney {
   }
 
   #failsafe({ failsafes }: HostProgram, remote: End): number {
+    const ports = this.#ofRemote(failsafes, remote, ({ protocol, port }) =>
+      this.#ofPort(protocol, port),
+    );
+    return remote.family === 6 ? this.#space.or(ports, this.#hostDiscovery) : ports;
+  }
+
+  #ofRemote(
+    failsafes: readonly Failsafe[],
+    remote: End,
+    packetsOf: (failsafe: Failsafe) => number,
+  ): number {
     return failsafes
       .filter(({ net }) => net === undefined || remote.atoms.has(net))
-      .reduce(
-        (sum, { protocol, port }) => this.#space.or(sum, this.#ofPort(protocol, port)),
-        remote.family === 6 ? this.#hostDiscovery : 0,
-      );
+      .reduce((sum, failsafe) => this.#space.or(sum, packetsOf(failsafe)), 0);
   }
 
   /** Untracked and pre-DNAT tiers never deny by default. */

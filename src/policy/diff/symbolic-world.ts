@@ -220,11 +220,15 @@ class PlaceReader {
     const { workloads, hostEndpoints } = this.#endpoints;
     const index = workloads.size + hostEndpoints.indexOf(endpoint);
     const { failsafeInbound, failsafeOutbound } = this.#settingsOf(endpoint.node);
-    const failsafes = direction === 'ingress' ? failsafeInbound : failsafeOutbound;
+    const [failsafes, answers] =
+      direction === 'ingress'
+        ? [failsafeInbound, failsafeOutbound]
+        : [failsafeOutbound, failsafeInbound];
     const program =
       this.#hostPrograms.get(key) ??
       tables.programs.host({
         failsafes: failsafes.map((failsafe) => this.#failsafe(failsafe)),
+        answers: answers.map((failsafe) => this.#failsafe(failsafe)),
         untracked:
           endpoint.interfaceName === '*' ? [] : applied.tiersOf(index, direction, 'untracked'),
         preDnat: direction === 'ingress' ? applied.tiersOf(index, direction, 'preDnat') : [],
