@@ -7,7 +7,10 @@ import {
 } from './felix-configuration-cel.ts';
 import { type Static, type TOptional, type TSchema, type TUnsafe, Type } from 'typebox';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
-import { fault } from './problem.ts';
+import { parametersInConfiguration } from './parameters/configuration-parameters.ts';
+import { withoutEffect } from './parameters/parameter-effects.ts';
+import { AGENT_PARAMETERS, resolveParameters } from './parameters/resolve-parameters.ts';
+import { caution, fault } from './problem.ts';
 import { SelectorText } from './rule.ts';
 
 /** The same optional schema under several names. */
@@ -447,5 +450,16 @@ function felixProblems({ metadata, spec }: FelixConfiguration): Problem[] {
     const message = `are ${tables} tables, at most ${TABLES_MAX} are allowed`;
     problems.push(fault('spec.routeTableRanges', message));
   }
+  problems.push(...fieldsWithoutEffect(spec));
   return problems;
+}
+
+/** Fields that are set to something of their own, and that do nothing here. */
+function fieldsWithoutEffect(spec: FelixConfigurationSpec): Problem[] {
+  const values = parametersInConfiguration(spec);
+  const given = resolveParameters([{ name: 'the spec', local: true, values }]);
+  const fields = new Map(AGENT_PARAMETERS.map(({ name, field }) => [name, field]));
+  return withoutEffect(given.values).map(({ parameter, message }) =>
+    caution(`spec.${fields.get(parameter)}`, message),
+  );
 }

@@ -6,6 +6,7 @@ import {
   type ParameterValue,
   parametersInConfiguration,
   resolveParameters,
+  withoutEffect,
 } from '#api';
 import { compareCodePoints } from '#lib';
 import { parseSelector, SelectorError } from '#selector';
@@ -29,7 +30,7 @@ export class Parameters {
   constructor(sources: readonly ParameterSource[]) {
     const resolved = resolveParameters([...sources, INSTALLATION]);
     this.values = resolved.values;
-    this.problems = resolved.problems;
+    this.problems = [...resolved.problems, ...withoutEffect(resolved.values)];
   }
 
   text(name: string): string {

@@ -1,7 +1,7 @@
 // Overlay routes and tunnels, translation, parameters and their precedence (SPEC.md: CG37 to CG42).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Resource } from '#api';
+import { type Resource, validateResource } from '#api';
 import { calico, graphOf, HOST, namespace, pod, resource, update } from './cluster-fixture.ts';
 import { CalcGraph } from './graph.ts';
 
@@ -284,4 +284,21 @@ test('[CG44] a node with BGP and no address is not told of', () => {
   const bare = resource('v1', 'Node', 'two');
   graph.onUpdates([update({ ...bare, metadata: { ...bare.metadata, annotations } })]);
   assert.deepEqual(hosts(), ['three']);
+});
+
+test('[CG46] a parameter that does nothing here is a problem where it is set to something of its own', () => {
+  const graph = graphOf(
+    felix({ bpfEnabled: true, wireguardEnabled: false, usageReportingEnabled: false }),
+  );
+  const told = graph.problems().map(({ key, message }) => `${key} ${message}`);
+  assert.deepEqual(told, [
+    'parameter BPFEnabled is accepted but has no effect: it needs the eBPF dataplane, not built yet',
+    'parameter UsageReportingEnabled is accepted but has no effect: ' +
+      'nothing is ever reported to anybody outside the cluster',
+  ]);
+  const { problems } = validateResource(felix({ bpfEnabled: true }));
+  assert.deepEqual(
+    problems.map(({ path, severity }) => [path, severity]),
+    [['spec.bpfEnabled', 'warning']],
+  );
 });

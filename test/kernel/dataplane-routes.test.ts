@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { BARE_STATE, type DataplaneState, type HostSettings } from '#calc/dataplane-update';
 import {
   endpoint,
+  HOST_ADDRESS,
   makeRouter,
   podAddress,
   podInterface,
@@ -124,4 +125,16 @@ void test('[DP54] without IPv6 there are no routes of it, and policy holds all t
   const forwarding = router.machine.run('sysctl', '-n', 'net.ipv6.conf.all.forwarding');
   assert.equal(forwarding.trim(), '0');
   assert.equal(dataplane.isEnforced('default/pod-1'), true);
+});
+
+void test('[DP51] the source of routes to workloads is the one that is set', {
+  skip,
+}, async (t) => {
+  const router = await makeRouter(t, 1);
+  const dataplane = router.start();
+  const state = withSettings({ deviceRouteSource: HOST_ADDRESS });
+  assert.deepEqual(dataplane.apply(state).errors, []);
+  assert.match(shown(router)[0] ?? '', new RegExp(`src ${HOST_ADDRESS[4]}`));
+  assert.match(shown(router, '-6')[0] ?? '', new RegExp(`src ${HOST_ADDRESS[6]}`));
+  assert.equal(router.start().apply(state).writes, 0);
 });

@@ -18,6 +18,8 @@ import {
 
 const skip = process.getuid?.() === 0 ? false : 'needs root';
 
+const SYSCTL = 'net.ipv4.ip_forward';
+
 const settingsOf = (more: Partial<HostSettings>) => ({
   settings: { ...BARE_STATE.settings, ...more },
 });
@@ -103,4 +105,23 @@ void test('[DP57] what is denied is refused, dropped, or let pass and told', {
   apply('LogAndAccept');
   assert.equal(await probe(), 'open');
   assert.match(rules(router), /log prefix "calico-drop: " accept/);
+});
+
+void test('[DP58] invalid packets and forwarding are looked after unless they are left to others', {
+  skip,
+}, async (t) => {
+  const router = await makeRouter(t, 1);
+  const forwarding = (value?: string): string => {
+    const argv = value === undefined ? ['-n', SYSCTL] : ['-q', '-w', `${SYSCTL}=${value}`];
+    return router.machine.run('sysctl', ...argv).trim();
+  };
+  forwarding('0');
+  const dataplane = router.start();
+  const left = settingsOf({ ipForwarding: false, dropInvalid: false });
+  assert.deepEqual(dataplane.apply(stateOf([endpoint(1)], [], left)).errors, []);
+  assert.equal(forwarding(), '0');
+  assert.doesNotMatch(rules(router), /ct state (invalid|0x1) /);
+  dataplane.apply(stateOf([endpoint(1)]));
+  assert.equal(forwarding(), '1');
+  assert.match(rules(router), /ct state (invalid|0x1) counter/);
 });

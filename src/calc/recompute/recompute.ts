@@ -80,7 +80,15 @@ export function recompute(hostname: string, cluster: Cluster): Recomputed {
       settings: hostSettings(parameters),
     },
     topology: network.topology,
-    problems: [...objects.problems, ...policies.problems, ...needed.problems],
+    problems: [
+      ...objects.problems,
+      ...policies.problems,
+      ...needed.problems,
+      ...parameters.problems.map(({ parameter, message }) => ({
+        key: `parameter ${parameter}`,
+        message,
+      })),
+    ],
   };
 }
 
