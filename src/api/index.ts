@@ -58,6 +58,11 @@ export {
 export * from './number-or-text.ts';
 export { type OpenApiSchema, openApiSchema } from './open-api.ts';
 export { parametersInConfiguration } from './parameters/configuration-parameters.ts';
+export {
+  effectOf,
+  type ParameterEffect,
+  withoutEffect,
+} from './parameters/parameter-effects.ts';
 export type { Parameter, ParameterTrait, ParameterValue } from './parameters/parameter.ts';
 export { defaultValue } from './parameters/parameter.ts';
 export {
