@@ -1,5 +1,5 @@
 // Kept records as Goldmane's flows, merged over nodes and time; and flows of others as our reports.
-import type { Flow, FlowEnd, FlowRecord, PolicyHit } from '#flows';
+import type { Flow, FlowCounts, FlowEnd, FlowRecord, PolicyHit } from '#flows';
 import {
   ACTIONS,
   END_OF_TIER,
@@ -43,6 +43,8 @@ export function flowOf(records: readonly FlowRecord[]): FlowMessage {
   if (!first) throw new Error('cannot make a flow of no records');
   const total = (count: (record: FlowRecord) => number): number =>
     records.reduce((sum, record) => sum + count(record), 0);
+  const seen = (what: 'packets' | 'bytes', way: 'in' | 'out'): number =>
+    total((record) => asReported(record[what], record.reporter)[way]);
   const starts = records.map(({ bucketStart }) => bucketStart / 1_000);
   const last = Math.max(...starts);
   return {
@@ -51,10 +53,10 @@ export function flowOf(records: readonly FlowRecord[]): FlowMessage {
     endTime: last + BUCKET_SECONDS,
     sourceLabels: commonLabels(records.map(({ source }) => source.labels)),
     destLabels: commonLabels(records.map(({ destination }) => destination.labels)),
-    packetsIn: total(({ packets }) => packets.in),
-    packetsOut: total(({ packets }) => packets.out),
-    bytesIn: total(({ bytes }) => bytes.in),
-    bytesOut: total(({ bytes }) => bytes.out),
+    packetsIn: seen('packets', 'in'),
+    packetsOut: seen('packets', 'out'),
+    bytesIn: seen('bytes', 'in'),
+    bytesOut: seen('bytes', 'out'),
     connectionsStarted: total(({ connections }) => connections.started),
     connectionsCompleted: total(({ connections }) => connections.completed),
     // At the end of the window.
@@ -62,6 +64,14 @@ export function flowOf(records: readonly FlowRecord[]): FlowMessage {
       .filter(({ bucketStart }) => bucketStart / 1_000 === last)
       .reduce((sum, { connections }) => sum + connections.live, 0),
   };
+}
+
+/**
+ * Goldmane's `in` is towards the end that reports; ours is what came back to the source. The same function leads
+ * from either to the other.
+ */
+export function asReported(counts: FlowCounts, reporter: FlowRecord['reporter']): FlowCounts {
+  return reporter === 'dst' ? { in: counts.out, out: counts.in } : counts;
 }
 
 function keyOf(record: FlowRecord): FlowKeyMessage {
@@ -121,18 +131,19 @@ export function reportOf(flow: FlowMessage, node: string): Flow {
   }
   const direction = key.reporter === REPORTERS.dst ? 'ingress' : 'egress';
   const trace = (hits: readonly PolicyHitMessage[]) => hits.map((hit) => hitFrom(hit, direction));
+  const reporter = key.reporter === REPORTERS.dst ? 'dst' : 'src';
   return {
     startTime: flow.startTime * 1_000,
     endTime: Math.max(flow.startTime, flow.endTime - 1) * 1_000,
-    reporter: key.reporter === REPORTERS.dst ? 'dst' : 'src',
+    reporter,
     node,
     source,
     destination,
     protocol: key.proto.toLowerCase(),
     ...(key.destPort > 0 && { port: key.destPort }),
     verdict: key.action === ACTIONS.deny ? 'deny' : 'allow',
-    packets: { in: flow.packetsIn, out: flow.packetsOut },
-    bytes: { in: flow.bytesIn, out: flow.bytesOut },
+    packets: asReported({ in: flow.packetsIn, out: flow.packetsOut }, reporter),
+    bytes: asReported({ in: flow.bytesIn, out: flow.bytesOut }, reporter),
     connections: {
       started: flow.connectionsStarted,
       completed: flow.connectionsCompleted,

@@ -1,7 +1,7 @@
 // Goldmane's questions, answered from records: lists, hints, statistics. Pure.
 import type { FlowRecord, PolicyHit } from '#flows';
 import { compareCodePoints } from '#lib';
-import { flowOf, hitOf, keyText } from './goldmane-flow.ts';
+import { asReported, flowOf, hitOf, keyText } from './goldmane-flow.ts';
 import { matchesPolicy } from './goldmane-filter.ts';
 import type { FlowMessage, PolicyMatch, StatisticsResultMessage } from './goldmane-messages.ts';
 
@@ -183,13 +183,13 @@ function addAt(series: number[], point: number, value: number): void {
   series[point] = (series[point] ?? 0) + value;
 }
 
-/** Live connections count on the side of the end that reports them. */
+/** As the end saw it that reports; live connections count on its side. */
 function countsOf(
   { packets, bytes, connections, reporter }: FlowRecord,
   type: number,
 ): { in: number; out: number } {
-  if (type === 0) return packets;
-  if (type === 1) return bytes;
+  if (type === 0) return asReported(packets, reporter);
+  if (type === 1) return asReported(bytes, reporter);
   const { live } = connections;
   return reporter === 'dst' ? { in: live, out: 0 } : { in: 0, out: live };
 }

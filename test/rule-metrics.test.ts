@@ -2,44 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Flow } from '#flows';
-import { MetricRegistry } from './metric-registry.ts';
-import { RuleMetrics } from './rule-metrics.ts';
+import { MetricRegistry, RuleMetrics } from '#metrics';
+import { shopFlow } from './shop-flow.ts';
 
-function flow(more: Partial<Flow> = {}): Flow {
-  const end = (name: string, address: string): Flow['source'] => ({
-    type: 'workload',
-    namespace: 'shop',
-    name,
-    address,
-    labels: {},
-  });
-  return {
-    startTime: 0,
-    endTime: 0,
-    reporter: 'dst',
-    node: 'one',
-    source: end('cart', '10.0.0.1'),
-    destination: end('db', '10.0.0.2'),
-    protocol: 'tcp',
-    port: 5432,
-    verdict: 'allow',
-    packets: { in: 3, out: 4 },
-    bytes: { in: 30, out: 40 },
-    connections: { started: 1, completed: 0, live: 1 },
-    policies: [
-      {
-        direction: 'ingress',
-        tier: 'default',
-        kind: 'NetworkPolicy',
-        namespace: 'shop',
-        name: 'default.db',
-        rule: 2,
-        action: 'allow',
-      },
-    ],
-    ...more,
-  };
-}
+const flow = (more: Partial<Flow> = {}): Flow => shopFlow(0, more);
 
 function denied(rule: number, address: string): Flow {
   const [hit] = flow().policies;
@@ -67,7 +33,7 @@ test('an allowed connection counts both ways under its rule', async () => {
   rules.onFlows([flow(), flow({ connections: { started: 0, completed: 1, live: 0 } })]);
   const text = await metrics.text();
   const labels =
-    'tier="default",policy="shop/default.db",namespace="shop",rule_index="2",action="allow"';
+    'tier="default",policy="shop/default.db",namespace="shop",rule_index="1",action="allow"';
   assert.match(
     text,
     new RegExp(
