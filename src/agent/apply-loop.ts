@@ -17,6 +17,8 @@ export interface ApplyReport {
   readonly stuck: boolean;
   /** IDs of endpoints whose policy is not all in the kernel. */
   readonly unfiltered: readonly string[];
+  /** What is wished and cannot be had, though nothing is less safe without it. */
+  readonly warnings: readonly string[];
 }
 
 /** What the loop needs of the dataplane. */
@@ -63,6 +65,8 @@ export class ApplyLoop {
   readonly #options: ApplyLoopOptions;
   readonly #waiters = new Set<Waiter>();
   #inSync = false;
+  /** What is enforced before the first in-sync, where something is. */
+  #meanwhile: DataplaneState | undefined;
   #applied = false;
   /** Tries in a row that left something undone. */
   #failures = 0;
@@ -106,6 +110,12 @@ export class ApplyLoop {
     this.#schedule(0);
   }
 
+  /** Enforces a state that is known from before, for as long as the server is out of reach since the start. */
+  enforceMeanwhile(state: DataplaneState): void {
+    this.#meanwhile = state;
+    this.#schedule(0);
+  }
+
   /**
    * Resolves when an apply that began after this call left the endpoint in the kernel as given:
    * its chains, its dispatch and its routes. Rejects with the signal's reason.
@@ -132,12 +142,12 @@ export class ApplyLoop {
   }
 
   #schedule(delayMs: number): void {
-    if (!this.#inSync) return;
+    if (!this.#inSync && !this.#meanwhile) return;
     const at = Math.max(Date.now() + delayMs, this.#isStuck ? this.#retryAt : 0);
     if (this.#timer && this.#timerAt <= at) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
-    this.#timer = setTimeout(() => this.#apply(), at - Date.now());
+    this.#timer = setTimeout(() => this.#apply(), Math.max(0, at - Date.now()));
   }
 
   #apply(): void {
@@ -147,9 +157,9 @@ export class ApplyLoop {
     const isTry = this.#failures === 0 || this.#isStuck || Date.now() >= this.#retryAt;
     if (this.#resyncDue || (isTry && this.#failures > 0)) enforcer.resync();
     this.#resyncDue = false;
-    const state = calculation.state();
+    const state = this.#inSync ? calculation.state() : (this.#meanwhile ?? calculation.state());
     const report = attempt(() => enforcer.apply(state));
-    this.#applied = true;
+    this.#applied = this.#inSync;
     this.#note(report, isTry);
     // What the kernel refused elsewhere holds up nobody whose own part is complete.
     for (const waiter of waiters) {
@@ -187,6 +197,7 @@ function attempt(apply: () => ApplyReport): ApplyReport {
       repaired: [],
       stuck: true,
       unfiltered: [],
+      warnings: [],
     };
   }
 }

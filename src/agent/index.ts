@@ -1,5 +1,7 @@
 // The door of agent: the loops of one node's agent.
 export { DriftWatch } from './drift-watch.ts';
+export { GuardedCalculation } from './guarded-calculation.ts';
+export { UndoNoteFile } from './undo-note.ts';
 export { HeldUpdates } from './held-updates.ts';
 export { NodeAnnotator } from './node-annotator.ts';
 export { PendingChanges } from './pending-changes.ts';

@@ -1,7 +1,14 @@
 // Undoes on this node what nobody confirmed in time and the server, out of reach, could not undo.
-import { type ChangedObject, kindOf, type PendingChange, pendingChangeKind } from '#api';
-import type { Resource } from '#api';
+import {
+  type ChangedObject,
+  type KindDefinition,
+  kindOf,
+  type PendingChange,
+  pendingChangeKind,
+  type Resource,
+} from '#api';
 import { resourceKey, type SyncerUpdate } from '#datastore/syncer';
+import type { Undoing } from './guarded-calculation.ts';
 
 export interface PendingChangesOptions {
   /** Takes what this node is to go by instead of what it was last told. */
@@ -9,6 +16,8 @@ export interface PendingChangesOptions {
   readonly log: (message: string) => void;
   /** How long after its end a change waits for the server to undo it; milliseconds. */
   readonly graceMs?: number;
+  /** When changes are due that a process before this one had seen, by uid; milliseconds since 1970. */
+  readonly dueTimes?: Readonly<Record<string, number>>;
 }
 
 const GRACE_MS = 10_000;
@@ -16,6 +25,8 @@ const GRACE_MS = 10_000;
 interface Watched {
   readonly change: PendingChange;
   readonly timer: NodeJS.Timeout;
+  /** Milliseconds since 1970, by this node's clock from when it first saw the change. */
+  readonly dueAt: number;
   /** Keys of what was undone here; undefined as long as nothing was. */
   undone?: ReadonlySet<string>;
 }
@@ -48,6 +59,25 @@ export class PendingChanges {
     return counting;
   }
 
+  /** What undoes all changes that wait, those that are undone here already among them; undefined: there is none. */
+  undoing(): Undoing | undefined {
+    if (this.#watched.size === 0) return undefined;
+    // Of two changes to one resource the older one knows what was before both.
+    const watched = [...this.#watched.values()].toReversed();
+    const open = watched.filter(({ undone }) => !undone);
+    const back = open.flatMap(({ change }) =>
+      change.spec.objects.flatMap((object) => asBefore(object) ?? []),
+    );
+    const dueAt = Math.min(...watched.map((one) => one.dueAt));
+    return {
+      dueAt,
+      waitMs: Math.max(0, dueAt - Date.now()),
+      dueTimes: Object.fromEntries(watched.map((one) => [uidOf(one.change), one.dueAt])),
+      back,
+      forth: back.map(({ kind, key }) => this.#counting(kind, key)),
+    };
+  }
+
   stop(): void {
     for (const { timer } of this.#watched.values()) clearTimeout(timer);
   }
@@ -60,9 +90,12 @@ export class PendingChanges {
       if (watched?.undone) this.#return(watched, watched.undone);
     } else if (!watched) {
       const change = resource as PendingChange;
-      const { graceMs = GRACE_MS } = this.#options;
+      const { graceMs = GRACE_MS, dueTimes = {} } = this.#options;
       const after = change.spec.confirmWithinSeconds * 1000 + graceMs;
-      this.#watched.set(key, { change, timer: setTimeout(() => this.#undo(key), after) });
+      const now = Date.now();
+      const dueAt = Math.min(dueTimes[uidOf(change)] ?? Infinity, now + after);
+      const timer = setTimeout(() => this.#undo(key), Math.max(0, dueAt - now));
+      this.#watched.set(key, { change, timer, dueAt });
     }
   }
 
@@ -83,10 +116,19 @@ export class PendingChanges {
     this.#options.log(`${name} is settled at the server: what that says counts again`);
     const updates = change.spec.objects.flatMap((object) => asBefore(object) ?? []);
     this.#options.deliver(
-      updates
-        .filter(({ key }) => keys.has(key))
-        .map(({ kind, key }) => this.#told.get(key) ?? { kind, key, resource: undefined }),
+      updates.filter(({ key }) => keys.has(key)).map(({ kind, key }) => this.#toldOf(kind, key)),
     );
+  }
+
+  #toldOf(kind: KindDefinition, key: string): SyncerUpdate {
+    return this.#told.get(key) ?? { kind, key, resource: undefined };
+  }
+
+  /** What is gone by: what the server said, unless a change that is undone here says otherwise. */
+  #counting(kind: KindDefinition, key: string): SyncerUpdate {
+    const holder = [...this.#watched.values()].find(({ undone }) => undone?.has(key));
+    const before = holder?.change.spec.objects.flatMap((object) => asBefore(object) ?? []);
+    return before?.find((update) => update.key === key) ?? this.#toldOf(kind, key);
   }
 }
 
@@ -101,4 +143,8 @@ function asBefore({
   if (!kind) return undefined;
   const key = resourceKey(kind, { name, ...(namespace !== undefined && { namespace }) });
   return { kind, key, resource: before as unknown as Resource | undefined };
+}
+
+function uidOf({ metadata }: PendingChange): string {
+  return metadata.uid ?? metadata.name;
 }

@@ -46,6 +46,7 @@ import {
   writeSysctlInNamespace,
 } from '#linux';
 import { watchDrift } from './node-drift.ts';
+import { watchUndo } from './node-undo.ts';
 import { startCaptures } from './node-captures.ts';
 import { type NodeFlows, startFlows } from './node-flows.ts';
 import { NodeMetrics } from './node-metrics.ts';
@@ -138,8 +139,15 @@ async function runNode(options: NodeOptions): Promise<void> {
     },
     log: (message) => log.info(message),
   });
+  const undo = watchUndo({
+    runDir: options.runDir,
+    calculation: calc,
+    pending: () => pending,
+    enforceMeanwhile: (state) => loop.enforceMeanwhile(state),
+    log: (message) => log.warn(message),
+  });
   const loop: ApplyLoop = new ApplyLoop({
-    calculation: metrics.calculation(calc),
+    calculation: metrics.calculation(undo.calculation),
     enforcer: metrics.enforcer(dataplane),
     onApplied: (state, report) => {
       logApply(log, report);
@@ -157,9 +165,10 @@ async function runNode(options: NodeOptions): Promise<void> {
     staged.onUpdates(updates);
     loop.onUpdates(updates);
   };
-  const pending = new PendingChanges({
+  const pending: PendingChanges = new PendingChanges({
     deliver,
     log: (message) => log.warn(message),
+    dueTimes: undo.dueTimes,
   });
   const held = new HeldUpdates({
     deliver: (updates) => deliver(pending.onUpdates(updates)),
@@ -214,6 +223,7 @@ async function runNode(options: NodeOptions): Promise<void> {
         captures.agent.setInSync(status === 'in-sync');
         reporter.onStatus(status);
         held.onStatus(status);
+        if (status === 'in-sync') undo.stop();
         loop.onStatus(status);
       },
     },
@@ -251,6 +261,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   drift.stop();
   annotator.stop();
   held.stop();
+  undo.stop();
   pending.stop();
   loop.stop();
   reporter.stop();

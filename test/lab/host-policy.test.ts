@@ -5,7 +5,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LabFolder } from '#lab';
 
 const TORTIE = join(import.meta.dirname, '..', '..', 'bin', 'tortie');
 const LAB = `h-${process.pid}`;
@@ -64,6 +66,25 @@ async function eventually(what: string, look: () => boolean): Promise<void> {
   assert.fail(`not seen: ${what}`);
 }
 
+function pidOf(label: string, status: string): number {
+  const labs = JSON.parse(status) as {
+    name: string;
+    processes: { label: string; pid: number }[];
+  }[];
+  const lab = labs.find(({ name }) => name === LAB);
+  const found = lab?.processes.find((one) => one.label === label);
+  assert.ok(found, `no process of ${label}`);
+  return found.pid;
+}
+
+/** No server can use the store until this is called. */
+function holdStore(): () => void {
+  const path = join(new LabFolder(LAB).data, 'store.db.lock');
+  const lock = new DatabaseSync(path, { timeout: 20_000 });
+  lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+  return () => lock.close();
+}
+
 before(async () => {
   if (skip) return;
   const file = join(work, 'lab.yaml');
@@ -94,3 +115,35 @@ test('a change that shuts a node is undone unless it is confirmed', { skip }, as
   assert.match((await tortie('confirm', '--lab', LAB)).out, /confirmed/);
   assert.equal(answers('172.30.0.11'), false);
 });
+
+test('[AG3] the way in comes back where the agent was killed and nobody is there to tell it', {
+  skip,
+}, async () => {
+  const file = join(work, 'shut.yaml');
+  await tortie('delete', '-f', file, '--lab', LAB);
+  await eventually('node-1 is open', () => answers('172.30.0.11'));
+  await tortie('apply', '--confirm-within', '5s', '-f', file, '--lab', LAB);
+  await eventually('node-1 is shut', () => !answers('172.30.0.11'));
+  // The next agent cannot make a connection, and the server that would undo the change is not there either.
+  const status = (await tortie('lab', 'status', '-o', 'json')).out;
+  for (const label of ['node-1', 'server']) process.kill(pidOf(label, status), 'SIGKILL');
+  const release = holdStore();
+  try {
+    assert.equal(answers('172.30.0.11'), false, 'nobody has opened it yet');
+    await eventually('node-1 is open again', () => answers('172.30.0.11'));
+  } finally {
+    release();
+  }
+  await eventually('the server has undone it', () => serverSays('get', 'hostendpoints') === '');
+  assert.ok(answers('172.30.0.11'), 'and the node stays open');
+});
+
+/** Undefined while it does not answer. */
+function serverSays(...args: string[]): string | undefined {
+  try {
+    const options = { encoding: 'utf8', stdio: 'pipe', timeout: 10_000 } as const;
+    return execFileSync(TORTIE, [...args, '-o', 'name', '--lab', LAB], options).trim();
+  } catch {
+    return undefined;
+  }
+}
