@@ -56,7 +56,7 @@ test('records, sums, a graph and the state, also after a restart', async (contex
   const dot = await tortie(['flows', 'graph', '-o', 'dot']);
   assert.match(
     dot.out,
-    /"workload shop\/cart" -> "workload shop\/db" \[label="22\/tcp", color=red/,
+    /"workload shop\/cart-\*" -> "workload shop\/db-\*" \[label="22\/tcp", color=red/,
   );
   const graph = JSON.parse((await tortie(['flows', 'graph', '-o', 'json'])).out) as {
     edges: { connections: number; connectionRate: number }[];
