@@ -1,4 +1,4 @@
-// What this node goes back to when nobody confirms a change, in a file: an agent that starts cut off has no other memory.
+// What this node goes back to when nobody confirms a change, in a file: an agent that starts cut off knows nothing else.
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { type DataplaneState, BARE_STATE } from '#calc/dataplane-update';
 import { isObject } from '#lib';
