@@ -12,7 +12,20 @@ export interface CraftedPacket {
   readonly protocol: number;
   readonly sourcePort?: number | undefined;
   readonly destinationPort?: number | undefined;
-  readonly icmp?: { readonly type: number; readonly code: number } | undefined;
+  readonly icmp?:
+    | {
+        readonly type: number;
+        readonly code: number;
+        /** The packet that an error speaks of. */
+        readonly about?: Omit<CraftedPacket, 'id'>;
+      }
+    | undefined;
+  /** Absent is SYN. */
+  readonly tcpFlags?: number;
+  /** IPv6 headers before the protocol's own, of 8 bytes and padding alone: 0 hop by hop, 60 destination options. */
+  readonly extensions?: readonly number[];
+  /** Sent in fragments of so many bytes, a multiple of 8. */
+  readonly fragmentBytes?: number;
 }
 
 export const MAX_ID = 0xffff;
@@ -20,18 +33,58 @@ const TCP = 6;
 const UDP = 17;
 const SCTP = 132;
 const UDPLITE = 136;
+const SYN = 2;
 const ICMP: readonly number[] = [1, 58];
 
-/** The whole IP packet. Sums over the payload are left out: the tests' kernels do not look at them. */
-export function craft(packet: CraftedPacket): Buffer {
+/** One way to cut a payload: where in the whole it begins, in units of 8 bytes, and whether more follows. */
+interface Fragment {
+  readonly offset: number;
+  readonly more: boolean;
+}
+const WHOLE: Fragment = { offset: 0, more: false };
+const FRAGMENT_HEADER = 44;
+
+/**
+ * The IP packet, or its fragments. Sums over the payload are left out: the tests' kernels do not look at them.
+ */
+export function craft(packet: CraftedPacket): Buffer[] {
+  const { protocol, extensions = [], fragmentBytes } = packet;
+  const headers = extensions.map((_, index) =>
+    Buffer.from([extensions[index + 1] ?? protocol, 0, 1, 4, 0, 0, 0, 0]),
+  );
+  const payload = Buffer.concat([...headers, payloadOf(packet)]);
+  const first = extensions[0] ?? protocol;
+  if (fragmentBytes === undefined) return [withHeader(packet, first, payload, WHOLE)];
+  const starts = Array.from(
+    { length: Math.ceil(payload.length / fragmentBytes) },
+    (_, index) => index * fragmentBytes,
+  );
+  return starts.map((start) => {
+    const part = payload.subarray(start, start + fragmentBytes);
+    const fragment = { offset: start / 8, more: start + fragmentBytes < payload.length };
+    return withHeader(packet, first, part, fragment);
+  });
+}
+
+function withHeader(packet: CraftedPacket, next: number, part: Buffer, fragment: Fragment): Buffer {
   const source = bytesOf(packet.source);
   const destination = bytesOf(packet.destination);
-  const payload = payloadOf(packet);
-  const header = source.length === 4 ? header4(packet, payload) : header6(packet, payload);
-  header.set(source, source.length === 4 ? 12 : 8);
-  header.set(destination, source.length === 4 ? 16 : 24);
-  if (source.length === 4) header.writeUInt16BE(checksum(header), 10);
-  return Buffer.concat([header, payload]);
+  const isWhole = fragment === WHOLE;
+  if (source.length === 4) {
+    const header = header4(packet, next, part);
+    header.writeUInt16BE((fragment.more ? 0x2000 : 0) | fragment.offset, 6);
+    header.set(source, 12);
+    header.set(destination, 16);
+    header.writeUInt16BE(checksum(header), 10);
+    return Buffer.concat([header, part]);
+  }
+  const cut = Buffer.from([next, 0, 0, 0, 0, 0, packet.id >> 8, packet.id & 0xff]);
+  cut.writeUInt16BE((fragment.offset << 3) | (fragment.more ? 1 : 0), 2);
+  const body = isWhole ? part : Buffer.concat([cut, part]);
+  const header = header6(packet, isWhole ? next : FRAGMENT_HEADER, body);
+  header.set(source, 8);
+  header.set(destination, 24);
+  return Buffer.concat([header, body]);
 }
 
 /** The `id` of a packet as it was logged. */
@@ -41,36 +94,40 @@ export function idOf(payload: Uint8Array): number {
   return bytes.readUInt8(0) >> 4 === 4 ? bytes.readUInt16BE(4) : bytes.readUInt32BE(0) & MAX_ID;
 }
 
-function header4({ id, protocol }: CraftedPacket, payload: Buffer): Buffer {
+function header4({ id }: CraftedPacket, next: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(20);
   header.writeUInt8(0x45, 0);
   header.writeUInt16BE(20 + payload.length, 2);
   header.writeUInt16BE(id, 4);
   header.writeUInt8(64, 8);
-  header.writeUInt8(protocol, 9);
+  header.writeUInt8(next, 9);
   return header;
 }
 
-function header6({ id, protocol }: CraftedPacket, payload: Buffer): Buffer {
+function header6({ id }: CraftedPacket, next: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(40);
   header.writeUInt32BE((6 << 28) >>> 0, 0);
   header.writeUInt16BE(id, 2);
   header.writeUInt16BE(payload.length, 4);
-  header.writeUInt8(protocol, 6);
+  header.writeUInt8(next, 6);
   header.writeUInt8(64, 7);
   return header;
 }
 
-function payloadOf({ id, protocol, sourcePort = 0, destinationPort = 0, icmp }: CraftedPacket) {
+function payloadOf(packet: CraftedPacket): Buffer {
+  const { id, protocol, sourcePort = 0, destinationPort = 0, icmp, tcpFlags = SYN } = packet;
   const payload = Buffer.alloc(32);
   if (ICMP.includes(protocol)) {
     payload.set([icmp?.type ?? 0, icmp?.code ?? 0, 0, 0], 0);
+    if (icmp?.about) {
+      return Buffer.concat([payload.subarray(0, 8), ...craft({ ...icmp.about, id: 0 })]);
+    }
     payload.writeUInt16BE(id, 4);
     return payload;
   }
   payload.writeUInt16BE(sourcePort, 0);
   payload.writeUInt16BE(destinationPort, 2);
-  if (protocol === TCP) payload.set([0x50, 0x02, 0xff, 0xff], 12);
+  if (protocol === TCP) payload.set([0x50, tcpFlags, 0xff, 0xff], 12);
   if (protocol === UDP) payload.writeUInt16BE(payload.length, 4);
   // A sum must be there (RFC 3828), true or not.
   if (protocol === UDPLITE) payload.writeUInt16BE(0xffff, 6);
@@ -140,7 +197,8 @@ export class WireSocket {
   }
 
   send(packet: CraftedPacket): void {
-    send(this.#fd, craft(packet), this.#to[packet.source.includes(':') ? 6 : 4]);
+    const to = this.#to[packet.source.includes(':') ? 6 : 4];
+    for (const bytes of craft(packet)) send(this.#fd, bytes, to);
   }
 
   close(): void {
@@ -166,8 +224,9 @@ export class HostSocket {
     name.writeUInt16LE(family === 4 ? AF_INET : AF_INET6, 0);
     name.set(destination, family === 4 ? 4 : 8);
     // A packet that the filter drops is EPERM.
-    const bytes = craft(packet);
-    sendto(this.#fd[family], bytes, bytes.length, 0, name, name.length);
+    for (const bytes of craft(packet)) {
+      sendto(this.#fd[family], bytes, bytes.length, 0, name, name.length);
+    }
   }
 
   close(): void {

@@ -23,10 +23,10 @@ export interface Injected extends Omit<CraftedPacket, 'id'> {
 
 const GROUP = 77;
 /** After every chain of the dataplane: what comes here has passed. */
-const OBSERVER = `table inet observe {
-  chain i { type filter hook input priority 1000; log group ${GROUP} snaplen 64; drop; }
-  chain f { type filter hook forward priority 1000; log group ${GROUP} snaplen 64; drop; }
-  chain o { type filter hook output priority 1000; log group ${GROUP} snaplen 64; drop; }
+const observer = (verdict: 'drop' | 'accept') => `table inet observe {
+  chain i { type filter hook input priority 1000; log group ${GROUP} snaplen 64; ${verdict}; }
+  chain f { type filter hook forward priority 1000; log group ${GROUP} snaplen 64; ${verdict}; }
+  chain o { type filter hook output priority 1000; log group ${GROUP} snaplen 64; ${verdict}; }
 }`;
 const BATCH = 4_000;
 /** The kernel hands each packet over at once. */
@@ -49,8 +49,11 @@ export class PacketNode {
   readonly routes: RouteSocket;
   readonly dataplane: Dataplane;
 
-  /** `addresses`: those of `eth0`, with their lengths; everything else is beyond it. */
-  constructor(addresses: readonly string[]) {
+  /**
+   * `addresses`: those of `eth0`, with their lengths; everything else is beyond it. What passes goes no further, and
+   * leaves no connection, but with `letsGo`.
+   */
+  constructor(addresses: readonly string[], letsGo?: 'letsGo') {
     this.#node = this.#make();
     this.#far = this.#make();
     const { fd } = this.#node;
@@ -68,7 +71,7 @@ export class PacketNode {
       const way = { interface: 'eth0', table: 254, protocol: 4, type: 'unicast' } as const;
       this.routes.replaceRoute({ family, destination, ...way });
     }
-    this.run('nft', OBSERVER);
+    this.run('nft', observer(letsGo ? 'accept' : 'drop'));
     writeSysctlInNamespace(fd, 'net/netfilter/nf_conntrack_checksum', 0);
     this.#host = new HostSocket(fd);
     this.#log = LogReader.open({
