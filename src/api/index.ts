@@ -56,7 +56,7 @@ export {
   type Manifests,
 } from './load-manifests.ts';
 export * from './number-or-text.ts';
-export { type OpenApiSchema, openApiSchema } from './open-api.ts';
+export { objectMetaSchema, type OpenApiSchema, openApiSchema } from './open-api.ts';
 export { parametersInConfiguration } from './parameters/configuration-parameters.ts';
 export {
   effectOf,

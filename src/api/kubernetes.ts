@@ -1,5 +1,19 @@
 // The Kubernetes kinds that policy reads, with the fields that policy, the agent and the lab use.
 import { type Static, Type } from 'typebox';
+import {
+  keptAccountFields,
+  keptContainerFields,
+  keptNamespaceFields,
+  keptNamespaceStatusFields,
+  keptNodeFields,
+  keptNodeStatusFields,
+  keptPodFields,
+  keptPodStatusFields,
+  keptServiceFields,
+  keptServicePortFields,
+  keptServiceStatusFields,
+  keptSliceEndpointFields,
+} from './kept-fields.ts';
 import { type KindDefinition, ObjectMeta, type Resource } from './kind.ts';
 
 /** Kubernetes objects carry many fields that we only keep: unknown ones pass through. */
@@ -38,6 +52,7 @@ export const Container = Type.Object(
       ),
     ),
     ports: Type.Optional(Type.Array(ContainerPort)),
+    ...keptContainerFields,
   },
   open,
 );
@@ -50,6 +65,8 @@ export const PodSpec = Type.Object(
     serviceAccountName: Type.Optional(Type.String()),
     containers: Type.Array(Container),
     initContainers: Type.Optional(Type.Array(Container)),
+    ephemeralContainers: Type.Optional(Type.Array(Container)),
+    ...keptPodFields,
   },
   open,
 );
@@ -66,6 +83,7 @@ export const PodStatus = Type.Object(
     containerStatuses: Type.Optional(Type.Array(Anything)),
     reason: Type.Optional(Type.String()),
     message: Type.Optional(Type.String()),
+    ...keptPodStatusFields,
   },
   open,
 );
@@ -81,7 +99,11 @@ export interface Pod extends Resource {
 }
 
 export const NodeSpec = Type.Object(
-  { podCIDR: Type.Optional(Type.String()), podCIDRs: Type.Optional(Type.Array(Type.String())) },
+  {
+    podCIDR: Type.Optional(Type.String()),
+    podCIDRs: Type.Optional(Type.Array(Type.String())),
+    ...keptNodeFields,
+  },
   open,
 );
 
@@ -91,6 +113,7 @@ export const NodeStatus = Type.Object(
       Type.Array(Type.Object({ type: Type.String(), address: Type.String() }, open)),
     ),
     conditions: Type.Optional(Type.Array(Anything)),
+    ...keptNodeStatusFields,
   },
   open,
 );
@@ -116,11 +139,13 @@ export const ServiceSpec = Type.Object(
             port: Type.Integer(),
             protocol: Type.Optional(Type.String()),
             targetPort: Type.Optional(Type.Union([Type.Integer(), Type.String()])),
+            ...keptServicePortFields,
           },
           open,
         ),
       ),
     ),
+    ...keptServiceFields,
   },
   open,
 );
@@ -136,7 +161,9 @@ const EndpointSliceFields = {
   endpoints: Type.Optional(
     Type.Union([
       Type.Null(),
-      Type.Array(Type.Object({ addresses: Type.Array(Type.String()) }, open)),
+      Type.Array(
+        Type.Object({ addresses: Type.Array(Type.String()), ...keptSliceEndpointFields }, open),
+      ),
     ]),
   ),
   ports: Type.Optional(
@@ -148,6 +175,7 @@ const EndpointSliceFields = {
             name: Type.Optional(Type.String()),
             port: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
             protocol: Type.Optional(Type.String()),
+            appProtocol: Type.Optional(Type.String()),
           },
           open,
         ),
@@ -167,7 +195,6 @@ export interface ServiceAccount extends Resource {
 }
 
 const core = { group: '', version: 'v1' } as const;
-const anySpec = Type.Optional(Anything);
 
 export const namespaceKind: KindDefinition = {
   ...core,
@@ -177,7 +204,11 @@ export const namespaceKind: KindDefinition = {
   shortNames: ['ns'],
   namespaced: false,
   hasStatus: true,
-  schema: Type.Object({ metadata: ObjectMeta, spec: anySpec, status: anySpec }),
+  schema: Type.Object({
+    metadata: ObjectMeta,
+    spec: Type.Optional(Type.Object(keptNamespaceFields, open)),
+    status: Type.Optional(Type.Object(keptNamespaceStatusFields, open)),
+  }),
   columns: [{ name: 'Status', type: 'string', path: '.status.phase', priority: 0 }],
   // As in Kubernetes 1.22+: the namespace's own name is one of its labels.
   defaults: (resource) => ({
@@ -234,7 +265,11 @@ export const serviceKind: KindDefinition = {
   shortNames: ['svc'],
   namespaced: true,
   hasStatus: true,
-  schema: Type.Object({ metadata: ObjectMeta, spec: Type.Optional(ServiceSpec), status: anySpec }),
+  schema: Type.Object({
+    metadata: ObjectMeta,
+    spec: Type.Optional(ServiceSpec),
+    status: Type.Optional(Type.Object(keptServiceStatusFields, open)),
+  }),
   columns: [{ name: 'Cluster-IP', type: 'string', path: '.spec.clusterIP', priority: 0 }],
 };
 
@@ -259,6 +294,6 @@ export const serviceAccountKind: KindDefinition = {
   shortNames: ['sa'],
   namespaced: true,
   hasStatus: false,
-  schema: Type.Object({ metadata: ObjectMeta }, open),
+  schema: Type.Object({ metadata: ObjectMeta, ...keptAccountFields }, open),
   columns: [],
 };

@@ -29,8 +29,9 @@ test('every kind has a schema of plain JSON', () => {
 
 test('a field keeps type, bounds, values and requirement', () => {
   const text = JSON.stringify(openApiSchema(networkPolicyKind));
-  assert.match(text, /"action":\{"type":"string","enum":\["Allow","Deny","Log","Pass"\]\}/);
-  assert.match(text, /"order":\{"type":"number","nullable":true\}/);
+  assert.match(text, /"action":\{"type":"string","enum":\["Allow","Deny","Log","Pass"\],"desc/);
+  assert.match(text, /"order":\{"type":"number","nullable":true,"description":"Where it stands/);
+  assert.match(text, /"description":"The tier that [^"]*","default":"default"/);
   assert.match(text, /"x-kubernetes-int-or-string":true/);
   assert.match(text, /"required":\["action"\]/);
   assert.match(text, /"maxItems":1024/);

@@ -1,5 +1,9 @@
 // A kind's schema for the API server's OpenAPI document, where kubectl looks for fields and their types.
-import { apiVersionOf, type KindDefinition } from './kind.ts';
+import type { TSchema } from 'typebox';
+import { fieldTexts } from './field-texts/field-texts.ts';
+import { OBJECT_META_TEXTS } from './field-texts/metadata-texts.ts';
+import type { FieldText, FieldTexts } from './field-texts/field-text.ts';
+import { apiVersionOf, type KindDefinition, ObjectMeta } from './kind.ts';
 import type { JsonSchema } from './schema-check.ts';
 import { copiedKeywords, objectMembers, scalarForm, typeOfValues } from './schema-form.ts';
 
@@ -10,7 +14,7 @@ export interface OpenApiSchema {
 
 /** The schema of a whole object of the kind, apiVersion and kind with it. */
 export function openApiSchema(kind: KindDefinition): OpenApiSchema {
-  const body = schemaOf(kind.schema);
+  const body = schemaOf(kind.schema, fieldTexts(kind));
   return {
     ...body,
     properties: {
@@ -24,28 +28,55 @@ export function openApiSchema(kind: KindDefinition): OpenApiSchema {
   };
 }
 
-function schemaOf(schema: JsonSchema): OpenApiSchema {
-  if (schema.anyOf) return alternatives(schema.anyOf);
+/** metav1.ObjectMeta, which all kinds share. */
+export function objectMetaSchema(): OpenApiSchema {
+  const metadata: TSchema = ObjectMeta;
+  return schemaOf(metadata, OBJECT_META_TEXTS);
+}
+
+/** A text of our own describes a schema; where there is none, its own description does. */
+function schemaOf(schema: JsonSchema, texts: FieldText | undefined): OpenApiSchema {
+  const own = typeof texts === 'string' ? texts : texts?.[''];
+  const form = undescribed(schema, typeof texts === 'string' ? undefined : texts);
+  const value = schema.crd?.['default'];
+  return {
+    ...form,
+    ...(own !== undefined && { description: own }),
+    ...(value !== undefined && value !== null && { default: value }),
+  };
+}
+
+function undescribed(schema: JsonSchema, texts: FieldTexts | undefined): OpenApiSchema {
+  // What an item or an entry is, its list or map has said.
+  const { '': _, ...inner } = texts ?? {};
+  if (schema.anyOf) return alternatives(schema.anyOf, texts);
   if (schema.const !== undefined)
     return { type: typeOfValues([schema.const]), enum: [schema.const] };
   if (schema.enum) return { type: typeOfValues(schema.enum), enum: schema.enum };
   if (schema.type === 'array') {
-    return { ...copiedKeywords(schema), type: 'array', items: schemaOf(schema.items ?? {}) };
+    const items = schemaOf(schema.items ?? {}, inner);
+    return { ...copiedKeywords(schema), type: 'array', items };
   }
   if (schema.type === 'object') {
-    return { ...copiedKeywords(schema), type: 'object', ...objectMembers(schema, schemaOf) };
+    const members = objectMembers(schema, (member, name) =>
+      schemaOf(member, name === undefined ? inner : inner[name]),
+    );
+    return { ...copiedKeywords(schema), type: 'object', ...members };
   }
   if (!schema.type) return { 'x-kubernetes-preserve-unknown-fields': true };
   return scalarForm(schema);
 }
 
 /** A choice with null is nullable; whole number or text is Kubernetes' own type; any other stays a choice. */
-function alternatives(schemas: readonly JsonSchema[]): OpenApiSchema {
+function alternatives(
+  schemas: readonly JsonSchema[],
+  texts: FieldTexts | undefined,
+): OpenApiSchema {
   const some = schemas.filter(({ type }) => type !== 'null');
   const nullable = some.length < schemas.length ? { nullable: true } : {};
   const [only] = some;
-  if (some.length === 1 && only) return { ...schemaOf(only), ...nullable };
-  const choices = some.map(schemaOf);
+  if (some.length === 1 && only) return { ...schemaOf(only, texts), ...nullable };
+  const choices = some.map((schema) => schemaOf(schema, undefined));
   if (
     choices.some(({ type }) => type === 'integer') &&
     choices.some(({ type }) => type === 'string')

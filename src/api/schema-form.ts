@@ -25,10 +25,10 @@ export function copiedKeywords(schema: JsonSchema): SchemaForm {
   return Object.fromEntries(present.map((keyword) => [keyword, schema[keyword]]));
 }
 
-/** The members of an object, each put into its form by `form`. */
+/** The members of an object, each put into its form by `form`; values of a map have no name. */
 export function objectMembers(
   schema: JsonSchema,
-  form: (member: JsonSchema) => SchemaForm,
+  form: (member: JsonSchema, name?: string) => SchemaForm,
 ): SchemaForm {
   const values = Object.values(schema.patternProperties ?? {})[0];
   if (values) {
@@ -38,7 +38,7 @@ export function objectMembers(
   }
   const properties = Object.entries(schema.properties ?? {}).map(([name, member]) => [
     name,
-    form(member),
+    form(member, name),
   ]);
   const required = schema.required ?? [];
   return {

@@ -27,14 +27,7 @@ import {
 import { coreVersions, groupDocument, groupList, resourceList } from './discovery.ts';
 import { appendFlows, askKeptFlows, FLOWS_PATH, followFlows, queryFlows } from './flow-routes.ts';
 import type { FlowStore } from './flow-store.ts';
-import {
-  openApiDocument,
-  openApiIndex,
-  OPENAPI_V2_PROTOBUF,
-  openApiV2,
-  openApiV2Protobuf,
-} from './open-api.ts';
-import { acceptedForm } from './representation.ts';
+import { type OpenApiAnswer, OpenApiDocuments } from './open-api/documents.ts';
 import { jsonBody } from './request-body.ts';
 import { failureStatus, noSuchPath, notAllowed, RequestError } from './request-error.ts';
 import { pathOf, RequestGate } from './request-gate.ts';
@@ -72,6 +65,7 @@ export class ApiServer {
   readonly #app: FastifyInstance;
   readonly #gate: RequestGate;
   readonly #captures = new CaptureExchange();
+  readonly #openApi = new OpenApiDocuments(SERVED_KINDS);
   readonly #servers: Server[] = [];
   #certificate: KeyPair;
 
@@ -207,16 +201,15 @@ export class ApiServer {
     const answer = await answerAuth({ access, resources, identity }, path, request);
     if (answer) return reply.code(answer.code).send(answer.body);
     authorizer.require(identity, { verb: request.method.toLowerCase(), path });
-    if (path === '/openapi/v2' && request.headers.accept?.includes(OPENAPI_V2_PROTOBUF)) {
-      return reply.type(OPENAPI_V2_PROTOBUF).send(Buffer.from(openApiV2Protobuf()));
-    }
     const { accept } = request.headers;
     const aggregated = aggregatedDiscovery(DISCOVERED, path.replace(/\/$/, ''), accept);
     if (aggregated && request.method === 'GET') {
       return reply.type(aggregated.type).send(JSON.stringify(aggregated.body));
     }
+    const openApi = this.#openApiAnswer(path, accept);
+    if (openApi && request.method === 'GET') return sendOpenApi(openApi, request, reply);
     const document = this.#document(path, request);
-    if (document === undefined) throw noSuchPath(path);
+    if (document === undefined && !openApi) throw noSuchPath(path);
     if (request.method !== 'GET') throw notAllowed(request.method, path);
     return reply.send(document);
   }
@@ -232,18 +225,18 @@ export class ApiServer {
     });
   }
 
-  /** Discovery and OpenAPI. */
+  #openApiAnswer(path: string, accept: string | undefined): OpenApiAnswer | undefined {
+    const [root, version = '', ...rest] = path.replace(/\/$/, '').split('/').slice(1);
+    if (root !== 'openapi') return undefined;
+    if (version === 'v3' && rest.length === 0) return this.#openApi.index();
+    if (version === 'v3') return this.#openApi.version3(rest.join('/'));
+    return version === 'v2' && rest.length === 0 ? this.#openApi.version2(accept) : undefined;
+  }
+
+  /** Discovery. */
   #document(path: string, request: FastifyRequest): Record<string, unknown> | undefined {
     const steps = path.replace(/\/$/, '').split('/').slice(1);
     const [root, group = '', version = ''] = steps;
-    if (root === 'openapi' && group === 'v3') {
-      const rest = steps.slice(2).join('/');
-      return rest === '' ? openApiIndex(SERVED_KINDS) : openApiDocument(SERVED_KINDS, rest);
-    }
-    if (root === 'openapi' && group === 'v2' && steps.length === 2) {
-      acceptedForm(request.headers.accept);
-      return openApiV2(SERVED_KINDS);
-    }
     if (root === 'api' && steps.length === 1) return coreVersions(request.host);
     if (root === 'api' && steps.length === 2) return resourceList(DISCOVERED, '', group);
     if (root === 'apis' && steps.length === 1) return groupList(DISCOVERED);
@@ -341,6 +334,17 @@ export class ApiServer {
     }
     return new RequestError(500, 'InternalError', 'the server failed; its log says why');
   }
+}
+
+/** Unchanged documents are not sent again. */
+function sendOpenApi(
+  { type, body, etag }: OpenApiAnswer,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  reply.header('etag', etag).header('vary', 'Accept');
+  if (request.headers['if-none-match'] === etag) return reply.code(304).send();
+  return reply.type(type).send(body);
 }
 
 function addressText({ host, port }: { host: string; port: number }): string {

@@ -11,7 +11,16 @@ import { startServerProcess, temporaryFolder } from './server-process.ts';
 const has = (program: string, ...words: string[]): boolean =>
   spawnSync(program, words).status === 0;
 const installed = has('kubectl', 'version', '--client') && has('curl', '--version');
+/** Of kubectl: 32 for v1.32. */
+const MINOR = minorOf(spawnSync('kubectl', ['version', '--client', '-o', 'json']).stdout);
 const options = { skip: installed ? false : 'kubectl or curl is not installed', timeout: 120_000 };
+
+function minorOf(version: Buffer | undefined): number {
+  const { clientVersion } = JSON.parse(String(version || '{}')) as {
+    clientVersion?: { minor?: string };
+  };
+  return Number.parseInt(clientVersion?.minor ?? '0', 10);
+}
 
 interface Output {
   readonly code: number;
@@ -70,8 +79,14 @@ test(
   'kubectl with a client certificate: who am I, what may I, what not',
   options,
   async (context) => {
-    const { admin, alice } = await startCluster(context);
-    const me = await alice('auth', 'whoami', '-o', 'json');
+    const { admin, alice, file } = await startCluster(context);
+    const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
+    const asked = await file('review.json', JSON.stringify(review));
+    const reviews = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
+    const me =
+      MINOR < 28
+        ? await alice('create', '--raw', reviews, '-f', asked)
+        : await alice('auth', 'whoami', '-o', 'json');
     assert.equal(me.code, 0, me.err);
     const { userInfo } = (JSON.parse(me.out) as { status: { userInfo: object } }).status;
     assert.deepEqual(
@@ -118,11 +133,24 @@ test(
   },
 );
 
+/** Of the account `robot`, by the verb that kubectl has from 1.24 on or by the request that it makes. */
+async function createToken({ admin, file }: Cluster): Promise<string> {
+  if (MINOR >= 24) return (await admin('create', 'token', 'robot', '--duration=15m')).trim();
+  const request = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest' };
+  const body = await file('token.json', JSON.stringify({ ...request, spec: {} }));
+  const path = '/api/v1/namespaces/default/serviceaccounts/robot/token';
+  const made = JSON.parse(await admin('create', '--raw', path, '-f', body)) as {
+    status: { token: string };
+  };
+  return made.status.token;
+}
+
 test(
   'kubectl create token: it works, for its account, and not for others',
   options,
   async (context) => {
-    const { admin, url, data } = await startCluster(context);
+    const cluster = await startCluster(context);
+    const { admin, url, data } = cluster;
     await admin('create', 'serviceaccount', 'robot');
     await admin(
       'create',
@@ -131,7 +159,7 @@ test(
       '--clusterrole=view',
       '--serviceaccount=default:robot',
     );
-    const token = (await admin('create', 'token', 'robot', '--duration=15m')).trim();
+    const token = await createToken(cluster);
     const ca = join(data, 'pki', 'ca.crt');
     const curl = async (path: string, bearer = token): Promise<{ code: string; body: string }> => {
       const words = [

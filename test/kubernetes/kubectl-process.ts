@@ -73,10 +73,3 @@ export async function minorVersion(kubectl: Kubectl): Promise<number> {
   };
   return Number.parseInt(clientVersion.minor, 10);
 }
-
-/** Skips the test with such a client, which does not read OpenAPI v3. */
-export async function isBefore127(context: TestContext, kubectl: Kubectl): Promise<boolean> {
-  const minor = await minorVersion(kubectl);
-  if (minor < 27) context.skip(`kubectl v1.${minor} does not read OpenAPI v3`);
-  return minor < 27;
-}
