@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { closeSync, constants, openSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
-import type { RuleHit } from '#dataplane';
+import type { DataplanePolicy, HostEndpoint, LocalEndpoint } from '#calc/dataplane-update';
+import { BARE_STATE, policyKey } from '#calc/dataplane-update';
+import type { Dataplane, RuleHit } from '#dataplane';
 import { LogReader, parsePacket } from '#linux';
+import { hostEndpoint, makeEdge, NO_FAILSAFE, NODE_ADDRESS } from './dataplane-outside.ts';
 import {
   endpoint,
   makeRouter,
@@ -68,9 +71,95 @@ void test('[DP12] each decision is logged once a connection, in the group of its
   assert.deepEqual(heard(), ['2 Deny egress null null -1'], 'an interface that nobody knows');
 });
 
+void test('[DP12] [DP42] decisions of hosts in each stage, of tiers and profiles are logged and counted', async (t) => {
+  const { machine, pods, outside, start } = await makeEdge(t, 1);
+  const [one] = pods;
+  assert.ok(one);
+  const readers = [1, 2].map((group) =>
+    LogReader.open({ group, namespace: machine.fd, queueThreshold: 1 }),
+  );
+  t.after(() => {
+    for (const reader of readers) reader.close();
+  });
+  const web = { destination: { ipSets: [], notIpSets: [], ports: [[80, 80]] as const } };
+  const guard = policy('guard', { ingress: [rule('Deny', { protocol: 6, ...web })] });
+  const trial = policy('trial', { ingress: [rule('Allow', { index: 4 })], staged: true });
+  const gate = policy('gate', { ingress: [rule('Pass', { index: 5 })] });
+  const denied: DataplanePolicy = {
+    id: { kind: 'Profile', namespace: null, name: 'closed' },
+    tier: '',
+    ingress: [rule('Deny', { index: 6 })],
+    egress: [],
+  };
+  const passing = (...list: DataplanePolicy[]) =>
+    ({ ...tierOf(...list), defaultAction: 'Pass' }) as const;
+  const all = [guard, trial, gate, denied];
+  const dataplane = start();
+  /** What is heard of a connection from outside to port 80: the hook's group and the decision. */
+  const heard = async (
+    host: Partial<HostEndpoint> | undefined,
+    pod: Partial<LocalEndpoint>,
+    to: string,
+  ): Promise<string[]> => {
+    const hosts = host ? [hostEndpoint(host)] : [];
+    const settings = { ...BARE_STATE.settings, failsafeInbound: NO_FAILSAFE };
+    const hostEndpoints = new Map(hosts.map((it) => [it.id, it]));
+    const state = stateOf([endpoint(1, pod)], all, { hostEndpoints, settings });
+    assert.deepEqual(dataplane.apply(state).errors, []);
+    const before = counts(dataplane);
+    for (const reader of readers) reader.read();
+    await outside.probe('tcp', to, 80, 200);
+    const after = counts(dataplane);
+    return readers.flatMap((reader, index) =>
+      reader
+        .read()
+        .filter((packet) => parsePacket(packet.payload)?.protocol === TCP)
+        .map(({ prefix }) => {
+          const text = textOf(dataplane.hitOf(prefix) ?? dataplane.stagedHitOf(prefix));
+          assert.equal((after.get(text) ?? 0) - (before.get(text) ?? 0), 1, `${text} is counted`);
+          return `${index + 1} ${text}`;
+        }),
+    );
+  };
+  for (const family of [4, 6] as const) {
+    const [node, pod] = [NODE_ADDRESS[family], podAddress(1, family)];
+    const deny = ['1 Deny ingress default guard 0'];
+    const early = { ingress: [passing(guard)], egress: [] };
+    assert.deepEqual(await heard({ untracked: early }, {}, node), deny);
+    assert.deepEqual(await heard({ preDnat: early.ingress }, {}, node), deny);
+    assert.deepEqual(await heard({ forward: early }, {}, pod), deny);
+    assert.deepEqual(await heard({ normal: early }, {}, node), deny);
+    const nobody = ['1 Deny ingress null null -1'];
+    assert.deepEqual(await heard({}, {}, node), nobody);
+    const both = { ingress: [tierOf(trial, gate)], egress: [] };
+    const staged = '1 Allow ingress default trial 4 staged';
+    assert.deepEqual(await heard({ normal: both }, {}, node), [
+      staged,
+      '1 Pass ingress default gate 5',
+      ...nobody,
+    ]);
+    const closed = { profiles: [policyKey(denied.id)] };
+    assert.deepEqual(await heard(undefined, closed, pod), ['1 Deny ingress null closed 6']);
+    const end = { ingress: [tierOf(trial, gate)] };
+    assert.deepEqual(await heard(undefined, { ...closed, ...end }, pod), [
+      staged,
+      '1 Pass ingress default gate 5',
+      '1 Deny ingress null closed 6',
+    ]);
+    const tier = { ingress: [tierOf(trial)] };
+    assert.deepEqual(await heard(undefined, tier, pod), [staged, '1 Deny ingress default null -1']);
+  }
+});
+
 function textOf(hit: RuleHit | undefined): string {
   if (!hit) return 'unknown prefix';
-  return `${hit.action} ${hit.direction} ${hit.tier} ${hit.policy?.name ?? null} ${hit.rule}`;
+  const { action, direction, tier, policy: by, rule: index, staged } = hit;
+  return `${action} ${direction} ${tier} ${by?.name ?? null} ${index}${staged ? ' staged' : ''}`;
+}
+
+/** Packets by what decided. */
+function counts(dataplane: Dataplane): Map<string, number> {
+  return new Map(dataplane.readRuleCounters().map((one) => [textOf(one), one.packets]));
 }
 
 void test("[DP50] Log rules write to the kernel's log, at their rate, and staged ones do not", async (t) => {

@@ -167,7 +167,7 @@ test('[DP59] an ICMP error about a connection that was allowed comes back, about
   }
 });
 
-test('[DP60] what a pod sends to everybody on its link, to look for an address too, meets its egress policy', async (t) => {
+test('[DP60] what a pod sends to all on its link, to find an address too, meets its egress policy', async (t) => {
   const node = makeNode(t);
   const dhcp: Injected = {
     from: podInterface(1),
@@ -194,7 +194,7 @@ test('[DP60] what a pod sends to everybody on its link, to look for an address t
   assert.deepEqual(await passes(node, list), [false, false, false]);
 });
 
-test('[DP60] neighbours and listeners are told of to the host whatever policy says, to no other pod', async (t) => {
+test('[DP60] neighbour and listener messages reach the host whatever policy says, and no other pod', async (t) => {
   const node = makeNode(t);
   const none = policy('none', { egress: [] });
   const closed = endpoint(1, { egress: [tierOf(none)] });
