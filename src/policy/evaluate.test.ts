@@ -39,7 +39,7 @@ function globalIngress(source: EntityRule, from: string, extra: readonly Resourc
   return verdict([...CLUSTER, policy, ...extra], from, 'shop/web');
 }
 
-test('without policy pods talk, and the profile is not named as a tier or policy', () => {
+test('[PE4] without policy pods talk, and the profile is not named as a tier or policy', () => {
   const { verdict: got, egress, ingress } = ask(CLUSTER, 'shop/web', 'shop/db');
   assert.equal(got, 'allow');
   assert.deepEqual(egress, { verdict: 'allow', tier: null, policy: null, rule: -1 });
@@ -53,7 +53,7 @@ test('serviceAccountSelector all() selects what has a service account', () => {
   assert.equal(verdict([...CLUSTER, policy, bare], 'lab/web', 'shop/bare'), 'allow');
 });
 
-test('an allowance by HTTP never matches, and the reason is told', () => {
+test('[PE23] an allowance by HTTP never matches, and the reason is told', () => {
   const policy = networkPolicy('shop/p', {
     ingress: [{ action: 'Allow', http: { methods: ['GET'] } }],
   });
@@ -66,14 +66,14 @@ test('an allowance by HTTP never matches, and the reason is told', () => {
   );
 });
 
-test('a policy that selects and does not match denies by the default action of its tier', () => {
+test('[PE10] a policy that selects and does not match denies by the default action of its tier', () => {
   const policy = networkPolicy('shop/p', { selector: "app == 'db'" });
   const { egress, ingress } = ask([...CLUSTER, policy], 'shop/web', 'shop/db');
   assert.equal(egress.verdict, 'allow');
   assert.deepEqual(ingress, { verdict: 'deny', tier: 'default', policy: null, rule: -1 });
 });
 
-test('the deciding policy is named as its author wrote it, and the rule by its index', () => {
+test('[PE3] the deciding policy is named as its author wrote it, and the rule by its index', () => {
   const kubernetes = {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -97,7 +97,7 @@ test('the deciding policy is named as its author wrote it, and the rule by its i
   });
 });
 
-test('ingress is judged also where egress denies', () => {
+test('[PE1] ingress is judged also where egress denies', () => {
   const egress = networkPolicy('shop/e', { selector: "app == 'web'", types: ['Egress'] });
   const ingress = networkPolicy('shop/i', { selector: "app == 'db'", types: ['Ingress'] });
   assert.equal(
@@ -106,7 +106,7 @@ test('ingress is judged also where egress denies', () => {
   );
 });
 
-test('an outside address has no egress policy, and a pod reaches itself whatever policy says', () => {
+test('[PE2] an outside address has no egress policy, and a pod reaches itself whatever policy says', () => {
   const deny = globalPolicy('deny', { types: ['Ingress', 'Egress'] });
   assert.deepEqual(ask([...CLUSTER, deny], OUTSIDE, 'shop/web').egress, {
     verdict: 'allow',
@@ -117,7 +117,7 @@ test('an outside address has no egress policy, and a pod reaches itself whatever
   assert.equal(verdict([...CLUSTER, deny], 'shop/web', 'shop/web'), 'allow');
 });
 
-test('protocols, ports, ICMP and their negations', () => {
+test('[PE14] [PE16] protocols, ports, ICMP and their negations', () => {
   const allow = (one: Partial<Rule>): Rule => ({ action: 'Allow', ...one });
   const tcp80 = {};
   const udp53 = { protocol: 17, port: 53 };
@@ -157,7 +157,7 @@ test('protocols, ports, ICMP and their negations', () => {
   }
 });
 
-test('networks, and what a list of the other family does', () => {
+test('[PE15] networks, and what a list of the other family does', () => {
   const cases: readonly (readonly [EntityRule, 4 | 6, boolean])[] = [
     [{ nets: ['10.0.0.0/24'] }, 4, true],
     [{ nets: ['10.0.0.2'] }, 4, true],
@@ -178,7 +178,7 @@ test('networks, and what a list of the other family does', () => {
   }
 });
 
-test('rule selectors of a namespaced policy mean its own namespace, unless namespaceSelector says', () => {
+test('[PE17] [PE19] selectors of a namespaced policy mean its namespace, unless one of namespaces stands by', () => {
   const cases: readonly (readonly [EntityRule, string, boolean])[] = [
     [{ selector: "app == 'db'" }, 'shop/db', true],
     [{ selector: "app == 'web'" }, 'lab/web', false],
@@ -202,7 +202,7 @@ test('rule selectors of a namespaced policy mean its own namespace, unless names
   }
 });
 
-test('rule selectors of a global policy mean everything known', () => {
+test('[PE17] [PE18] rule selectors of a global policy mean everything known', () => {
   const cases: readonly (readonly [EntityRule, string, boolean])[] = [
     [{ selector: "app == 'web'" }, 'lab/web', true],
     [{ selector: '!has(x)' }, OUTSIDE, false],
@@ -218,7 +218,7 @@ test('rule selectors of a global policy mean everything known', () => {
   }
 });
 
-test('network sets match by their labels; global() reaches the global ones only', () => {
+test('[PE19] network sets match by their labels; global() reaches the global ones only', () => {
   const sets = [
     networkSet('partners', ['198.51.100.0/24'], { kind: 'partner' }),
     networkSet('lab/own', ['203.0.113.0/24'], { kind: 'partner' }),
@@ -236,14 +236,14 @@ test('network sets match by their labels; global() reaches the global ones only'
   assert.equal(globalIngress({ notSelector: partner }, OUTSIDE, sets), 'deny ingress');
 });
 
-test('selector with notSelector is weighed per object: a set around a pod answers for itself', () => {
+test('[PE18] selector with notSelector is weighed per object: a set around a pod answers for itself', () => {
   const sets = [networkSet('pods', ['10.0.0.0/8'], { kind: 'cluster' })];
   const source = { selector: "kind == 'cluster'", notSelector: "app == 'db'" };
   assert.equal(globalIngress(source, 'shop/db', sets), 'allow');
   assert.equal(globalIngress({ notSelector: "app == 'db'" }, 'shop/db', sets), 'deny ingress');
 });
 
-test('service accounts by name and by label', () => {
+test('[PE20] service accounts by name and by label', () => {
   const policy = (source: EntityRule) =>
     globalPolicy('p', { selector: "app == 'db'", ingress: [{ action: 'Allow', source }] });
   const from = (source: EntityRule, name: string) =>
@@ -258,7 +258,7 @@ test('service accounts by name and by label', () => {
   assert.equal(verdict([...CLUSTER, byAccount], 'shop/web', 'shop/db'), 'allow');
 });
 
-test('a service stands for its endpoint slices: with ports as a destination, addresses as a source', () => {
+test('[PE21] a service stands for its endpoint slices: with ports as a destination, addresses as a source', () => {
   const slice = {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
@@ -283,7 +283,7 @@ test('a service stands for its endpoint slices: with ports as a destination, add
   );
 });
 
-test('actions: the first Allow or Deny decides, Log goes on, Pass leaves the tier', () => {
+test('[PE11] actions: the first Allow or Deny decides, Log goes on, Pass leaves the tier', () => {
   const first = (action: Rule['action']) => [rule(action), rule('Deny')];
   const judge = (action: Rule['action']) =>
     ask([...CLUSTER, networkPolicy('shop/p', { ingress: first(action) })], 'lab/web', 'shop/web');
@@ -298,7 +298,7 @@ test('actions: the first Allow or Deny decides, Log goes on, Pass leaves the tie
   assert.deepEqual(judge('Pass').ingress, { verdict: 'allow', tier: null, policy: null, rule: -1 });
 });
 
-test('tiers by order, none last; only those that select take part; Pass tiers let on', () => {
+test('[PE8] [PE10] tiers by order, none last; only those that select take part; Pass tiers let on', () => {
   const deny = (name: string, own: string) =>
     globalPolicy(name, { tier: own, selector: "app == 'web'", ingress: [rule('Deny')] });
   const allow = (name: string, own: string) =>
@@ -321,7 +321,7 @@ test('tiers by order, none last; only those that select take part; Pass tiers le
   assert.equal(judge(tier('a', 1, 'Pass'), empty).verdict, 'allow');
 });
 
-test('policies by order, none last, ties by name/namespace/kind as one text', () => {
+test('[PE9] policies by order, none last, ties by name/namespace/kind as one text', () => {
   const named = (name: string, action: Rule['action'], order?: number) =>
     globalPolicy(name, {
       selector: "app == 'web'",
@@ -336,7 +336,7 @@ test('policies by order, none last, ties by name/namespace/kind as one text', ()
   assert.equal(decides(named('x', 'Deny', 5), named('b', 'Allow', 5)), 'b');
 });
 
-test('top-level selectors: namespaces, own namespace only, types', () => {
+test('[PE12] top-level selectors: namespaces, own namespace only, types', () => {
   const judge = (extra: Resource, to = 'shop/web') => verdict([...CLUSTER, extra], 'shop/db', to);
   const deny = [rule('Deny')];
   assert.equal(
@@ -365,7 +365,7 @@ test('policies for hosts only, untracked and pre-DNAT, do not touch pods; staged
   assert.ok(explanation.steps.some((step) => step.outcome === 'staged'));
 });
 
-test('a pod label never stands for a namespace label, not even under its inner name', () => {
+test('[PE22] a pod label never stands for a namespace label, not even under its inner name', () => {
   const odd = pod('lab/odd', ['10.0.1.9'], { labels: { team: 'a', 'pcns.team': 'c' } });
   const from = (text: string) => globalIngress({ namespaceSelector: text }, 'lab/odd', [odd]);
   assert.equal(from("team == 'c'"), 'deny ingress');
@@ -373,7 +373,7 @@ test('a pod label never stands for a namespace label, not even under its inner n
   assert.equal(from("projectcalico.org/name == 'lab'"), 'allow');
 });
 
-test('pod to its own host: after egress policy, defaultEndpointToHostAction', () => {
+test('[PE5] pod to its own host: after egress policy, defaultEndpointToHostAction', () => {
   assert.equal(verdict(CLUSTER, 'shop/web', 'node:one'), 'allow');
   const drop = felix({ defaultEndpointToHostAction: 'Drop' });
   assert.equal(verdict([...CLUSTER, drop], 'shop/web', 'node:one'), 'deny egress');
@@ -384,7 +384,7 @@ test('pod to its own host: after egress policy, defaultEndpointToHostAction', ()
   assert.equal(verdict([...CLUSTER, none], 'shop/web', 'node:one'), 'deny egress');
 });
 
-test('host to its own pod always; from another host by the address it sends from', () => {
+test('[PE5] host to its own pod always; from another host by the address it sends from', () => {
   const guard = networkPolicy('shop/p', {
     selector: "app == 'web'",
     ingress: [rule('Allow', { nets: ['192.0.2.2/32'] })],
@@ -396,7 +396,7 @@ test('host to its own pod always; from another host by the address it sends from
   assert.equal(verdict([...CLUSTER, none], 'node:two', 'shop/web'), 'deny ingress');
 });
 
-test('pods may not send tunnels, and always reach their host for neighbour discovery', () => {
+test('[PE6] pods may not send tunnels, and always reach their host for neighbour discovery', () => {
   const vxlan = { protocol: 17, port: 4789 };
   assert.equal(verdict(CLUSTER, 'shop/web', 'shop/db', vxlan), 'deny egress');
   assert.equal(verdict(CLUSTER, 'shop/web', 'shop/db', { protocol: 4 }), 'deny egress');
@@ -423,7 +423,7 @@ test('a finished pod has no address any more; a namespace nobody gave exists', (
   assert.equal(globalIngress(known, 'nowhere/p', [stray]), 'allow');
 });
 
-test('every malformed field of every policy is told at once, with its path', () => {
+test('[PE24] every malformed field of every policy is told at once, with its path', () => {
   const bad = networkPolicy('shop/p', {
     ingress: [rule('Allow', { selector: 'a ==' }), rule('Allow', { nets: ['10.0.0.0/99'] })],
   });

@@ -38,7 +38,7 @@ const FORWARD = { applyOnForward: true };
 const PRE_DNAT = { preDNAT: true, applyOnForward: true };
 const UNTRACKED = { doNotTrack: true, applyOnForward: true };
 
-test('a host endpoint without policy or profile denies but for failsafe ports; forwarding goes on', () => {
+test('[PE25] a host endpoint without policy or profile denies but for failsafe ports; forwarding goes on', () => {
   for (const endpoint of [named(), wildcard()]) {
     const all = [...CLUSTER, endpoint];
     assert.equal(verdict(all, OUTSIDE, 'node:one'), 'deny ingress');
@@ -88,7 +88,7 @@ test('labels of profiles: the first named wins over the later, its own over both
   assert.equal(judge("role == 'host'"), 'deny ingress');
 });
 
-test('failsafe ports are configurable, by network too, and an empty list switches them off', () => {
+test('[PE27] failsafe ports are configurable, by network too, and an empty list switches them off', () => {
   const ports = [{ protocol: 'tcp', port: 2222, net: '198.51.100.0/24' }];
   const own = [...CLUSTER, named(), felix({ failsafeInboundHostPorts: ports })];
   assert.equal(verdict(own, OUTSIDE, 'node:one', { port: 2222 }), 'allow');
@@ -101,7 +101,7 @@ test('failsafe ports are configurable, by network too, and an empty list switche
   assert.equal(verdict(none, OUTSIDE, 'node:one', { port: 22 }), 'deny ingress');
 });
 
-test('what finds neighbours and routers over IPv6 is allowed as a failsafe port is', () => {
+test('[PE27] what finds neighbours and routers over IPv6 is allowed as a failsafe port is', () => {
   const six = [...CLUSTER, node('six', 'fd00:30::1')];
   const closed = hostEndpoint('six-eth0', { node: 'six', interfaceName: 'eth0' }, HOST);
   const none = felix({ failsafeInboundHostPorts: [], failsafeOutboundHostPorts: [] });
@@ -112,7 +112,7 @@ test('what finds neighbours and routers over IPv6 is allowed as a failsafe port 
   assert.equal(verdict(all, 'fd00:30::9', 'node:six', icmpv6(128)), 'deny ingress');
 });
 
-test('normal policy is for the host itself, not for what it forwards', () => {
+test('[PE28] normal policy is for the host itself, not for what it forwards', () => {
   const all = [...CLUSTER, named(OPEN), denyAll({}, 'ingress')];
   assert.equal(verdict(all, OUTSIDE, 'node:one'), 'deny ingress');
   assert.equal(verdict(all, OUTSIDE, 'node:one', { port: 22 }), 'allow');
@@ -122,7 +122,7 @@ test('normal policy is for the host itself, not for what it forwards', () => {
   assert.equal(verdict(out, 'shop/web', OUTSIDE), 'allow');
 });
 
-test('applyOnForward: in by ingress, out by egress; a failsafe port spares nothing here', () => {
+test('[PE28] applyOnForward: in by ingress, out by egress; a failsafe port spares nothing here', () => {
   const into = [...CLUSTER, named(OPEN), denyAll(FORWARD, 'ingress')];
   assert.equal(verdict(into, OUTSIDE, 'shop/web'), 'deny ingress');
   assert.equal(verdict(into, OUTSIDE, 'shop/web', { port: 22 }), 'deny ingress');
@@ -136,14 +136,14 @@ test('applyOnForward: in by ingress, out by egress; a failsafe port spares nothi
   assert.equal(verdict(out, 'shop/web', 'node:one'), 'allow');
 });
 
-test('forwarded traffic that no forward policy decides goes on; the default action of a tier does decide', () => {
+test('[PE28] what no forward policy decides goes on; the default action of a tier does decide', () => {
   const pass = hostPolicy('p', { ...FORWARD, ingress: [rule('Pass')] });
   assert.equal(verdict([...CLUSTER, named(), pass], OUTSIDE, 'shop/web'), 'allow');
   const noMatch = hostPolicy('p', { ...FORWARD, ingress: [{ action: 'Allow', protocol: 'UDP' }] });
   assert.equal(verdict([...CLUSTER, named(), noMatch], OUTSIDE, 'shop/web'), 'deny ingress');
 });
 
-test('a * host endpoint sees pods coming in, on pre-DNAT and forward ingress, and not going to local pods', () => {
+test('[PE29] a * host endpoint sees what pods send, on pre-DNAT and forward ingress, not what they get', () => {
   const into = [...CLUSTER, wildcard(OPEN), denyAll(FORWARD, 'ingress')];
   assert.equal(verdict(into, 'shop/web', 'shop/cart'), 'deny egress');
   assert.equal(verdict(into, 'shop/web', 'node:one'), 'allow');
@@ -157,7 +157,7 @@ test('a * host endpoint sees pods coming in, on pre-DNAT and forward ingress, an
   assert.equal(verdict(out, 'shop/web', OUTSIDE), 'deny egress');
 });
 
-test('pre-DNAT: all that enters, no default drop, failsafe ports spared; an Allow skips what is later', () => {
+test('[PE26] [PE27] pre-DNAT: all that enters, no default drop, failsafe ports spared, an Allow skips the rest', () => {
   const deny = [...CLUSTER, named(OPEN), denyAll(PRE_DNAT, 'ingress')];
   assert.equal(verdict(deny, OUTSIDE, 'node:one'), 'deny ingress');
   assert.equal(verdict(deny, OUTSIDE, 'shop/web'), 'deny ingress');
@@ -174,7 +174,7 @@ test('pre-DNAT: all that enters, no default drop, failsafe ports spared; an Allo
   assert.equal(verdict(guarded, OUTSIDE, 'shop/web'), 'deny ingress');
 });
 
-test('untracked comes first, both ways, skips what is later, and * has none', () => {
+test('[PE26] [PE29] untracked comes first, both ways, skips what is later, and * has none', () => {
   const deny = [...CLUSTER, named(OPEN), denyAll(UNTRACKED, 'ingress')];
   assert.equal(verdict(deny, OUTSIDE, 'node:one'), 'deny ingress');
   assert.equal(verdict(deny, OUTSIDE, 'shop/web'), 'deny ingress');
@@ -191,7 +191,7 @@ test('untracked comes first, both ways, skips what is later, and * has none', ()
   assert.equal(verdict([...CLUSTER, named(), allow, preDnat], OUTSIDE, 'node:one'), 'allow');
 });
 
-test('untracked policy spares what may be the answer of a failsafe port, of its networks alone', () => {
+test('[PE27] untracked policy spares what may be the answer of a failsafe port, of its networks alone', () => {
   const outbound = [{ protocol: 'TCP', port: 6443, net: '198.51.100.0/24' }];
   const settings = felix({ failsafeOutboundHostPorts: outbound });
   const world = [...CLUSTER, named(OPEN), settings, denyAll(UNTRACKED, 'ingress')];
@@ -210,7 +210,7 @@ test('untracked policy spares what may be the answer of a failsafe port, of its 
   );
 });
 
-test('a named host endpoint goes before *, and one that expects another address is another interface', () => {
+test('[PE29] a named host endpoint goes before *, and one that expects another address is another interface', () => {
   const open = [...CLUSTER, named(OPEN), wildcard()];
   assert.equal(verdict(open, OUTSIDE, 'node:one'), 'allow');
   const other = hostEndpoint('other', {
@@ -222,7 +222,7 @@ test('a named host endpoint goes before *, and one that expects another address 
   assert.equal(verdict([...CLUSTER, other, wildcard(OPEN)], OUTSIDE, '192.0.2.99'), 'deny ingress');
 });
 
-test('selectors of rules reach host endpoints by expectedIPs only', () => {
+test('[PE31] selectors of rules reach host endpoints by expectedIPs only', () => {
   const guard = globalPolicy('g', {
     selector: "app == 'web'",
     ingress: [rule('Allow', { selector: "role == 'host'" })],

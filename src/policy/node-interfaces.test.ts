@@ -86,7 +86,7 @@ for (const [kind, nodes] of Object.entries(NODES)) {
   });
 }
 
-test('an endpoint without interface name is for the interface that has an address that it expects', () => {
+test('[PE30] an endpoint without interface name is for the interface that has an address that it expects', () => {
   const byAddress = endpoint('by-address', { expectedIPs: ['192.0.2.1'], profiles: OPEN });
   const cluster = [calicoNode(INTERFACES), byAddress, WILDCARD, closed('by-address')];
   assert.equal(verdict(cluster, OUTSIDE, '192.0.2.1'), 'deny ingress');
@@ -97,7 +97,7 @@ test('an endpoint without interface name is for the interface that has an addres
   assert.equal(verdict([...cluster, eth0], OUTSIDE, '192.0.2.1'), 'allow');
 });
 
-test('an address of no known interface goes by expectedIPs, then to an interface of which nothing is known', () => {
+test('[PE30] an address of no known interface: by expectedIPs, then an interface of which nothing is known', () => {
   const nodes = [calicoNode([{ name: 'eth1', addresses: ['203.0.113.1'] }])];
   const [eth0, eth1] = NAMED;
   assert.ok(eth0 && eth1);

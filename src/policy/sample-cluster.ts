@@ -73,7 +73,11 @@ interface PodOptions {
   readonly labels?: Record<string, string>;
   readonly node?: string;
   readonly serviceAccount?: string;
-  readonly ports?: readonly (readonly [name: string, port: number, protocol?: 'TCP' | 'UDP'])[];
+  readonly ports?: readonly (readonly [
+    name: string,
+    port: number,
+    protocol?: 'TCP' | 'UDP' | 'SCTP',
+  ])[];
 }
 
 export function node(name: string, address: string): Resource {

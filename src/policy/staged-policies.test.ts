@@ -81,7 +81,7 @@ test('Learn and Ignore do nothing', () => {
   }
 });
 
-test('a would-be verdict is told where a staged policy applies to either end, in the direction that counts', () => {
+test('[PE13] a would-be verdict is told where a staged policy applies to an end, in the way that counts', () => {
   const guard = staged(networkPolicy('shop/p', ALLOW));
   assert.equal(verdicts([guard]), 'allow, allow');
   assert.equal(verdicts([guard], 'shop/db', 'shop/web'), 'allow');
@@ -97,7 +97,7 @@ test('a would-be verdict is told where a staged policy applies to either end, in
   );
 });
 
-test('the enforced answer stays, and the would-be one names the policy that there would be', () => {
+test('[PE13] the enforced answer stays, and the would-be one names the policy that there would be', () => {
   const answer = ask([...CLUSTER, staged(networkPolicy('shop/p', DENY))], 'shop/web', 'shop/db');
   const { pending, ...enforced } = answer;
   assert.deepEqual(Object.keys(enforced), ['verdict', 'egress', 'ingress', 'steps']);
