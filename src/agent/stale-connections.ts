@@ -1,5 +1,6 @@
 // Forgets the connections of workloads that have gone, so that the next owner of an address inherits none.
 import type { DataplaneState } from '#calc/dataplane-update';
+import { differences } from '#lib';
 import type { ConntrackEntry } from '#linux';
 
 /** What is needed of connection tracking. */
@@ -14,20 +15,23 @@ export interface ConnectionTable {
  */
 export class StaleConnections {
   readonly #connections: ConnectionTable;
-  #owners: ReadonlyMap<string, string> = new Map();
+  #endpoints: DataplaneState['endpoints'] = new Map();
 
   constructor(connections: ConnectionTable) {
     this.#connections = connections;
   }
 
   /** Returns how many connections were forgotten. Costs a dump when an address has lost its owner. */
-  onApplied(state: DataplaneState): number {
-    const owners = ownersOf(state);
+  onApplied({ endpoints }: Pick<DataplaneState, 'endpoints'>): number {
     const gone = new Set<string>();
-    for (const [address, owner] of this.#owners) {
-      if (owners.get(address) !== owner) gone.add(address);
+    for (const { before, after } of differences(this.#endpoints, endpoints)) {
+      // Another interface is another owner.
+      const kept = after?.interfaceName === before?.interfaceName ? after?.addresses : [];
+      for (const prefix of before?.addresses ?? []) {
+        if (!kept?.includes(prefix)) gone.add(prefix.split('/')[0] ?? prefix);
+      }
     }
-    this.#owners = owners;
+    this.#endpoints = endpoints;
     if (gone.size === 0) return 0;
     let forgotten = 0;
     for (const entry of this.#connections.dump()) {
@@ -37,14 +41,4 @@ export class StaleConnections {
     }
     return forgotten;
   }
-}
-
-/** Endpoint and interface by address; another interface is another owner. */
-function ownersOf(state: DataplaneState): Map<string, string> {
-  const owners = new Map<string, string>();
-  for (const { id, interfaceName, addresses } of state.endpoints.values()) {
-    for (const prefix of addresses)
-      owners.set(prefix.split('/')[0] ?? prefix, `${id} ${interfaceName}`);
-  }
-  return owners;
 }

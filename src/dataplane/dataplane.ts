@@ -12,7 +12,7 @@ import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
 import { endpointChainName, TUNNEL_DEVICE } from './rules/names.ts';
 import { PolicyCache } from './rules/policy-cache.ts';
-import { type ApplyError, type Ruleset, rulesetOf, withIpSets } from './rules/ruleset.ts';
+import { type ApplyError, nextRendering, type Rendering } from './rules/ruleset.ts';
 
 /** The one nftables table that is ours, of family inet. */
 export const TABLE_NAME = 'tortie';
@@ -68,11 +68,9 @@ export interface DataplaneCounts {
   readonly logPrefixes: number;
 }
 
-interface Desired {
-  readonly state: DataplaneState;
+interface Desired extends Rendering {
   /** Empty where every host endpoint names its interface. */
   readonly addresses: readonly InterfaceAddress[];
-  readonly ruleset: Ruleset;
   readonly routes: ReadonlyMap<string, Route>;
 }
 
@@ -161,9 +159,10 @@ export class Dataplane {
   }
 
   #isFiltered({ interfaceName }: LocalEndpoint): boolean {
+    const name = this.#desired?.ruleset.workloads.get(interfaceName);
+    if (name === undefined || !this.#table.dispatches(interfaceName)) return false;
     return (['ingress', 'egress'] as const).every((direction) => {
-      const chain = endpointChainName(interfaceName, direction);
-      return this.#table.holds(chain) && this.#table.holds(direction);
+      return this.#table.holds(endpointChainName(name, direction)) && this.#table.holds(direction);
     });
   }
 
@@ -231,22 +230,17 @@ export class Dataplane {
   /** A state is a value: the same object wants the same, as long as the host has the same addresses. */
   #desiredOf(state: DataplaneState): Desired {
     const addresses = areNamed(state.hostEndpoints) ? [] : this.#options.routes.addresses();
-    const before = this.#desired;
-    if (before && jsonEqual(before.addresses, addresses)) {
-      if (before.state === state) return before;
-      const ruleset = withIpSets(before.ruleset, before.state, state, this.#policies);
-      if (ruleset) {
-        this.#desired = { ...before, state, ruleset };
-        return this.#desired;
-      }
-    }
+    const known = this.#desired;
+    const before = known && jsonEqual(known.addresses, addresses) ? known : undefined;
+    if (before?.state === state) return before;
     const problems = new Set<string>();
     const onProblem = (what: string, message: string) => problems.add(`${what}: ${message}`);
-    const ruleset = rulesetOf(state, addresses, this.#policies);
+    const rendering = nextRendering(before, state, addresses, this.#policies);
+    const { ruleset } = rendering;
     for (const { what, message } of ruleset.problems) onProblem(what, message);
-    this.#desired = { state, addresses, ruleset, routes: desiredRoutes(state, onProblem) };
+    this.#desired = { ...rendering, addresses, routes: desiredRoutes(state, onProblem) };
     this.#tell(problems);
-    this.#rememberHits(ruleset.hits);
+    if (ruleset.hits !== this.#hits) this.#rememberHits(ruleset.hits);
     return this.#desired;
   }
 

@@ -13,16 +13,22 @@ export class MemoryApi {
   #revision = 0;
   /** Called before each request: it may delay it, and what it throws is the answer. */
   intercept: (method: string, kind: string) => void | Promise<void> = () => undefined;
+  /** Told of each change: what is there now, or what was there when it is gone. */
+  onChange: (change: { readonly resource: Resource; readonly isGone: boolean }) => void = () =>
+    undefined;
 
   put(resource: Resource): Resource {
     const metadata = { ...resource.metadata, resourceVersion: String(++this.#revision) };
     const stored = { ...resource, metadata };
     this.#resources.set(keyText(resource.kind, resource.metadata), stored);
+    this.onChange({ resource: stored, isGone: false });
     return stored;
   }
 
   remove(kind: string, key: Key): void {
+    const resource = this.find(kind, key);
     this.#resources.delete(keyText(kind, key));
+    if (resource) this.onChange({ resource, isGone: true });
   }
 
   find(kind: string, key: Key): Resource | undefined {

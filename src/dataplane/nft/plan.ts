@@ -1,7 +1,8 @@
 // From what the table holds to what it should hold: the target that can be reached, and the steps to it.
 import { differences } from '#lib';
 import type { NftOperation, SetElement } from '#linux';
-import type { SetState } from './set-state.ts';
+import { dispatchMapName, WORKLOADS_MAP } from '../rules/names.ts';
+import { keyOfClass, type SetState } from './set-state.ts';
 import { type ChainState, NO_RULES, type TableState } from './table-state.ts';
 
 /** A change, with the name of the chain or set that it is part of. */
@@ -33,7 +34,59 @@ export function reachable(
     if (!set.type.verdicts || set.references) continue;
     sets.set(name, reachableVerdicts(set, actual.sets.get(name), chains));
   }
+  keepClasses({ chains, sets }, actual);
   return { chains, sets };
+}
+
+interface Target {
+  readonly chains: Map<string, ChainState>;
+  readonly sets: Map<string, SetState>;
+}
+
+/** A workload whose new class leads nowhere stays in the one it was in, with all that this one needs. */
+function keepClasses(target: Target, actual: TableState): void {
+  const places = target.sets.get(WORKLOADS_MAP);
+  if (!places) return;
+  const held = [...(actual.sets.get(WORKLOADS_MAP)?.entries ?? [])];
+  const former = new Map(held.map(([text, elements]) => [elements[0]?.key, { text, elements }]));
+  const entries = new Map(places.entries);
+  for (const [text, [element]] of places.entries) {
+    const before = former.get(element?.key);
+    const name = before?.elements[0]?.data;
+    if (!before || before.text === text || name === undefined) continue;
+    if (leadsOn(element?.data, target.sets) || !leadsOn(name, actual.sets)) continue;
+    entries.delete(text);
+    entries.set(before.text, before.elements);
+    for (const map of CLASS_MAPS) keepEntry(map, name, target, actual);
+  }
+  target.sets.set(WORKLOADS_MAP, { ...places, entries });
+}
+
+const CLASS_MAPS = [dispatchMapName('ingress'), dispatchMapName('egress')];
+
+function entryOf(name: string | undefined, set: SetState | undefined) {
+  const key = name && keyOfClass(name);
+  return [...(set?.entries ?? [])].find(([, [element]]) => element?.key === key);
+}
+
+function leadsOn(name: string | undefined, sets: ReadonlyMap<string, SetState>): boolean {
+  return CLASS_MAPS.every((map) => entryOf(name, sets.get(map)) !== undefined);
+}
+
+function keepEntry(map: string, name: string, target: Target, actual: TableState): void {
+  const set = target.sets.get(map);
+  const entry = entryOf(name, actual.sets.get(map));
+  if (!set || !entry) return;
+  target.sets.set(map, { ...set, entries: new Map([...set.entries, entry]) });
+  const verdict = entry[1][0]?.verdict;
+  const kept = new Set(verdict && 'chain' in verdict ? [verdict.chain] : []);
+  for (const one of kept) {
+    const chain = actual.chains.get(one);
+    const verdicts = actual.sets.get(one);
+    if (chain && !target.chains.has(one)) target.chains.set(one, chain);
+    if (verdicts && !target.sets.has(one)) target.sets.set(one, verdicts);
+    for (const more of chain?.content?.references ?? verdicts?.references ?? []) kept.add(more);
+  }
 }
 
 function fallBack<T>(

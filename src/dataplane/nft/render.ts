@@ -20,6 +20,7 @@ const LOCAL_ADDRESS = 2;
 /** All sixteen bytes; the registers of four bytes from 8 on are the same memory. */
 const REGISTER = 1;
 const FIELD_REGISTER = 8;
+const CLASSED_REGISTER = 12;
 
 /** Numbers of the families as nftables tells them. */
 export const NFPROTO: Readonly<Record<Family, number>> = { 4: 2, 6: 10 };
@@ -116,10 +117,7 @@ function renderAction(action: Action): Expression[] {
         { kind: 'lookup', set: action.map, register: FIELD_REGISTER, verdict: true },
       ];
     case 'dispatch':
-      return [
-        loadInterface(action.way),
-        { kind: 'lookup', set: action.map, register: REGISTER, verdict: true },
-      ];
+      return dispatch(action);
     case 'log-packet': {
       const { group, prefix } = action;
       return [{ kind: 'log', group, prefix, snaplen: SNAPLEN }];
@@ -157,6 +155,15 @@ function lookup(set: string | SetContent, register: number, negated = false): Ex
   return { kind: 'lookup', set, register, ...(negated && { negated }) };
 }
 
+/**
+ * What is in CLASSED_REGISTER becomes its class, in the same register. The map's values begin with four bytes of
+ * nothing, which go into the register before it: so nft, which cannot list a look-up of what a look-up has found,
+ * takes the second one for a look-up of the same as the first.
+ */
+function toClass(classes: string): Expression {
+  return { kind: 'lookup', set: classes, register: CLASSED_REGISTER, into: CLASSED_REGISTER - 1 };
+}
+
 function loadAddress(end: PacketEnd, family: Family, register = REGISTER): Expression {
   const offset = ADDRESS_OFFSET[family][end];
   return { kind: 'payload', base: 'network', offset, length: addressBytes(family), register };
@@ -183,8 +190,17 @@ function loadPort(end: PacketEnd, register = REGISTER): Expression {
   return { kind: 'payload', base: 'transport', offset: PORT_OFFSET[end], length: 2, register };
 }
 
-function loadInterface(way: InterfaceWay): Expression {
-  return { kind: 'meta', key: INTERFACE_KEY[way], register: REGISTER };
+function dispatch({ map, way, classes }: Action & { action: 'dispatch' }): Expression[] {
+  const register = classes === undefined ? REGISTER : CLASSED_REGISTER;
+  return [
+    loadInterface(way, register),
+    ...(classes === undefined ? [] : [toClass(classes)]),
+    { kind: 'lookup', set: map, register, verdict: true },
+  ];
+}
+
+function loadInterface(way: InterfaceWay, register = REGISTER): Expression {
+  return { kind: 'meta', key: INTERFACE_KEY[way], register };
 }
 
 function oneOf(

@@ -1,6 +1,7 @@
 // Contents of sets and verdict maps in a form in which desired and actual can be compared.
-import type { Family } from '#lib';
-import type { SetElement, SetType } from '#linux';
+import { differences, type Family, PersistentMap } from '#lib';
+import type { Hex, SetElement, SetType } from '#linux';
+import type { ClassNumbers } from '../rules/class-name.ts';
 import { type MapKey, type VerdictMap, isExact } from '../rules/verdict-map.ts';
 import { addressBytes, interfaceHex, networkHex } from './bytes.ts';
 import { NFPROTO } from './render.ts';
@@ -19,6 +20,73 @@ export function dispatchState(map: ReadonlyMap<string, string>): SetState {
     { key: interfaceHex(interfaceName), verdict: { kind: 'jump', chain } },
   ]);
   return { type: { key: ['ifname'], verdicts: true }, entries: byText(jumps) };
+}
+
+/** A map from class to chain. */
+export function classesState(map: ReadonlyMap<string, string>, numbers: ClassNumbers): SetState {
+  const jumps = [...map].map(([name, chain]) => [classElement(name, chain, numbers)]);
+  return { type: { key: [CLASS_FIELD], verdicts: true }, entries: byText(jumps) };
+}
+
+/** Interface to class, and what the classes' numbers are. */
+export interface Workloads {
+  readonly workloads: ReadonlyMap<string, string>;
+  readonly classNumbers: ClassNumbers;
+}
+
+/** Workloads' interfaces with their classes, at the cost of those that differ from `former`. */
+export function workloadsState(
+  wanted: Workloads,
+  former?: Workloads & { readonly state: SetState },
+): SetState {
+  const isNumbered = former && sameNumbers(former.classNumbers, wanted.classNumbers);
+  const before = isNumbered ? former.workloads : new Map<string, string>();
+  let entries = PersistentMap.from(isNumbered ? former.state.entries : []);
+  for (const { key, before: was, after: is } of differences(before, wanted.workloads)) {
+    const numbers = former?.classNumbers ?? wanted.classNumbers;
+    if (was !== undefined) entries = entries.without(placeText(key, was, numbers));
+    if (is === undefined) continue;
+    const element = placeElement(key, is, wanted.classNumbers);
+    entries = entries.with(entryText([element]), [element]);
+  }
+  return { type: { key: ['ifname'], data: [CLASS_FIELD, CLASS_FIELD] }, entries };
+}
+
+/** Whether a class of both has the same number in both, and one of either in no other. */
+function sameNumbers(one: ClassNumbers, other: ClassNumbers): boolean {
+  return (
+    one === other || [...one].every(([name, number]) => (other.get(name) ?? number) === number)
+  );
+}
+
+/** The text of the entry by which a class leads to a chain. */
+export function classText(name: string, chain: string, numbers: ClassNumbers): string {
+  return entryText([classElement(name, chain, numbers)]);
+}
+
+/** The text of the entry by which an interface has a class. */
+export function placeText(interfaceName: string, name: string, numbers: ClassNumbers): string {
+  return entryText([placeElement(interfaceName, name, numbers)]);
+}
+
+function classElement(name: string, chain: string, numbers: ClassNumbers): SetElement {
+  return { key: numbers.get(name) ?? '', verdict: { kind: 'jump', chain } };
+}
+
+function placeElement(interfaceName: string, name: string, numbers: ClassNumbers): SetElement {
+  return { key: interfaceHex(interfaceName), data: classData(numbers.get(name) ?? '') };
+}
+
+const CLASS_FIELD = 'mark';
+
+/** A class as the value of a map: see where rules look it up. */
+function classData(number: Hex): Hex {
+  return `${networkHex(0, 4)}${number}`;
+}
+
+/** The key by which a class that a map gives is looked up. */
+export function keyOfClass(data: Hex): Hex {
+  return data.slice(8);
 }
 
 /** Verdict maps are values, as IP sets. */
@@ -74,7 +142,8 @@ function byText(groups: readonly (readonly SetElement[])[]): Map<string, readonl
 
 function entryText(elements: readonly SetElement[]): string {
   return elements
-    .map(({ key, verdict, intervalEnd }) => {
+    .map(({ key, verdict, intervalEnd, data }) => {
+      if (data !== undefined) return `${key} = ${data}`;
       if (!verdict) return intervalEnd ? `<${key}` : key;
       return `${key} ${verdict.kind} ${'chain' in verdict ? verdict.chain : ''}`;
     })

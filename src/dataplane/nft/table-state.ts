@@ -9,11 +9,18 @@ import {
   setSignature,
 } from '#linux';
 import type { Chain } from '../rules/chain.ts';
-import { ipSetName, type SetKind, shortHash } from '../rules/names.ts';
+import { ipSetName, type SetKind, shortHash, WORKLOADS_MAP } from '../rules/names.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
 import { renderChain } from './render.ts';
 import type { IpSetStates } from './ip-set-states.ts';
-import { type SetState, dispatchState, entriesOf, verdictMapState } from './set-state.ts';
+import {
+  type SetState,
+  classesState,
+  dispatchState,
+  entriesOf,
+  verdictMapState,
+  workloadsState,
+} from './set-state.ts';
 
 /** What it takes to write a chain. */
 export interface ChainContent {
@@ -57,14 +64,18 @@ export function desiredTable(
   ipSets: IpSetStates,
   before: DesiredTable | undefined,
 ): DesiredTable {
-  const { chains, dispatch, maps } = ruleset;
+  const { chains, dispatch, classes, maps } = ruleset;
   const isSame =
     before?.ruleset.chains === chains &&
     before.ruleset.dispatch === dispatch &&
+    before.ruleset.classes === classes &&
     before.ruleset.maps === maps;
   if (!before || !isSame) return newTable(ruleset, ipSets, before);
   const { referred, state } = before;
   let { sets } = state;
+  if (ruleset.workloads !== before.ruleset.workloads) {
+    sets = sets.with(WORKLOADS_MAP, workloadsOf(ruleset, before));
+  }
   for (const change of differences(before.ruleset.ipSets, ruleset.ipSets)) {
     const names = [change.before, change.after].flatMap((set) => setNames(set, referred));
     for (const { name } of names) sets = sets.without(name);
@@ -74,6 +85,11 @@ export function desiredTable(
     }
   }
   return { ruleset, referred, state: { chains: state.chains, sets } };
+}
+
+function workloadsOf(ruleset: Ruleset, before: DesiredTable | undefined): SetState {
+  const state = before?.state.sets.get(WORKLOADS_MAP);
+  return workloadsState(ruleset, state && before && { ...before.ruleset, state });
 }
 
 /** The parts of an IP set that are referred to. */
@@ -100,6 +116,9 @@ function newTable(
   }
   const sets = new Map<string, SetState>();
   for (const [name, map] of ruleset.dispatch) sets.set(name, dispatchState(map));
+  for (const [name, map] of ruleset.classes)
+    sets.set(name, classesState(map, ruleset.classNumbers));
+  sets.set(WORKLOADS_MAP, workloadsOf(ruleset, before));
   for (const [name, map] of ruleset.maps) sets.set(name, verdictMapState(map));
   for (const set of ruleset.ipSets.values()) {
     const former = before?.ruleset.ipSets.get(set.id);

@@ -3,7 +3,9 @@ import { NftError, type NftOperation, type TableSnapshot } from '#linux';
 import type { ApplyError, Ruleset } from '../rules/ruleset.ts';
 import { drift } from './drift.ts';
 import { planSteps, reachable } from './plan.ts';
+import { WORKLOADS_MAP } from '../rules/names.ts';
 import { IpSetStates } from './ip-set-states.ts';
+import { classText, placeText } from './set-state.ts';
 import { sizeOf, type TableCalls, type TableSize } from './table-counts.ts';
 import {
   type DesiredTable,
@@ -111,12 +113,31 @@ export class NftTable {
     }
   }
 
+  /** Whether the last apply left the way from a workload's interface to its chain in the kernel as desired. */
+  dispatches(interfaceName: string): boolean {
+    const desired = this.#desired;
+    const held = this.#belief?.state;
+    const name = desired?.ruleset.workloads.get(interfaceName);
+    if (!desired || !held || !this.#refused || name === undefined) return false;
+    if (held === desired.state) return true;
+    const { classNumbers } = desired.ruleset;
+    const place = placeText(interfaceName, name, classNumbers);
+    const maps = [...desired.ruleset.classes].map(([map, chains]) => ({
+      map,
+      text: classText(name, chains.get(name) ?? '', classNumbers),
+    }));
+    return [{ map: WORKLOADS_MAP, text: place }, ...maps].every(
+      ({ map, text }) => held.sets.get(map)?.entries.has(text) ?? false,
+    );
+  }
+
   /** Whether the last apply left a chain, and all that it refers to, in the kernel as desired. */
   holds(chain: string): boolean {
     const desired = this.#desired?.state;
     const held = this.#belief?.state?.chains;
     const refused = this.#refused;
     if (!desired || !held || !refused) return false;
+    if (this.#belief?.state === desired) return desired.chains.has(chain);
     const seen = new Set([chain]);
     for (const name of seen) {
       if (refused.has(name)) return false;

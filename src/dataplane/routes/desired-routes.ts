@@ -9,7 +9,7 @@ import {
   parsePrefix,
 } from '#lib';
 import { ROUTE_PROTOCOL, ROUTE_TABLE, type Route } from '#linux';
-import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
+import type { DataplaneState, HostSettings, LocalEndpoint } from '#calc/dataplane-update';
 import { TUNNEL_DEVICE } from '../rules/names.ts';
 
 /** Higher than that of any route to a workload, which thus wins even for a block of one address. */
@@ -23,14 +23,12 @@ export function desiredRoutes(
 ): Map<string, Route> {
   const routes = new Map<string, Route>();
   if (!state.settings.routeSync) return routes;
-  const add = (what: string, destination: string, rest: Partial<Route>) => {
-    const prefix = parsePrefix(destination);
-    if (!prefix) {
+  const add = (what: string, { destination, route }: Wish) => {
+    if (!route) {
       onProblem(what, `cannot route to ${JSON.stringify(destination)}: it is not a prefix`);
       return;
     }
-    if (prefix.family === 6 && !state.settings.ipv6) return;
-    const route = routeTo(formatPrefix(maskPrefix(prefix)), prefix.family, canonical(rest));
+    if (route.family === 6 && !state.settings.ipv6) return;
     const key = routeKey(route);
     const holder = routes.get(key);
     if (!holder) routes.set(key, route);
@@ -41,26 +39,49 @@ export function desiredRoutes(
   };
   for (const id of [...state.endpoints.keys()].toSorted()) {
     const endpoint = state.endpoints.get(id);
-    if (!endpoint || endpoint.routing === 'none') continue;
-    const floating = endpoint.floatingAddresses.map(({ external }) => hostRoute(external));
-    for (const address of [...endpoint.addresses, ...floating]) {
-      add(id, address, {
-        interface: endpoint.interfaceName,
-        ...deviceRoute(address, endpoint, state),
-      });
-    }
+    for (const wish of endpoint ? wishesOf(endpoint, state.settings) : []) add(id, wish);
   }
   const { clusterProtocol: protocol, priority } = state.settings.routes;
   for (const { destination, gateway, by } of state.routes) {
     const family = parsePrefix(destination)?.family ?? 4;
     const device = by && { interface: TUNNEL_DEVICE[family], onLink: true };
     const metric = metricOf(family, priority[family].normal);
-    add('host route', destination, { gateway, protocol, ...metric, ...device });
+    add('host route', wishFor(destination, { gateway, protocol, ...metric, ...device }));
   }
   for (const block of state.blackholes) {
-    add('block', block, { type: 'blackhole', metric: BLACKHOLE_METRIC });
+    add('block', wishFor(block, { type: 'blackhole', metric: BLACKHOLE_METRIC }));
   }
   return routes;
+}
+
+/** A destination, and the route to it; undefined when it is not a prefix. */
+interface Wish {
+  readonly destination: string;
+  readonly route: Route | undefined;
+}
+
+function wishFor(destination: string, rest: Partial<Route>): Wish {
+  const prefix = parsePrefix(destination);
+  const route = prefix && routeTo(formatPrefix(maskPrefix(prefix)), prefix.family, canonical(rest));
+  return { destination, route };
+}
+
+/** Endpoints and settings are values. */
+const known = new WeakMap<HostSettings, WeakMap<LocalEndpoint, readonly Wish[]>>();
+
+function wishesOf(endpoint: LocalEndpoint, settings: HostSettings): readonly Wish[] {
+  const ofSettings = known.get(settings) ?? new WeakMap<LocalEndpoint, readonly Wish[]>();
+  known.set(settings, ofSettings);
+  const before = ofSettings.get(endpoint);
+  if (before) return before;
+  const { addresses, floatingAddresses, interfaceName, routing } = endpoint;
+  const floating = floatingAddresses.map(({ external }) => hostRoute(external));
+  const destinations = routing === 'none' ? [] : [...addresses, ...floating];
+  const wishes = destinations.map((address) =>
+    wishFor(address, { interface: interfaceName, ...deviceRoute(address, endpoint, settings) }),
+  );
+  ofSettings.set(endpoint, wishes);
+  return wishes;
 }
 
 /** `192.0.2.1` as the destination of a route; what is no address stays as it is, for the report. */
@@ -73,7 +94,7 @@ function hostRoute(text: string): string {
 function deviceRoute(
   address: string,
   { routing }: LocalEndpoint,
-  { settings }: DataplaneState,
+  settings: HostSettings,
 ): Partial<Route> {
   const family = parsePrefix(address)?.family ?? 4;
   const { deviceProtocol: protocol, priority } = settings.routes;
@@ -110,11 +131,23 @@ export function routeKey(route: Route): string {
  * says which, that is no difference.
  */
 export function sameRoute(a: Route, b: Route): boolean {
+  if (a === b) return true;
   const found = a.gateway !== undefined && (a.interface === undefined || b.interface === undefined);
   return signature(a) === signature(b) && (found || a.interface === b.interface);
 }
 
+/** Routes are values. */
+const signatures = new WeakMap<Route, string>();
+
 function signature(route: Route): string {
+  const before = signatures.get(route);
+  if (before !== undefined) return before;
+  const text = signatureOf(route);
+  signatures.set(route, text);
+  return text;
+}
+
+function signatureOf(route: Route): string {
   const { type, protocol, destination, gateway, metric, scope, source, onLink, nextHops } = route;
   return JSON.stringify([
     type,

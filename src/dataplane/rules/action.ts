@@ -18,7 +18,13 @@ export type Action =
   | { readonly action: 'jump'; readonly chain: string }
   | { readonly action: 'goto'; readonly chain: string }
   | { readonly action: 'look-up'; readonly map: string; readonly key: MapKey }
-  | { readonly action: 'dispatch'; readonly map: string; readonly way: InterfaceWay }
+  | {
+      readonly action: 'dispatch';
+      readonly map: string;
+      readonly way: InterfaceWay;
+      /** The map from interfaces to the classes that `map` is asked for; absent, it is asked for interfaces. */
+      readonly classes?: string;
+    }
   | { readonly action: 'log-packet'; readonly group: number; readonly prefix: string }
   | { readonly action: 'log-kernel'; readonly prefix: string }
   | { readonly action: 'limit'; readonly rate: LogRate }

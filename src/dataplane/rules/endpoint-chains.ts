@@ -13,16 +13,18 @@ export interface EndpointContext {
   readonly onProblem: (what: string, message: string) => void;
 }
 
-/** The chain of one endpoint and direction. */
+/** The chain of all endpoints of a class in one direction; `endpoint` is one of them. */
 export function endpointChain(
+  endpointClass: string,
   endpoint: LocalEndpoint,
   direction: Direction,
   context: EndpointContext,
 ): Chain {
   const tiers = tierJumps(endpoint[direction], direction, context);
   const rules = [...tiers, ...profileRules(endpoint, direction, context)];
-  const name = endpointChainName(endpoint.interfaceName, direction);
-  return { name, comment: `${endpoint.id} ${direction}`, rules };
+  const name = endpointChainName(endpointClass, direction);
+  const parts = [...endpoint[direction].map((tier) => tier.name), ...endpoint.profiles];
+  return { name, comment: `workloads with ${parts.join(', ') || 'nothing'} ${direction}`, rules };
 }
 
 /** Jumps to tiers in order; a packet that none decides goes on after them. */

@@ -20,12 +20,15 @@ export function tierChainName(direction: Direction, content: string): string {
   return `${direction === 'ingress' ? 'ti' : 'to'}-${shortHash(content)}`;
 }
 
-/** Chain of a workload endpoint; the name of an interface is unique on the host. */
-export function endpointChainName(interfaceName: string, direction: Direction): string {
-  return `${direction === 'ingress' ? 'wi' : 'wo'}-${interfaceName}`;
+/** Chain of all workload endpoints of a class. */
+export function endpointChainName(endpointClass: string, direction: Direction): string {
+  return `${direction === 'ingress' ? 'wi' : 'wo'}-${endpointClass}`;
 }
 
-/** The map from interface to the endpoint's chain. */
+/** The map from a workload's interface to its class. */
+export const WORKLOADS_MAP = 'workloads';
+
+/** The map from the class of a workload to its chain. */
 export function dispatchMapName(direction: Direction): string {
   return `dispatch-${direction}`;
 }

@@ -8,7 +8,9 @@ import type {
 } from '#calc/dataplane-update';
 import { differences, PersistentMap } from '#lib';
 import type { Chain } from './chain.ts';
+import { type ClassNumbers, classNumbers } from './class-name.ts';
 import { endpointChain, type EndpointContext } from './endpoint-chains.ts';
+import { areAlike, type EndpointIndex, NO_ENDPOINTS, withEndpoints } from './endpoint-classes.ts';
 import { hostChains, tiersOf } from './host-chains.ts';
 import {
   type InterfaceAddress,
@@ -35,8 +37,13 @@ export interface ApplyError {
 export interface Ruleset {
   /** By name. */
   readonly chains: ReadonlyMap<string, Chain>;
-  /** By name of the map: interface name to chain name. */
+  /** By name of the map: interface name to chain name, of host endpoints. */
   readonly dispatch: ReadonlyMap<string, ReadonlyMap<string, string>>;
+  /** Workloads' interfaces, with their classes. */
+  readonly workloads: PersistentMap<string>;
+  readonly classNumbers: ClassNumbers;
+  /** By name of the map: class to chain name. */
+  readonly classes: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** By name. */
   readonly maps: ReadonlyMap<string, VerdictMap>;
   /** By ID. */
@@ -57,6 +64,7 @@ export function rulesetOf(
   state: DataplaneState,
   addresses: readonly InterfaceAddress[] = [],
   cache: PolicyCache = new PolicyCache(),
+  index: EndpointIndex = indexOf(state),
 ): Ruleset {
   const prefixes = new LogPrefixes();
   const problems: ApplyError[] = [];
@@ -65,28 +73,35 @@ export function rulesetOf(
   const add = (chain: Chain) => chains.set(chain.name, chain);
 
   for (const chain of staticChains(state, prefixes)) add(chain);
-  const endpoints = endpointsByInterface(state, onProblem);
+  tellConflicts(index, onProblem);
+  const endpoints = [...index.classes].map(([name, { endpoint }]) => ({ name, endpoint }));
   const hosts = placeHostEndpoints(state.hostEndpoints, addresses, state.settings, onProblem);
   let ipSets = PersistentMap.from(state.ipSets);
   for (const [id, set] of hostSets(state)) ipSets = ipSets.with(id, set);
   const { denyAction, logPrefix, logRate } = state.settings;
-  const programs = new TierPrograms(allTiers(endpoints, hosts), {
-    policies: state.policies,
-    settings: { ipSets, denyAction, kernelLog: { prefix: logPrefix, rate: logRate } },
-    cache,
-    prefixes,
-    onProblem,
-  });
+  const programs = new TierPrograms(
+    allTiers(
+      endpoints.map((one) => one.endpoint),
+      hosts,
+    ),
+    {
+      policies: state.policies,
+      settings: { ipSets, denyAction, kernelLog: { prefix: logPrefix, rate: logRate } },
+      cache,
+      prefixes,
+      onProblem,
+    },
+  );
   const context: EndpointContext = { programs, onProblem };
-  const dispatch = new Map<string, Map<string, string>>();
+  const classes = new Map<string, Map<string, string>>();
   for (const direction of DIRECTIONS) {
     const map = new Map<string, string>();
-    for (const endpoint of endpoints) {
-      const chain = endpointChain(endpoint, direction, context);
+    for (const { name, endpoint } of endpoints) {
+      const chain = endpointChain(name, endpoint, direction, context);
       add(chain);
-      map.set(endpoint.interfaceName, chain.name);
+      map.set(name, chain.name);
     }
-    dispatch.set(dispatchMapName(direction), map);
+    classes.set(dispatchMapName(direction), map);
   }
   const host = hostChains(hosts, state, context);
   const rest = [
@@ -96,14 +111,16 @@ export function rulesetOf(
     ...serviceLoopChains(state.serviceLoopPrevention),
   ];
   for (const chain of rest) add(chain);
-  for (const [name, map] of host.dispatch) dispatch.set(name, new Map(map));
   for (const chain of programs.chains.values()) add(chain);
   cache.forgetUnused();
   const bits = markBits(state.settings.markMask);
   if (!bits) onProblem('nftablesMarkMask', 'has fewer than two bits: those of 0xffff0000 are used');
   return {
     chains: bits ? withMarks(chains, bits) : chains,
-    dispatch,
+    dispatch: host.dispatch,
+    workloads: index.places,
+    classNumbers: classNumbers(index.classes.keys()),
+    classes,
     maps: programs.maps,
     ipSets,
     hits: prefixes.hits,
@@ -111,27 +128,64 @@ export function rulesetOf(
   };
 }
 
+/** What a state's rules are, and what it takes to say what the next state's are. */
+export interface Rendering {
+  readonly state: DataplaneState;
+  readonly endpoints: EndpointIndex;
+  readonly ruleset: Ruleset;
+}
+
+/** Parts of a state that chains and maps say. */
+const SAID = [
+  'policies',
+  'hostEndpoints',
+  'tunnels',
+  'natOutgoing',
+  'serviceLoopPrevention',
+  'endpointToHostAction',
+  'settings',
+] as const satisfies readonly (keyof DataplaneState)[];
+
 /**
- * The ruleset of a state that differs from the former one in IP sets alone of which the rules do not say the members;
- * undefined where more differs. It shares all else with the former ruleset, at the cost of the sets that changed.
+ * The ruleset of a state, as `rulesetOf` says. Where only workloads of known classes came and went, and IP sets of
+ * which the rules do not say the members changed, it shares all else with the former ruleset, and costs what changed.
+ * `before` is of the same addresses of the host.
  */
-export function withIpSets(
-  ruleset: Ruleset,
-  before: DataplaneState,
+export function nextRendering(
+  before: Rendering | undefined,
+  state: DataplaneState,
+  addresses: readonly InterfaceAddress[],
+  cache: PolicyCache,
+): Rendering {
+  const was = before?.state.endpoints ?? new Map<string, LocalEndpoint>();
+  const endpoints = withEndpoints(
+    before?.endpoints ?? NO_ENDPOINTS,
+    differences(was, state.endpoints),
+  );
+  const isSaid =
+    before !== undefined &&
+    SAID.every((part) => before.state[part] === state[part]) &&
+    areAlike(before.endpoints, endpoints);
+  const ipSets = isSaid ? changedSets(before, state, cache) : undefined;
+  const ruleset =
+    isSaid && ipSets
+      ? { ...before.ruleset, ipSets, workloads: endpoints.places }
+      : rulesetOf(state, addresses, cache, endpoints);
+  return { state, endpoints, ruleset };
+}
+
+/** The sets, with those of rules; undefined where rules say members of one that changed. */
+function changedSets(
+  { ruleset, state: before }: Rendering,
   after: DataplaneState,
   cache: PolicyCache,
-): Ruleset | undefined {
-  const { ipSets: _, ...rest } = after;
-  const isSame = Object.entries(rest).every(
-    ([field, value]) => before[field as keyof DataplaneState] === value,
-  );
-  if (!isSame) return undefined;
+): PersistentMap<IpSet> | undefined {
   let ipSets = PersistentMap.from(ruleset.ipSets);
   for (const { key, after: set } of differences(before.ipSets, after.ipSets)) {
     if (HOST_SETS.has(key) || !cache.saysTheSame(key, set)) return undefined;
     ipSets = set ? ipSets.with(key, set) : ipSets.without(key);
   }
-  return { ...ruleset, ipSets };
+  return ipSets;
 }
 
 const HOST_SETS: ReadonlySet<string> = new Set([
@@ -154,24 +208,21 @@ function hostSets(state: DataplaneState): Map<string, IpSet> {
   return new Map(sets.map(([id, members]) => [id, { id, type: 'net', members: new Set(members) }]));
 }
 
-/** Of two endpoints that claim one interface the first by ID has it. */
-function endpointsByInterface(
-  state: DataplaneState,
+function indexOf({ endpoints }: DataplaneState): EndpointIndex {
+  return withEndpoints(NO_ENDPOINTS, differences(new Map<string, LocalEndpoint>(), endpoints));
+}
+
+/** Of endpoints that claim one interface the first by ID has it. */
+function tellConflicts(
+  { contested }: EndpointIndex,
   onProblem: (what: string, message: string) => void,
-): LocalEndpoint[] {
-  const byInterface = new Map<string, LocalEndpoint>();
-  for (const id of [...state.endpoints.keys()].toSorted()) {
-    const endpoint = state.endpoints.get(id);
-    if (!endpoint) continue;
-    const holder = byInterface.get(endpoint.interfaceName);
-    if (holder) {
-      const name = JSON.stringify(endpoint.interfaceName);
-      onProblem(id, `cannot use interface ${name}: endpoint ${holder.id} has it`);
-    } else {
-      byInterface.set(endpoint.interfaceName, endpoint);
+): void {
+  for (const [interfaceName, [holder, ...others]] of contested) {
+    const name = JSON.stringify(interfaceName);
+    for (const { id } of others) {
+      onProblem(id, `cannot use interface ${name}: endpoint ${holder?.id ?? ''} has it`);
     }
   }
-  return [...byInterface.values()];
 }
 
 function allTiers(

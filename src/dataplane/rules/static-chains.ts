@@ -7,7 +7,7 @@ import { denials } from './decision.ts';
 import { dropRule } from './endpoint-chains.ts';
 import type { LogPrefixes } from './log-prefix.ts';
 import type { InterfaceWay, Match } from './match.ts';
-import { dispatchMapName } from './names.ts';
+import { dispatchMapName, WORKLOADS_MAP } from './names.ts';
 
 const ICMPV6 = 58;
 const IPIP = 4;
@@ -195,5 +195,6 @@ function encapsulationRules(settings: HostSettings): Rule[] {
 
 function dispatchRule(direction: Direction): Rule {
   const way: InterfaceWay = direction === 'egress' ? 'in' : 'out';
-  return { matches: [], actions: [{ action: 'dispatch', map: dispatchMapName(direction), way }] };
+  const map = dispatchMapName(direction);
+  return { matches: [], actions: [{ action: 'dispatch', map, way, classes: WORKLOADS_MAP }] };
 }

@@ -36,7 +36,8 @@ const WALKED_MAX = 2;
 /** Tiers are values; the text of long ones takes time to read. */
 const known = new WeakMap<EndpointTier, string>();
 
-function contentOf(tier: EndpointTier): string {
+/** Equal for tiers that are alike. */
+export function tierContent(tier: EndpointTier): string {
   const before = known.get(tier);
   if (before !== undefined) return before;
   const content = shortHash(JSON.stringify([tier.name, tier.defaultAction, tier.policies]));
@@ -65,7 +66,7 @@ export class TierPrograms {
 
   /** A packet leaves the tier by a verdict, or by returning: Pass, or a tier that passes at its end. */
   tier(tier: EndpointTier, direction: Direction): Chain {
-    const program = this.#programs[direction].get(contentOf(tier));
+    const program = this.#programs[direction].get(tierContent(tier));
     if (!program) throw new Error(`tier ${tier.name} was not given to be rendered`);
     program.chain ??= this.#tierChain(program, direction);
     return program.chain;
@@ -93,7 +94,7 @@ export class TierPrograms {
   #programsOf(tiers: Iterable<EndpointTier>): Map<string, Program> {
     const { policies } = this.#options;
     const distinct = new Map<string, EndpointTier>();
-    for (const tier of tiers) distinct.set(contentOf(tier), tier);
+    for (const tier of tiers) distinct.set(tierContent(tier), tier);
     const missing = [...distinct.values()].map((tier) =>
       tier.policies.find((key) => !policies.has(key)),
     );

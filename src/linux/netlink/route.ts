@@ -26,6 +26,7 @@ import {
   linkByName,
   linkHeader,
   linkIndex,
+  linkName,
   linkQuery,
   macBytes,
   newLink,
@@ -33,12 +34,12 @@ import {
   parseLink,
 } from './link-message.ts';
 import { MESSAGE_FLAG, NetlinkError } from './message.ts';
+import { RouteDecoder } from './route-decoder.ts';
 import {
   ROUTE_MESSAGE,
   type Route,
   deleteRouteBody,
   newRoute,
-  parseRoute,
   routeQuery,
 } from './route-message.ts';
 import { NETLINK_PROTOCOL, NetlinkSocket } from './socket.ts';
@@ -61,10 +62,12 @@ const REPLACE = MESSAGE_FLAG.CREATE | MESSAGE_FLAG.REPLACE;
  */
 export class RouteSocket {
   readonly #socket: NetlinkSocket;
+  readonly #decoder: RouteDecoder;
   #writes = 0;
 
   private constructor(socket: NetlinkSocket) {
     this.#socket = socket;
+    this.#decoder = new RouteDecoder((index) => linkName(socket.fd, index));
   }
 
   /** Opens it for a namespace (descriptor), or for the one this thread is in. */
@@ -203,17 +206,18 @@ export class RouteSocket {
 
   /** Routes of both families; of one table, one protocol or some protocols where given. */
   routes(filter: { table?: number; protocol?: number | readonly number[] } = {}): Route[] {
-    const nameOf = this.#nameOf();
-    const wanted = filter.protocol === undefined ? [undefined] : [filter.protocol].flat();
-    return wanted.flatMap((one) => {
-      const messages = FAMILIES.flatMap((family) =>
-        this.#dumpRoutes(routeQuery(family, filter.table, one)),
-      );
-      return present(messages.map((body) => parseRoute(body, nameOf))).filter(
+    const wanted: readonly (number | undefined)[] =
+      filter.protocol === undefined ? [undefined] : [filter.protocol].flat();
+    const messages = wanted.flatMap((one) =>
+      FAMILIES.flatMap((family) => this.#dumpRoutes(routeQuery(family, filter.table, one))),
+    );
+    return this.#decoder
+      .decode(messages)
+      .filter(
         ({ table, protocol }) =>
-          table === (filter.table ?? table) && protocol === (one ?? protocol),
+          table === (filter.table ?? table) &&
+          (filter.protocol === undefined || wanted.includes(protocol)),
       );
-    });
   }
 
   /** Adds a route, or puts it in the place of the one with its destination, table and metric. */

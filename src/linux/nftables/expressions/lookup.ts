@@ -1,11 +1,12 @@
-// nftables expression `lookup`: ends the rule unless a set holds a register; or takes a map's verdict.
+// nftables expression `lookup`: ends the rule unless a set holds a register; or takes a map's verdict or value.
 import type { AttributeWriter } from '../../netlink/attribute.ts';
 import type { SetContent } from '../set.ts';
 import { type Register, VERDICT_REGISTER } from './register.ts';
 
 /**
  * `set` is the name of a set of the table, or the content of one that belongs to this rule alone.
- * `verdict`: the set is a verdict map and its verdict is carried out; without an entry the rule ends.
+ * `verdict`: the set is a verdict map and its verdict is carried out; `into`: it is a map of values, and the register
+ * gets that of the key. Without an entry the rule ends.
  */
 export interface Lookup {
   readonly kind: 'lookup';
@@ -13,6 +14,7 @@ export interface Lookup {
   readonly register: Register;
   readonly negated?: boolean;
   readonly verdict?: boolean;
+  readonly into?: Register;
 }
 
 /** Name by which the kernel is asked to find a name for a rule's own set. */
@@ -27,5 +29,6 @@ export function writeLookup(writer: AttributeWriter, lookup: Lookup, setId: numb
   if (typeof lookup.set !== 'string') writer.be32(ATTRIBUTE.SET_ID, setId);
   writer.be32(ATTRIBUTE.SREG, lookup.register);
   if (lookup.verdict) writer.be32(ATTRIBUTE.DREG, VERDICT_REGISTER);
+  if (lookup.into !== undefined) writer.be32(ATTRIBUTE.DREG, lookup.into);
   if (lookup.negated) writer.be32(ATTRIBUTE.FLAGS, INVERTED);
 }

@@ -1,0 +1,256 @@
+// A whole node without its API server, for tests of churn: pods come and go as a runtime would have it.
+import type { TestContext } from 'node:test';
+import { ApplyLoop, StaleConnections } from '#agent';
+import { kindOf, type Pod, type Resource } from '#api';
+import { CalcGraph } from '#calc';
+import type { DataplaneState } from '#calc/dataplane-update';
+import { PodNetwork, VethDriver } from '#cni';
+import { Dataplane } from '#dataplane';
+import { resourceKey, type SyncerUpdate } from '#datastore/syncer';
+import { BlockAllocator, Inventory } from '#ipam';
+import {
+  ConntrackSocket,
+  createNamespace,
+  deleteNamespace,
+  NftablesSocket,
+  RouteSocket,
+  sysctlsOfNamespace,
+  writeSysctlInNamespace,
+} from '#linux';
+import { MemoryApi } from './cni-memory-api.ts';
+import { Machine } from './dataplane-router.ts';
+
+const HOST = 'node-0';
+/** Kubernetes namespaces, each with its part of the policies. */
+const SPACES = 50;
+/** Pods of other nodes for each of this node's, so that sets hold more than what is local. */
+const REMOTE = 3;
+/** How many of a namespace's policies have rules of either form. */
+const ANY_PORT_EVERY = 5;
+const NETS_EVERY = 10;
+const PORTS = 40;
+const NEVER = new AbortController().signal;
+
+export const WEB_PORT = 80;
+/** Pods of the first namespace may reach every pod at WEB_PORT; those of the second nothing. */
+export const FRIEND = 'friend';
+export const STRANGER = 'stranger';
+
+export interface ChurnPod {
+  readonly number: number;
+  readonly space: string;
+  readonly name: string;
+  readonly netns: string;
+  /** Without length; IPv4 first. */
+  addresses: readonly string[];
+}
+
+export interface ChurnNodeOptions {
+  /** Local pods that the cluster is made for. */
+  readonly pods: number;
+  readonly policies: number;
+  readonly onApplied?: (state: DataplaneState, ms: number, writes: number) => void;
+}
+
+function resource(apiVersion: string, kind: string, path: string, rest: object): Resource {
+  const [name = '', namespace] = path.split('/').reverse();
+  const metadata = { name, ...(namespace !== undefined && { namespace }) };
+  return { apiVersion, kind, metadata, ...rest };
+}
+
+function updateOf(present: Resource): SyncerUpdate {
+  const { apiVersion, kind, metadata } = present;
+  const definition = kindOf(apiVersion, kind);
+  if (!definition) throw new Error(`no kind ${apiVersion} ${kind}`);
+  const key = resourceKey(definition, metadata);
+  return { kind: definition, key, resource: present };
+}
+
+const spaceOf = (number: number): string => `s${number % SPACES}`;
+const namedSpace = (name: string) => `projectcalico.org/name == "${name}"`;
+
+function policyOf(index: number): Resource {
+  const space = index % SPACES;
+  const turn = Math.trunc(index / SPACES);
+  const source = { namespaceSelector: namedSpace(spaceOf(space * 7 + 1)) };
+  const ports = [8000 + (turn % PORTS)];
+  const nets = [`10.${100 + (turn % 100)}.0.0/16`];
+  const tcp = { action: 'Allow', protocol: 'TCP', source, destination: { ports } };
+  const udp = { action: 'Allow', protocol: 'UDP', destination: { ports } };
+  const rules =
+    turn % NETS_EVERY === 0
+      ? [{ action: 'Allow', source: { nets } }]
+      : turn % ANY_PORT_EVERY === 0
+        ? [{ action: 'Allow', source }]
+        : [tcp, udp];
+  return resource('projectcalico.org/v3', 'NetworkPolicy', `${spaceOf(space)}/p${index}`, {
+    spec: { selector: 'all()', types: ['Ingress', 'Egress'], ingress: rules, egress: [ALLOW] },
+  });
+}
+
+const ALLOW = { action: 'Allow' };
+
+/** Lets friends in at one port, in every namespace of the churn. */
+const FRIENDS = resource('projectcalico.org/v3', 'GlobalNetworkPolicy', 'friends', {
+  spec: {
+    namespaceSelector: 'projectcalico.org/name starts with "s" && churn == "yes"',
+    types: ['Ingress', 'Egress'],
+    ingress: [
+      {
+        action: 'Allow',
+        protocol: 'TCP',
+        source: { namespaceSelector: namedSpace(FRIEND) },
+        destination: { ports: [WEB_PORT] },
+      },
+    ],
+    egress: [ALLOW],
+  },
+});
+
+function remotePod(index: number): Resource {
+  const ip = `10.200.${index >> 8}.${index & 255}`;
+  return resource('v1', 'Pod', `${spaceOf(index)}/remote${index}`, {
+    spec: { nodeName: 'node-1', containers: [{ name: 'main' }] },
+    status: { phase: 'Running', podIPs: [{ ip }] },
+  });
+}
+
+function clusterOf({ pods, policies }: ChurnNodeOptions): Resource[] {
+  const spaces = Array.from({ length: SPACES }, (_, index) => {
+    const name = spaceOf(index);
+    return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { churn: 'yes' } } };
+  });
+  return [
+    ...spaces,
+    resource('v1', 'Namespace', FRIEND, {}),
+    resource('v1', 'Namespace', STRANGER, {}),
+    FRIENDS,
+    ...Array.from({ length: policies }, (_, index) => policyOf(index)),
+    ...Array.from({ length: REMOTE * pods }, (_, index) => remotePod(index)),
+  ];
+}
+
+/** Every part of the agent that stands between a CNI request and the kernel, as `tortie node` joins them. */
+export class ChurnNode {
+  readonly machine: Machine;
+  readonly routes: RouteSocket;
+  readonly dataplane: Dataplane;
+  readonly loop: ApplyLoop;
+  readonly network: PodNetwork;
+  readonly #api = new MemoryApi();
+  readonly #t: TestContext;
+
+  constructor(t: TestContext, options: ChurnNodeOptions) {
+    this.#t = t;
+    this.machine = new Machine(t);
+    const namespace = this.machine.fd;
+    this.routes = RouteSocket.open({ namespace });
+    t.after(() => this.routes.close());
+    this.routes.setUp('lo');
+    writeSysctlInNamespace(namespace, 'net/netfilter/nf_conntrack_acct', 1);
+    const graph = new CalcGraph(HOST);
+    this.dataplane = new Dataplane({
+      nftables: NftablesSocket.open({ namespace }),
+      routes: RouteSocket.open({ namespace }),
+      sysctls: sysctlsOfNamespace(namespace),
+    });
+    t.after(() => this.dataplane.close());
+    const connections = ConntrackSocket.open({ namespace, events: [] });
+    t.after(() => connections.close());
+    const stale = new StaleConnections(connections);
+    let took = 0;
+    this.loop = new ApplyLoop({
+      calculation: graph,
+      enforcer: {
+        apply: (state) => {
+          const begun = performance.now();
+          const report = this.dataplane.apply(state);
+          took = performance.now() - begun;
+          return report;
+        },
+        isEnforced: (id) => this.dataplane.isEnforced(id),
+        resync: () => this.dataplane.resync(),
+      },
+      onApplied: (state, report) => {
+        if (report.errors.length > 0) throw new Error(JSON.stringify(report.errors.slice(0, 3)));
+        stale.onApplied(state);
+        options.onApplied?.(state, took, report.writes);
+      },
+    });
+    t.after(() => this.loop.stop());
+    const inventory = new Inventory(this.#api, {});
+    this.#api.onChange = (change) => {
+      const update = updateOf(change.resource);
+      const updates = [change.isGone ? { ...update, resource: undefined } : update];
+      inventory.onUpdates(updates);
+      this.loop.onUpdates(updates);
+    };
+    inventory.setFed(true);
+    const interfaces = new VethDriver({ namespace });
+    t.after(() => interfaces.close());
+    const client = this.#api;
+    this.network = new PodNetwork({
+      nodeName: HOST,
+      client,
+      allocator: new BlockAllocator({ client, nodeName: HOST, inventory }),
+      waitEnforced: (endpoint, signal) => this.loop.waitEnforced(endpoint, signal),
+      isReady: () => this.loop.ready,
+      interfaces,
+    });
+    this.loop.onUpdates(clusterOf(options).map(updateOf));
+    for (const cidr of ['10.64.0.0/16', 'fd64::/112']) {
+      const name = cidr.includes(':') ? 'v6' : 'v4';
+      this.#api.put(resource('projectcalico.org/v3', 'IPPool', name, { spec: { cidr } }));
+    }
+    this.loop.onStatus('in-sync');
+  }
+
+  /** The Pod is bound to the node, its sandbox is made. */
+  place(number: number, space = spaceOf(number)): ChurnPod {
+    const name = `pod${number}`;
+    const netns = `/run/netns/tortie-c-${process.pid}-${space}-${number}`;
+    createNamespace(netns);
+    this.#api.put({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: space, uid: `uid-${space}-${number}` },
+      spec: { nodeName: HOST, containers: [{ name: 'main' }] },
+      status: { phase: 'Pending' },
+    } as Pod);
+    return { number, space, name, netns, addresses: [] };
+  }
+
+  /** CNI ADD: when it is answered, policy is in force. */
+  async attach(pod: ChurnPod): Promise<void> {
+    const { ips } = await this.network.add({ command: 'ADD', ...requestOf(pod) }, NEVER);
+    pod.addresses = ips.map(({ address }) => address.split('/')[0] ?? '');
+  }
+
+  /** CNI DEL, then the end of the sandbox and of the Pod. */
+  async remove(pod: ChurnPod): Promise<void> {
+    await this.network.delete({ command: 'DEL', ...requestOf(pod) });
+    deleteNamespace(pod.netns);
+    this.#api.remove('Pod', { namespace: pod.space, name: pod.name });
+  }
+
+  /** A pod that stays, with a process that probes others. */
+  async prober(space: string): Promise<Machine> {
+    const machine = new Machine(this.#t);
+    const pod = { ...this.place(0, space), netns: machine.path };
+    deleteNamespace(`/run/netns/tortie-c-${process.pid}-${space}-0`);
+    await this.attach(pod);
+    await machine.start();
+    return machine;
+  }
+}
+
+function requestOf({ space, name, netns }: ChurnPod) {
+  return {
+    containerId: `c-${space}-${name}`,
+    args: { K8S_POD_NAMESPACE: space, K8S_POD_NAME: name },
+    network: 'k8s-pod-network',
+    netns,
+    ifname: 'eth0',
+    validAttachments: [],
+  };
+}
