@@ -122,7 +122,7 @@ test('two shards of two replicas lose a server, and no record', { skip }, async 
     database: 'tortie',
     cluster,
     retention,
-    timeoutMs: 20_000,
+    timeoutMs: 90_000,
   });
   context.after(() => storage.close());
   const records = sample(400);
