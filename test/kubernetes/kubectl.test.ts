@@ -135,7 +135,7 @@ test('kubectl explains fields, compares and tries out', options, async (context)
   const kubectl = await kubectlAt(context);
   const explained = await kubectl.ok('explain', 'gnp.spec.ingress.action');
   assert.match(explained, /FIELD: +action <string>/);
-  assert.match(explained, /(ENUM:|One of) +Allow,?\s+Deny/);
+  assert.match(explained, /(ENUM:|One of)\s+Allow,?\s+Deny/);
   const version = ['--api-version', 'projectcalico.org/v3'];
   const rules = await kubectl.ok('explain', 'networkpolicy.spec.ingress', ...version);
   assert.match(rules, /DESCRIPTION:\s+Rules for connections to the endpoints/);
