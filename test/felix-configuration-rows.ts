@@ -19,6 +19,9 @@ const SETTINGS = 'test/kernel/dataplane-settings.test.ts';
 const TUNNEL = 'test/kernel/dataplane-tunnel.test.ts';
 const CALC = 'src/calc/network.test.ts';
 const METRICS = 'test/peers/metrics.test.ts';
+const HEALTH = 'src/agent/health-server.test.ts';
+const LAB = 'test/lab/settings.test.ts';
+const REFRESH = 'src/agent/refresh-timers.test.ts';
 const CAPTURE = 'test/kernel/capture-agent.test.ts';
 
 /** By the parameter's name. */
@@ -29,6 +32,11 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
   CaptureMaxFiles: row('How many files an endpoint keeps.', CAPTURE, '[CT2]'),
   CaptureMaxSizeBytes: row('Size at which a new file begins.', CAPTURE, '[CT2]'),
   CaptureRotationSeconds: row('Time after which a new file begins.', CAPTURE, '[CT2]'),
+  DataplaneWatchdogTimeout: row(
+    "How long the agent's loop may be silent before it is not live; 0 is for ever.",
+    HEALTH,
+    '[AG20]',
+  ),
   DefaultEndpointToHostAction: row(
     'What pods may send to their own host after their policy; without any FelixConfiguration it is Accept.',
     'src/calc/routes.test.ts',
@@ -52,6 +60,11 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     SETTINGS,
     '[DP57]',
   ),
+  EndpointStatusPathPrefix: row(
+    'Folder in which endpoint-status/ has a file for each pod whose policy is in the kernel.',
+    'src/agent/endpoint-status-files.test.ts',
+    '[AG21]',
+  ),
   ExternalNodesCIDRList: row('Hosts of no Node that may send wrapped packets.', TUNNEL, '[DP32]'),
   FailsafeInboundHostPorts: row('Ports that host endpoints never close.', HOST, '[DP22]'),
   FailsafeOutboundHostPorts: row('The same for what the host sends.', HOST, '[DP22]'),
@@ -70,6 +83,14 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     'Whether staged policies are weighed anew while a connection lasts.',
     'src/agent/flow-pending.test.ts',
     'evaluation is anew at each report, or fixed',
+  ),
+  HealthEnabled: row('/liveness and /readiness are served.', LAB, 'health is served'),
+  HealthHost: row('At this address.', HEALTH, '[AG20]'),
+  HealthPort: row('At this port.', LAB, 'the level of the log'),
+  HealthTimeoutOverrides: row(
+    'Times of InternalDataplaneMainLoop and CalculationGraph; 0 is for ever.',
+    HEALTH,
+    '[AG20]',
   ),
   IPForwarding: row(
     'The host is made to forward; Disabled leaves it to others.',
@@ -90,6 +111,16 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     SETTINGS,
     '[DP55]',
   ),
+  InterfaceRefreshInterval: row(
+    "How often tunnels and the host's settings are looked at though nothing was heard; 0 is never.",
+    REFRESH,
+    'each part is due',
+  ),
+  IpsetsRefreshInterval: row(
+    'As nftablesRefreshInterval; the shorter of the two counts, since sets are read with their table.',
+    REFRESH,
+    'each part is due',
+  ),
   Ipv6Support: row(
     'False: no routes, tunnels and forwarding of IPv6. Policy holds for it all the same.',
     ROUTES,
@@ -102,6 +133,11 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
   ),
   LogActionRateLimit: row('How often a Log rule may log.', LOG, '[DP50]'),
   LogActionRateLimitBurst: row('How many before that.', LOG, '[DP50]'),
+  LogSeverityScreen: row(
+    'What the agent logs, unless the flag --log-level says so.',
+    LAB,
+    'the level of the log',
+  ),
   LogPrefix: row('Begin of lines of Log rules, with %t, %k, %n, %p.', LOG, '[DP50]'),
   MTUIfacePattern: row(
     'Interfaces whose smallest MTU counts for pods and tunnels.',
@@ -115,6 +151,16 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
   ),
   NATOutgoingExclusions: row('Whether hosts see the addresses of pods too.', CALC, '[CG39]'),
   NATPortRange: row('Source ports of what pods send out.', NAT, '[DP24]'),
+  NetlinkTimeoutSecs: row(
+    'How long the kernel is waited for.',
+    'test/kernel/linux-socket.test.ts',
+    'waited for as long as is said',
+  ),
+  NftablesRefreshInterval: row(
+    'How often the table is read back though nothing was heard; 0 is never.',
+    REFRESH,
+    'each part is due',
+  ),
   NftablesFilterDenyAction: row(
     'Whether denied packets are dropped or refused.',
     SETTINGS,
@@ -151,6 +197,16 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     'what is hidden is not told',
   ),
   RemoveExternalRoutes: row("Routes to pods' interfaces that nobody wants go.", ROUTES, '[DP52]'),
+  RequireMTUFile: row(
+    'The node is not ready while the MTU cannot be written into its file (--mtu-file).',
+    'src/agent/mtu-file.test.ts',
+    '[AG22]',
+  ),
+  RouteRefreshInterval: row(
+    'How often routes are looked at though nothing was heard; 0 is never.',
+    REFRESH,
+    'each part is due',
+  ),
   RouteSource: row('Whether blocks or pods say where addresses are.', CALC, '[CG41]'),
   RouteSyncDisabled: row('No routes are made.', ROUTES, '[DP53]'),
   ServiceLoopPrevention: row('What happens to untranslated packets to services.', NAT, '[DP26]'),

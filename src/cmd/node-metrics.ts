@@ -81,7 +81,7 @@ export class NodeMetrics {
         return report;
       },
       isEnforced: (endpointId) => dataplane.isEnforced(endpointId),
-      resync: () => dataplane.resync(),
+      resync: (part) => dataplane.resync(part),
     };
   }
 

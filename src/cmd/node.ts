@@ -6,6 +6,8 @@ import type { Command } from 'commander';
 import { type Logger, pino } from 'pino';
 import {
   ApplyLoop,
+  type Calculation,
+  type HealthReport,
   HeldUpdates,
   NodeAnnotator,
   PendingChanges,
@@ -50,6 +52,7 @@ import { watchUndo } from './node-undo.ts';
 import { startCaptures } from './node-captures.ts';
 import { type NodeFlows, startFlows } from './node-flows.ts';
 import { NodeMetrics } from './node-metrics.ts';
+import { NodeSettings } from './node-settings.ts';
 import { VERSION } from './version.ts';
 
 interface NodeOptions {
@@ -57,7 +60,8 @@ interface NodeOptions {
   readonly kubeconfig: string;
   readonly runDir: string;
   readonly configFile: string;
-  readonly logLevel: string;
+  readonly logLevel?: string;
+  readonly mtuFile: string;
   readonly ipamHandles?: boolean;
 }
 
@@ -80,7 +84,8 @@ export function addNodeCommand(program: Command): void {
     .requiredOption('--kubeconfig <file>', 'how to reach the server')
     .option('--run-dir <dir>', 'where the CNI socket stands', '/run/tortie')
     .option('--config-file <file>', 'parameters of this host alone', '/etc/calico/felix.cfg')
-    .option('--log-level <level>', 'debug, info, warn or error', 'info')
+    .option('--log-level <level>', 'debug, info, warn or error; absent: logSeverityScreen')
+    .option('--mtu-file <file>', 'where the MTU of pods is written', '/var/lib/calico/mtu')
     .option('--ipam-handles', "write IPAMHandle objects too, for Calico's tools: a write each pod")
     .action((options: NodeOptions) => runNode(options));
 }
@@ -89,7 +94,8 @@ async function runNode(options: NodeOptions): Promise<void> {
   const host = { platform: process.platform, kernel: release(), userId: process.getuid?.() };
   const problems = hostProblems(host, 'programs the kernel');
   if (problems.length > 0) throw new Error(`Cannot run the agent: ${problems.join('; ')}`);
-  const log = pino({ level: options.logLevel, name: options.name }, pino.destination(2));
+  const level = options.logLevel ?? 'info';
+  const log = pino({ level, name: options.name }, pino.destination(2));
   mkdirSync(options.runDir, { recursive: true, mode: 0o700 });
   for (const [path, value] of SYSCTLS) writeSysctlInNamespace(currentNamespace(), path, value);
 
@@ -139,6 +145,14 @@ async function runNode(options: NodeOptions): Promise<void> {
     },
     log: (message) => log.info(message),
   });
+  const settings = new NodeSettings({
+    dataplane,
+    routes,
+    loop: () => loop,
+    log,
+    logLevel: options.logLevel,
+    mtuFile: options.mtuFile,
+  });
   const undo = watchUndo({
     runDir: options.runDir,
     calculation: calc,
@@ -147,7 +161,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     log: (message) => log.warn(message),
   });
   const loop: ApplyLoop = new ApplyLoop({
-    calculation: metrics.calculation(undo.calculation),
+    calculation: watched(metrics.calculation(undo.calculation), settings.health),
     enforcer: metrics.enforcer(dataplane),
     onApplied: (state, report) => {
       logApply(log, report);
@@ -156,6 +170,7 @@ async function runNode(options: NodeOptions): Promise<void> {
       if (forgotten > 0) log.info({ forgotten }, 'connections of workloads that have gone');
       reporter.onApplied(state, report);
       drift.onSettings(state.settings);
+      settings.onApplied(state, calc.parameters().values);
       flows.onState(state, calc.parameters().values);
       told.tell(calc.problems());
     },
@@ -246,7 +261,7 @@ async function runNode(options: NodeOptions): Promise<void> {
       namespaceAnnotations: (namespace) => pools.annotationsOf(namespace),
       interfaces: new VethDriver({ mtu: () => workloadMtu(calc.state(), routes.links()) }),
       waitEnforced: (endpoint, signal) => loop.waitEnforced(endpoint, signal),
-      isReady: () => loop.ready,
+      isReady: () => loop.ready && settings.isReady,
     }),
     log: (message) => log.info(message),
   });
@@ -265,12 +280,21 @@ async function runNode(options: NodeOptions): Promise<void> {
   pending.stop();
   loop.stop();
   reporter.stop();
+  await settings.stop();
   await captures.stop();
   await flows.stop();
   await metrics.stop();
   dataplane.close();
   connections.close();
   await client.close();
+}
+
+/** The calculation, seen from outside where it does not end. */
+function watched(calculation: Calculation, health: HealthReport): Calculation {
+  return {
+    onUpdates: (updates) => health.calculating(() => calculation.onUpdates(updates)),
+    state: () => health.calculating(() => calculation.state()),
+  };
 }
 
 /** The agent's status object is made at the first report; a server takes a status only by itself. */

@@ -120,12 +120,16 @@ class Keeper {
 
   #agentOptions({ name, namespace }: LabNode): LaunchOptions {
     const runFolder = ['--run-dir', this.#folder.agent(name)];
-    const kubeconfig = ['--kubeconfig', this.#folder.nodeKubeconfig(name)];
+    const files = ['--kubeconfig', this.#folder.nodeKubeconfig(name)];
+    files.push('--mtu-file', join(this.#folder.agent(name), 'mtu'));
     return {
       label: name,
-      argv: [this.#state.executable, 'node', '--name', name, ...kubeconfig, ...runFolder],
+      argv: [this.#state.executable, 'node', '--name', name, ...files, ...runFolder],
       // Nodes of a lab share a disk.
-      environment: { FELIX_CAPTUREDIR: join(this.#folder.agent(name), 'pcap') },
+      environment: {
+        FELIX_CAPTUREDIR: join(this.#folder.agent(name), 'pcap'),
+        FELIX_ENDPOINTSTATUSPATHPREFIX: this.#folder.agent(name),
+      },
       namespace,
     };
   }

@@ -9,6 +9,7 @@ import {
   NetlinkError,
   type NetlinkRequest,
   NetlinkSocket,
+  setAnswerTimeout,
   type NetlinkSocketOptions,
   parseAttributes,
 } from '#linux';
@@ -18,6 +19,8 @@ const NEW_LINK = 16;
 const DELETE_LINK = 17;
 const GET_LINK = 18;
 const LINK_GROUP = 1;
+const CONNECTOR = 11;
+const DONE = 3;
 const IFNAME = 3;
 const header = new Uint8Array(16);
 
@@ -126,4 +129,19 @@ void test('a closed socket refuses everything, and closing twice does no harm', 
   ]) {
     assert.throws(act, /the netlink socket is closed/);
   }
+});
+
+void test('the kernel is waited for as long as is said', (t) => {
+  // The connector, which is in the first namespace alone, answers nobody.
+  const socket = NetlinkSocket.open(CONNECTOR);
+  t.after(() => {
+    setAnswerTimeout(0);
+    socket.close();
+  });
+  setAnswerTimeout(30);
+  const body = new Uint8Array(20);
+  assert.throws(() => socket.request({ type: DONE, body, action: 'cannot ask' }), {
+    code: 'ETIMEDOUT',
+    message: /no answer in 30 ms/,
+  });
 });

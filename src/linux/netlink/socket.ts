@@ -38,6 +38,13 @@ const DUMP_ATTEMPTS = 20;
 const RECEIVE_LIMIT = 4096;
 const PENDING_LIMIT = 65_536;
 
+let answerTimeoutMs = ANSWER_TIMEOUT_MS;
+
+/** How long all sockets wait for an answer of the kernel; 0 is the usual 10 seconds. */
+export function setAnswerTimeout(ms: number): void {
+  answerTimeoutMs = ms > 0 ? ms : ANSWER_TIMEOUT_MS;
+}
+
 /** One receive buffer for all sockets of this thread: each datagram is copied out at once. */
 const receiveBuffer = Buffer.allocUnsafeSlow(256 * 1024);
 
@@ -199,7 +206,7 @@ export class NetlinkSocket {
   /** Reads until the answer to `sequence` is complete; other messages are kept for `receive`. */
   #collect(sequence: number, action: string): Answer {
     const answer = new Answer(sequence);
-    const deadline = performance.now() + ANSWER_TIMEOUT_MS;
+    const deadline = performance.now() + answerTimeoutMs;
     while (!answer.end) {
       for (const message of this.#readWaiting(deadline, action)) {
         if (!answer.add(message)) this.#keep(message);
@@ -221,7 +228,7 @@ export class NetlinkSocket {
       const left = Math.ceil(deadline - performance.now());
       if (left <= 0) {
         throw new NetlinkError(action, ERRNO.ETIMEDOUT, {
-          detail: `no answer in ${ANSWER_TIMEOUT_MS} ms`,
+          detail: `no answer in ${answerTimeoutMs} ms`,
         });
       }
       waitReadable(this.#fd, left);
