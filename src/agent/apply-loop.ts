@@ -21,13 +21,18 @@ export interface ApplyReport {
   readonly warnings: readonly string[];
 }
 
+/** What is read back together: the packet filter, the routes, and the rest of the host. */
+export type KernelPart = 'table' | 'routes' | 'host';
+
+const KERNEL_PARTS: readonly KernelPart[] = ['table', 'routes', 'host'];
+
 /** What the loop needs of the dataplane. */
 export interface Enforcer {
   apply(state: DataplaneState): ApplyReport;
   /** Whether the last apply left all of an endpoint in the kernel. */
   isEnforced(endpointId: string): boolean;
-  /** The next apply reads the kernel back, and tries again what was refused. */
-  resync(): void;
+  /** The next apply reads the kernel back, all of it or one part, and tries again what was refused there. */
+  resync(part?: KernelPart): void;
 }
 
 /** A workload whose policy, addresses and routes somebody waits for. */
@@ -42,7 +47,6 @@ export interface ApplyLoopOptions {
   readonly enforcer: Enforcer;
   /** Told after each apply. */
   readonly onApplied: (state: DataplaneState, report: ApplyReport) => void;
-  readonly resyncIntervalMs?: number;
 }
 
 interface Waiter {
@@ -53,7 +57,6 @@ interface Waiter {
 /** Changes that arrive within this time share one apply. */
 const COALESCE_MS = 5;
 const BACKOFF_MS = { first: 100, most: 10_000 } as const;
-const RESYNC_INTERVAL_MS = 90_000;
 
 /**
  * Nothing is written to the kernel before the first in-sync: a half-read cluster would look like
@@ -73,18 +76,12 @@ export class ApplyLoop {
   #retryAt = 0;
   /** The kernel takes nothing: until the next try nothing is sent to it, whatever arrives. */
   #isStuck = false;
-  #resyncDue = false;
+  readonly #resyncDue = new Set<KernelPart>();
   #timer: NodeJS.Timeout | undefined;
   #timerAt = 0;
-  readonly #resyncTimer: NodeJS.Timeout;
 
   constructor(options: ApplyLoopOptions) {
     this.#options = options;
-    this.#resyncTimer = setInterval(() => {
-      this.#resyncDue = true;
-      this.#schedule(0);
-    }, options.resyncIntervalMs ?? RESYNC_INTERVAL_MS);
-    this.#resyncTimer.unref();
   }
 
   /** In sync once, and the last apply left nothing undone. */
@@ -97,9 +94,9 @@ export class ApplyLoop {
     this.#schedule(COALESCE_MS);
   }
 
-  /** Looks at the kernel and makes it as desired again. */
-  repair(): void {
-    this.#resyncDue = true;
+  /** Looks at the kernel, all of it or some parts, and makes it as desired again. */
+  repair(parts: readonly KernelPart[] = KERNEL_PARTS): void {
+    for (const part of parts) this.#resyncDue.add(part);
     this.#schedule(0);
   }
 
@@ -137,7 +134,6 @@ export class ApplyLoop {
   }
 
   stop(): void {
-    clearInterval(this.#resyncTimer);
     clearTimeout(this.#timer);
   }
 
@@ -155,8 +151,10 @@ export class ApplyLoop {
     const { calculation, enforcer, onApplied } = this.#options;
     const waiters = [...this.#waiters];
     const isTry = this.#failures === 0 || this.#isStuck || Date.now() >= this.#retryAt;
-    if (this.#resyncDue || (isTry && this.#failures > 0)) enforcer.resync();
-    this.#resyncDue = false;
+    const isAll = this.#resyncDue.size === KERNEL_PARTS.length || (isTry && this.#failures > 0);
+    if (isAll) enforcer.resync();
+    else for (const part of this.#resyncDue) enforcer.resync(part);
+    this.#resyncDue.clear();
     const state = this.#inSync ? calculation.state() : (this.#meanwhile ?? calculation.state());
     const report = attempt(() => enforcer.apply(state));
     this.#applied = this.#inSync;

@@ -11,6 +11,7 @@ export {
   type AwaitedEndpoint,
   type Calculation,
   type Enforcer,
+  type KernelPart,
 } from './apply-loop.ts';
 export { FlowCollector } from './flow-collector.ts';
 export type { FlowReadingState, FlowThreadOptions, SocketDetails } from './flow-messages.ts';
@@ -20,4 +21,9 @@ export { BatchRefused, type FlowBatch, type FlowReceipt, FlowShipper } from './f
 export { PoolSelection } from './pool-selection.ts';
 export { type AgentStatusBody, StatusReporter } from './status-reporter.ts';
 export { StaleConnections } from './stale-connections.ts';
+export { EndpointStatusFiles } from './endpoint-status-files.ts';
+export { HealthReport, type HealthTimeouts, WATCHED } from './health-report.ts';
+export { HealthServer } from './health-server.ts';
+export { MtuFile } from './mtu-file.ts';
+export { RefreshTimers } from './refresh-timers.ts';
 export { ToldProblems } from './told-problems.ts';

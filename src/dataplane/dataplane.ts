@@ -17,6 +17,9 @@ import { type ApplyError, nextRendering, type Rendering } from './rules/ruleset.
 /** The one nftables table that is ours, of family inet. */
 export const TABLE_NAME = 'tortie';
 
+/** The packet filter, the routes, and the rest: tunnels and settings of the host. */
+export type KernelPart = 'table' | 'routes' | 'host';
+
 const RETIRED_HITS_MAX = 10_000;
 
 /** What the driver needs to read what rules have counted. */
@@ -178,10 +181,11 @@ export class Dataplane {
     return wanted.every((address) => this.#routes.holds(address, settings));
   }
 
-  /** Forgets what the kernel is believed to hold: the next apply reads it back and repairs it. */
-  resync(): void {
-    this.#table.resync();
-    this.#routes.resync();
+  /** Forgets what the kernel is believed to hold, all or one part: the next apply reads it back and repairs it. */
+  resync(part?: KernelPart): void {
+    if (part !== 'routes' && part !== 'host') this.#table.resync();
+    if (part !== 'table' && part !== 'host') this.#routes.resync();
+    if (part === 'table' || part === 'routes') return;
     this.#tunnels.resync();
     this.#sysctls.resync();
   }

@@ -13,7 +13,12 @@ export {
   type NetlinkMessage,
   type NetlinkRequest,
 } from './netlink/message.ts';
-export { NETLINK_PROTOCOL, NetlinkSocket, type NetlinkSocketOptions } from './netlink/socket.ts';
+export {
+  NETLINK_PROTOCOL,
+  NetlinkSocket,
+  type NetlinkSocketOptions,
+  setAnswerTimeout,
+} from './netlink/socket.ts';
 export {
   createNamespace,
   currentNamespace,
