@@ -23,6 +23,8 @@ const HEALTH = 'src/agent/health-server.test.ts';
 const LAB = 'test/lab/settings.test.ts';
 const REFRESH = 'src/agent/refresh-timers.test.ts';
 const CAPTURE = 'test/kernel/capture-agent.test.ts';
+const ENTRIES = 'src/flows/file-log-entries.test.ts';
+const FILES = 'src/agent/flow-file-log.test.ts';
 
 /** By the parameter's name. */
 export const WORKING: Readonly<Record<string, WorkingParameter>> = {
@@ -78,6 +80,54 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     'Flows tell what TCP measured.',
     'test/kernel/flow-sockets.test.ts',
     'process, arguments, round trip',
+  ),
+  FlowLogsEnableNetworkSets: row('Flow log files name network sets.', ENTRIES, 'network sets'),
+  FlowLogsFileAggregationKindForAllowed: row(
+    'What flow log files do not tell apart of allowed flows.',
+    ENTRIES,
+    'each level leaves out',
+  ),
+  FlowLogsFileAggregationKindForDenied: row(
+    'The same of denied flows.',
+    ENTRIES,
+    'an entry with all that there is',
+  ),
+  FlowLogsFileDirectory: row('Where flow log files are written.', FILES, 'written at the end'),
+  FlowLogsFileEnabled: row('Flows are written to files too.', FILES, 'unless it is asked for'),
+  FlowLogsFileEnabledForAllowed: row('Allowed flows are in them.', FILES, 'unless it is asked for'),
+  FlowLogsFileEnabledForDenied: row(
+    'Denied flows are in them.',
+    ENTRIES,
+    'left out each by itself',
+  ),
+  FlowLogsFileIncludeLabels: row('They have labels.', ENTRIES, 'an entry with all'),
+  FlowLogsFileIncludePolicies: row(
+    'They have policies, enforced and pending.',
+    ENTRIES,
+    'an entry with all',
+  ),
+  FlowLogsFileIncludeService: row('They have services.', ENTRIES, 'an entry with all'),
+  FlowLogsFileMaxFileSizeMB: row('Size at which a new file begins.', FILES, 'set aside by size'),
+  FlowLogsFileMaxFiles: row('Old files that are kept.', FILES, 'set aside by size'),
+  FlowLogsFileNatOutgoingPortLimit: row(
+    'Ports after source NAT in an entry.',
+    ENTRIES,
+    'processes apart up to a limit',
+  ),
+  FlowLogsFilePerFlowProcessArgsLimit: row(
+    'Arguments of processes in an entry.',
+    ENTRIES,
+    'processes apart up to a limit',
+  ),
+  FlowLogsFilePerFlowProcessLimit: row(
+    'Processes of one flow with entries of their own.',
+    ENTRIES,
+    'processes apart up to a limit',
+  ),
+  FlowLogsFlushInterval: row(
+    'How often flow log files are written; the server has flows within seconds.',
+    FILES,
+    'written at the end',
   ),
   FlowLogsPolicyEvaluationMode: row(
     'Whether staged policies are weighed anew while a connection lasts.',

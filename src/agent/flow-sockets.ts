@@ -168,10 +168,10 @@ export class SocketInspector {
 }
 
 function measuresOf(tcp: NonNullable<DiagSocket['tcp']>, known: Known): FlowTcp {
-  const { rtt, minRtt, mss, congestionWindow, retransmissions, lost } = tcp;
+  const { retransmissions, ...measures } = tcp;
   const more = Math.max(0, retransmissions - known.retransmissions);
   known.retransmissions = retransmissions;
-  return { rtt, minRtt, mss, congestionWindow, retransmissions: more, lost };
+  return { ...measures, retransmissions: more };
 }
 
 /** As the socket has it: a client is bound for whom it called, a server hears from whom it sees. */

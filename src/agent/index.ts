@@ -14,6 +14,7 @@ export {
   type KernelPart,
 } from './apply-loop.ts';
 export { FlowCollector } from './flow-collector.ts';
+export { FlowFileLog, type FlowFileLogOptions } from './flow-file-log.ts';
 export type { FlowReadingState, FlowThreadOptions, SocketDetails } from './flow-messages.ts';
 export { FlowWorker } from './flow-worker.ts';
 export { PendingJudge } from './flow-pending.ts';

@@ -3,11 +3,13 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import {
   BatchRefused,
+  FlowFileLog,
   type FlowReadingState,
   FlowShipper,
   FlowWorker,
   type PendingJudge,
 } from '#agent';
+import type { ParameterValue } from '#api';
 import type { DataplaneState } from '#calc';
 import type { Dataplane } from '#dataplane';
 import { type ApiClient, ApiError } from '#datastore/client';
@@ -37,8 +39,13 @@ export interface NodeFlows {
   readonly overruns: () => number;
   /** Packets and reports given up. */
   readonly lost: () => number;
+  /** Entries of flow log files that wait for the end of their interval. */
+  readonly fileEntries: (verdict: Flow['verdict']) => number;
   /** To be called after each apply, with the agent's parameters. */
-  readonly onState: (state: DataplaneState, parameters: ReadonlyMap<string, unknown>) => void;
+  readonly onState: (
+    state: DataplaneState,
+    parameters: ReadonlyMap<string, ParameterValue>,
+  ) => void;
   readonly stop: () => Promise<void>;
 }
 
@@ -70,6 +77,7 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     },
     log: (message) => log.warn(message),
   });
+  const files = new FlowFileLog({ host: node, log: (message) => log.warn(message) });
   const worker = new FlowWorker({
     groups: LOG_GROUPS,
     hitOf: (prefix) => dataplane.hitOf(prefix),
@@ -79,6 +87,7 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
       reports += flows.length;
       options.onFlows(flows);
       shipper.add(flows);
+      files.add(flows);
     },
   });
   const timer = setInterval(() => void shipper.ship(), SHIP_MS);
@@ -100,6 +109,7 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     waiting: () => shipper.waiting,
     merged: () => shipper.merged,
     overruns: () => worker.state?.overruns ?? 0,
+    fileEntries: (verdict) => files.waiting(verdict),
     lost,
     onState: (state, parameters) => {
       staged.onState(state);
@@ -108,12 +118,14 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
         process: parameters.get('FlowLogsCollectProcessInfo') === true,
         tcp: parameters.get('FlowLogsCollectTcpStats') === true,
       });
+      files.setParameters(parameters);
       worker.setLocals(localAddresses(state));
       worker.refresh();
     },
     stop: async () => {
       await worker.stop();
       clearInterval(timer);
+      await files.stop();
       await shipper.ship();
     },
   };

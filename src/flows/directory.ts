@@ -97,13 +97,13 @@ export class Directory {
    */
   resolve(address: string, viewer: string | null = null): FlowEnd {
     const parsed = parseAddress(address);
-    if (!parsed) return { ...network(false), address };
+    if (!parsed) return { ...network('pub'), address };
     const text = formatAddress(parsed);
     const owned = this.#pods.get(text) ?? this.#hostOf(text);
     if (owned) return { ...owned.owner, address: text };
     const sets = this.#sets.longest(parsed);
     const [set] = [...sets].sort((a, b) => compareSets(a, b, viewer));
-    return { ...(set ?? network(isPrivate(parsed))), address: text };
+    return { ...(set ?? network(networkName(parsed))), address: text };
   }
 
   #hostOf(address: string): AddressOwner | undefined {
@@ -246,7 +246,11 @@ function isPrivate(address: Address): boolean {
   return privateNets.longest(address).length > 0;
 }
 
-function network(isPrivateAddress: boolean): Owner {
-  const name = isPrivateAddress ? 'pvt' : 'pub';
+/** What an address that belongs to nothing known goes by. */
+export function networkName(address: Address): 'pub' | 'pvt' {
+  return isPrivate(address) ? 'pvt' : 'pub';
+}
+
+function network(name: 'pub' | 'pvt'): Owner {
   return { type: 'network', namespace: null, name, labels: NO_LABELS };
 }

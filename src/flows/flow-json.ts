@@ -141,6 +141,7 @@ function readProcess(fields: Fields): FlowProcess {
 }
 
 function readTcp(fields: Fields): FlowTcp {
+  const timeouts = fields.optionalInteger('timeouts', 255);
   const tcp = {
     rtt: fields.integer('rtt'),
     minRtt: fields.integer('minRtt'),
@@ -148,6 +149,7 @@ function readTcp(fields: Fields): FlowTcp {
     congestionWindow: fields.integer('congestionWindow'),
     retransmissions: fields.integer('retransmissions'),
     lost: fields.integer('lost'),
+    ...(timeouts !== undefined && { timeouts }),
   };
   fields.end();
   return tcp;

@@ -40,6 +40,8 @@ export interface FlowTcp {
   readonly retransmissions: number;
   /** Segments taken for lost at the time of the report: the kernel keeps no sum of them. */
   readonly lost: number;
+  /** Timeouts in a row at that time, after which nothing was heard yet. */
+  readonly timeouts?: number;
 }
 
 /** Addresses before and after NAT, where they differ from the ends' own. */
@@ -141,6 +143,14 @@ export function flowKey(flow: Flow): string {
   const { source, destination } = flow;
   const ports = [flow.sourcePort ?? '', flow.port ?? '', flow.icmpType ?? ''].join('|');
   return `${flow.protocol}|${source.address}|${destination.address}|${ports}`;
+}
+
+/**
+ * As Calico counts: `in` is towards the end that reports. Ours is what came back to the source; the same function
+ * leads from either to the other.
+ */
+export function countsAtReporter(counts: FlowCounts, reporter: Flow['reporter']): FlowCounts {
+  return reporter === 'dst' ? { in: counts.out, out: counts.in } : counts;
 }
 
 /** The step that decided one end; undefined where that end has not reported. */

@@ -10,7 +10,10 @@ export {
 export { ConnectionTracker, type ConnectionTrackerOptions } from './connection-tracker.ts';
 export { type ConnectionReport, describeReport, type ReportContext } from './connection-report.ts';
 export { Directory } from './directory.ts';
+export { FileLogEntries } from './file-log-entries.ts';
+export { type FileLogEntry, type FileLogSettings } from './file-log-entry.ts';
 export {
+  countsAtReporter,
   decidingHit,
   type Flow,
   type FlowConnections,

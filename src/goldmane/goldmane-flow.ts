@@ -1,5 +1,5 @@
 // Kept records as Goldmane's flows, merged over nodes and time; and flows of others as our reports.
-import type { Flow, FlowCounts, FlowEnd, FlowRecord, PolicyHit } from '#flows';
+import { countsAtReporter, type Flow, type FlowEnd, type FlowRecord, type PolicyHit } from '#flows';
 import {
   ACTIONS,
   END_OF_TIER,
@@ -44,7 +44,7 @@ export function flowOf(records: readonly FlowRecord[]): FlowMessage {
   const total = (count: (record: FlowRecord) => number): number =>
     records.reduce((sum, record) => sum + count(record), 0);
   const seen = (what: 'packets' | 'bytes', way: 'in' | 'out'): number =>
-    total((record) => asReported(record[what], record.reporter)[way]);
+    total((record) => countsAtReporter(record[what], record.reporter)[way]);
   const starts = records.map(({ bucketStart }) => bucketStart / 1_000);
   const last = Math.max(...starts);
   return {
@@ -64,14 +64,6 @@ export function flowOf(records: readonly FlowRecord[]): FlowMessage {
       .filter(({ bucketStart }) => bucketStart / 1_000 === last)
       .reduce((sum, { connections }) => sum + connections.live, 0),
   };
-}
-
-/**
- * Goldmane's `in` is towards the end that reports; ours is what came back to the source. The same function leads
- * from either to the other.
- */
-export function asReported(counts: FlowCounts, reporter: FlowRecord['reporter']): FlowCounts {
-  return reporter === 'dst' ? { in: counts.out, out: counts.in } : counts;
 }
 
 function keyOf(record: FlowRecord): FlowKeyMessage {
@@ -142,8 +134,8 @@ export function reportOf(flow: FlowMessage, node: string): Flow {
     protocol: key.proto.toLowerCase(),
     ...(key.destPort > 0 && { port: key.destPort }),
     verdict: key.action === ACTIONS.deny ? 'deny' : 'allow',
-    packets: asReported({ in: flow.packetsIn, out: flow.packetsOut }, reporter),
-    bytes: asReported({ in: flow.bytesIn, out: flow.bytesOut }, reporter),
+    packets: countsAtReporter({ in: flow.packetsIn, out: flow.packetsOut }, reporter),
+    bytes: countsAtReporter({ in: flow.bytesIn, out: flow.bytesOut }, reporter),
     connections: {
       started: flow.connectionsStarted,
       completed: flow.connectionsCompleted,

@@ -1,7 +1,7 @@
 // Goldmane's questions, answered from records: lists, hints, statistics. Pure.
-import type { FlowRecord, PolicyHit } from '#flows';
+import { countsAtReporter, type FlowRecord, type PolicyHit } from '#flows';
 import { compareCodePoints } from '#lib';
-import { asReported, flowOf, hitOf, keyText } from './goldmane-flow.ts';
+import { flowOf, hitOf, keyText } from './goldmane-flow.ts';
 import { matchesPolicy } from './goldmane-filter.ts';
 import type { FlowMessage, PolicyMatch, StatisticsResultMessage } from './goldmane-messages.ts';
 
@@ -188,8 +188,8 @@ function countsOf(
   { packets, bytes, connections, reporter }: FlowRecord,
   type: number,
 ): { in: number; out: number } {
-  if (type === 0) return asReported(packets, reporter);
-  if (type === 1) return asReported(bytes, reporter);
+  if (type === 0) return countsAtReporter(packets, reporter);
+  if (type === 1) return countsAtReporter(bytes, reporter);
   const { live } = connections;
   return reporter === 'dst' ? { in: live, out: 0 } : { in: 0, out: live };
 }

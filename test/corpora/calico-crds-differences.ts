@@ -30,18 +30,18 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     kinds: ['FelixConfiguration'],
-    path: /^spec\.flowLogsCollect(ProcessInfo|TcpStats)$/,
+    path: /^spec\.flowLogs(Collect(ProcessInfo|TcpStats)|EnableNetworkSets|File.*)$/,
     keywords: ['(field)'],
     added: false,
     reason:
-      'flows tell processes and what TCP measures here too, with the parameters of Calico Enterprise',
+      'flows tell processes and what TCP measures here too, and go to files, with the parameters of Calico Enterprise',
   },
   {
-    kinds: ['NetworkPolicy', 'GlobalNetworkPolicy'],
+    kinds: ['NetworkPolicy', 'GlobalNetworkPolicy', 'HostEndpoint'],
     path: /^(\(kind\)$|status)/,
     keywords: ['subresources', '(field)'],
     added: false,
-    reason: 'the condition Enforced says whether every node has the policy in force',
+    reason: 'the condition Enforced says whether every node that it concerns has it in force',
   },
   {
     kinds: [

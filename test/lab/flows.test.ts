@@ -1,7 +1,7 @@
 // Flows of a whole lab as users see them: names, staged policies, processes; agent and server killed meanwhile.
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -171,6 +171,82 @@ test('a flow has its service, its owner, processes, measures, and what a staged 
     ['StagedNetworkPolicy', 'closed', 1, 'deny'],
   );
   assert.ok(flow.policies.some(({ name, action }) => name === 'server' && action === 'allow'));
+});
+
+/** All entries of a node's flow log files so far. */
+function entriesOf(node: string): Record<string, unknown>[] {
+  const folder = join(work, node);
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return names.flatMap((name) =>
+    readFileSync(join(folder, name), 'utf8')
+      .split('\n')
+      // The last line may be under way.
+      .slice(0, -1)
+      .map((line) => JSON.parse(line) as Record<string, unknown>),
+  );
+}
+
+test('files of flow logs have every connection once at each end, and every denied packet', {
+  skip,
+}, async () => {
+  const spec = {
+    flowLogsFileEnabled: true,
+    flowLogsFileAggregationKindForAllowed: 1,
+    flowLogsFileIncludeLabels: true,
+    flowLogsFileIncludePolicies: true,
+    flowLogsFileIncludeService: true,
+    flowLogsFlushInterval: '1s',
+  };
+  const configurations = ['node-1', 'node-2'].map((node) =>
+    JSON.stringify({
+      apiVersion: 'projectcalico.org/v3',
+      kind: 'FelixConfiguration',
+      metadata: { name: `node.${node}` },
+      spec: { ...spec, flowLogsFileDirectory: join(work, node) },
+    }),
+  );
+  writeFileSync(join(work, 'files.yaml'), configurations.join('\n---\n'));
+  await tortie('apply', '-f', join(work, 'files.yaml'), '--lab', LAB);
+  for (let look = 0; look < 120 && entriesOf('node-1').length === 0; look++) await sleep(250);
+  const call = `const [, host, port, times] = process.argv;
+    const next = (left) => { if (left === 0) return;
+      const s = require('net').connect({ host, port, timeout: 700 });
+      s.on('connect', () => s.end()).on('error', () => 0).on('timeout', () => s.destroy());
+      s.on('close', () => next(left - 1)).resume() }; next(Number(times));`;
+  const server = readFileSync(join(work, 'server'), 'utf8');
+  for (const [port, times] of [
+    ['8080', '5'],
+    ['9090', '2'],
+  ] as const) {
+    const exec = ['lab', 'exec', '--lab', LAB, 'lab/client-7d9f8-abcde'];
+    await tortie(...exec, 'node', '-e', call, server, port, times);
+  }
+  const own = (node: string, port: number, action: string) =>
+    entriesOf(node).filter((entry) => entry['dest_port'] === port && entry['action'] === action);
+  const sum = (entries: readonly Record<string, unknown>[], field: string): number =>
+    entries.reduce((total, entry) => total + Number(entry[field]), 0);
+  const ends = (node: string) => own(node, 8080, 'allow').filter((it) => it['num_flows_started']);
+  const denied = () => own('node-1', 9090, 'deny');
+  const counts = () => [
+    sum(ends('node-1'), 'num_flows_started'),
+    sum(ends('node-2'), 'num_flows_started'),
+    sum(denied(), 'packets_in'),
+  ];
+  for (let look = 0; look < 120 && counts().join() !== '5,5,2'; look++) await sleep(250);
+  assert.deepEqual(counts(), [5, 5, 2]);
+  const [entry = {}] = ends('node-1');
+  const fields = ['host', 'reporter', 'source_name', 'source_port', 'dest_service_name', 'proto'];
+  assert.deepEqual(
+    fields.map((name) => entry[name]),
+    ['node-1', 'dst', 'client-7d9f8-abcde', null, 'front', 'tcp'],
+  );
+  assert.deepEqual(entry['dest_labels'], { labels: ['app=server'] });
+  const { enforced_policies: enforced, pending_policies: pending } = entry['policies'] as Record<
+    string,
+    string[]
+  >;
+  assert.deepEqual(enforced, ['0|default|lab/knp.default.server|allow|0']);
+  assert.match(pending?.[0] ?? '', /^0\|default\|lab\/staged:default\.closed\|deny\|1$/);
 });
 
 test('an agent that is killed goes on with the connection, of whose rule it knows nothing', {

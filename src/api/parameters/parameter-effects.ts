@@ -94,7 +94,6 @@ const WITHOUT_MEANING: Readonly<Record<string, readonly string[]>> = {
   ],
   'flows go to the server every second, which keeps them and serves them over Goldmane': [
     'FlowLogsCollectorDebugTrace',
-    'FlowLogsFlushInterval',
     'FlowLogsGoldmaneServer',
     'FlowLogsLocalReporter',
   ],

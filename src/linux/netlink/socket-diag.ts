@@ -21,6 +21,8 @@ export interface TcpMeasures {
   readonly retransmissions: number;
   /** Segments that are taken for lost now. */
   readonly lost: number;
+  /** Timeouts in a row, after which nothing was heard yet. */
+  readonly timeouts: number;
 }
 
 /** Addresses and ports as a socket has them. */
@@ -161,5 +163,6 @@ function measures(info: Uint8Array): TcpMeasures | undefined {
     congestionWindow: at(80),
     retransmissions: at(100),
     lost: at(32),
+    timeouts: info[2] ?? 0,
   };
 }
