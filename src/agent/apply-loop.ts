@@ -17,6 +17,12 @@ export interface ApplyReport {
   readonly stuck: boolean;
   /** IDs of endpoints whose policy is not all in the kernel. */
   readonly unfiltered: readonly string[];
+  /** All of the host's; absent where it has none. `error`: why it is not in force. */
+  readonly hostEndpoints?: readonly {
+    readonly id: string;
+    readonly interfaceName: string | null;
+    readonly error?: string;
+  }[];
   /** What is wished and cannot be had, though nothing is less safe without it. */
   readonly warnings: readonly string[];
 }
@@ -156,7 +162,7 @@ export class ApplyLoop {
     else for (const part of this.#resyncDue) enforcer.resync(part);
     this.#resyncDue.clear();
     const state = this.#inSync ? calculation.state() : (this.#meanwhile ?? calculation.state());
-    const report = attempt(() => enforcer.apply(state));
+    const report = attempt(state, enforcer);
     this.#applied = this.#inSync;
     this.#note(report, isTry);
     // What the kernel refused elsewhere holds up nobody whose own part is complete.
@@ -183,10 +189,10 @@ export class ApplyLoop {
   }
 }
 
-/** An apply that threw has done nothing that is known of. */
-function attempt(apply: () => ApplyReport): ApplyReport {
+/** Of an apply that threw it is not known what it has done: what it cannot vouch for is not in force. */
+function attempt(state: DataplaneState, enforcer: Enforcer): ApplyReport {
   try {
-    return apply();
+    return enforcer.apply(state);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return {
@@ -194,7 +200,12 @@ function attempt(apply: () => ApplyReport): ApplyReport {
       errors: [{ what: 'apply', message }],
       repaired: [],
       stuck: true,
-      unfiltered: [],
+      unfiltered: [...state.endpoints.keys()].filter((id) => !enforcer.isEnforced(id)),
+      hostEndpoints: [...state.hostEndpoints.values()].map(({ id, interfaceName }) => ({
+        id,
+        interfaceName,
+        error: message,
+      })),
       warnings: [],
     };
   }

@@ -1,6 +1,6 @@
 // Reports what this node enforces as its AgentStatus: endpoints, policies and their versions, writes.
 import { isEnforcedKind, kindKey } from '#api';
-import type { DataplaneState } from '#calc/dataplane-update';
+import type { DataplaneState, EndpointTier } from '#calc/dataplane-update';
 import type { SyncerStatus, SyncerUpdate } from '#datastore/syncer';
 import type { ApplyReport } from './apply-loop.ts';
 
@@ -13,12 +13,20 @@ export interface AgentStatusBody {
   /** Messages that changed the kernel since this agent started: 0 after a restart into the same state. */
   readonly kernelWrites: number;
   readonly endpointCount: number;
+  readonly hostEndpointCount: number;
   readonly policyCount: number;
   /** The first ones; `enforced`: its policy is in the kernel. */
   readonly endpoints: readonly {
     readonly id: string;
     readonly interfaceName: string;
     readonly enforced: boolean;
+  }[];
+  /** The first ones; `interfaceName` is absent where it governs none. */
+  readonly hostEndpoints: readonly {
+    readonly name: string;
+    readonly interfaceName?: string;
+    readonly enforced: boolean;
+    readonly error?: string;
   }[];
   /** By kind, as `NetworkPolicy.projectcalico.org`: the newest revision that is applied. */
   readonly appliedRevisions: Readonly<Record<string, string>>;
@@ -89,10 +97,12 @@ export class StatusReporter {
       lastAppliedTime: new Date().toISOString(),
       kernelWrites: this.#options.kernelWrites(),
       endpointCount: state.endpoints.size,
+      hostEndpointCount: state.hostEndpoints.size,
       policyCount: [...state.policies.keys()].filter((key) => !key.startsWith('Profile/')).length,
       endpoints: [...state.endpoints.values()]
         .slice(0, LISTED_MAX)
         .map(({ id, interfaceName }) => ({ id, interfaceName, enforced: !unfiltered.has(id) })),
+      hostEndpoints: (report.hostEndpoints ?? []).slice(0, LISTED_MAX).map(hostEndpointStatus),
       appliedRevisions: this.#applied,
       refusedPolicies: refusedPolicies(state, report),
       errors: report.errors.slice(0, ERRORS_MAX).map(({ what, message }) => `${what}: ${message}`),
@@ -124,19 +134,43 @@ export class StatusReporter {
   }
 }
 
+function hostEndpointStatus({
+  id: name,
+  interfaceName,
+  error,
+}: NonNullable<ApplyReport['hostEndpoints']>[number]): AgentStatusBody['hostEndpoints'][number] {
+  return {
+    name,
+    ...(interfaceName !== null && { interfaceName }),
+    enforced: error === undefined,
+    ...(error !== undefined && { error }),
+  };
+}
+
 /** Every policy of an endpoint that lacks something: which of them it is, the kernel does not say. */
 function refusedPolicies(
-  { endpoints }: DataplaneState,
-  { unfiltered, errors }: ApplyReport,
+  { endpoints, hostEndpoints }: DataplaneState,
+  { unfiltered, errors, hostEndpoints: hosts = [] }: ApplyReport,
 ): AgentStatusBody['refusedPolicies'] {
-  const keys = new Set<string>();
-  for (const id of unfiltered) {
-    const endpoint = endpoints.get(id);
-    for (const tier of [...(endpoint?.ingress ?? []), ...(endpoint?.egress ?? [])]) {
-      for (const key of tier.policies) keys.add(key);
-    }
-  }
   const [first] = errors;
   const message = first ? `${first.what}: ${first.message}` : 'not all of it is in the kernel';
-  return [...keys].slice(0, LISTED_MAX).map((key) => ({ key, message }));
+  const refused = new Map<string, string>();
+  const refuse = (tiers: readonly EndpointTier[], why: string) => {
+    for (const key of tiers.flatMap((tier) => tier.policies)) {
+      if (!refused.has(key)) refused.set(key, why);
+    }
+  };
+  for (const id of unfiltered) {
+    const endpoint = endpoints.get(id);
+    refuse([...(endpoint?.ingress ?? []), ...(endpoint?.egress ?? [])], message);
+  }
+  for (const { id, interfaceName, error } of hosts) {
+    const endpoint = hostEndpoints.get(id);
+    // One that governs no interface has no packets: its policies are in force wherever they can be.
+    if (!endpoint || error === undefined || interfaceName === null) continue;
+    const { untracked, forward, normal, preDnat } = endpoint;
+    const stages = [untracked, forward, normal].flatMap((it) => [...it.ingress, ...it.egress]);
+    refuse([...stages, ...preDnat], error);
+  }
+  return [...refused].slice(0, LISTED_MAX).map(([key, why]) => ({ key, message: why }));
 }

@@ -7,11 +7,24 @@ export const AgentStatusStatus = Type.Object(
     /** Whether the newest known state is what the kernel holds. */
     ready: Type.Optional(Type.Boolean()),
     endpointCount: Type.Optional(Type.Integer({ minimum: 0 })),
+    hostEndpointCount: Type.Optional(Type.Integer({ minimum: 0 })),
     policyCount: Type.Optional(Type.Integer({ minimum: 0 })),
     /** Writes to the kernel since the agent started. */
     kernelWrites: Type.Optional(Type.Integer({ minimum: 0 })),
     /** RFC 3339. */
     lastAppliedTime: Type.Optional(Type.String()),
+    /** Those of this node; `enforced`: on its interface, with all its policy in the kernel. */
+    hostEndpoints: Type.Optional(
+      Type.Array(
+        Type.Object({
+          name: Type.String(),
+          /** `*` for all interfaces; absent where none was found. */
+          interfaceName: Type.Optional(Type.String()),
+          enforced: Type.Boolean(),
+          error: Type.Optional(Type.String()),
+        }),
+      ),
+    ),
     /** By kind, as `NetworkPolicy.projectcalico.org`: the newest revision that is applied. */
     appliedRevisions: Type.Optional(Type.Record(Type.String(), Type.String())),
     /** Policies that some endpoint of the node needs and that are not all in its kernel. */
@@ -42,6 +55,7 @@ export const agentStatusKind: KindDefinition = {
   columns: [
     { name: 'Ready', type: 'boolean', path: '.status.ready', priority: 0 },
     { name: 'Endpoints', type: 'integer', path: '.status.endpointCount', priority: 0 },
+    { name: 'HostEndpoints', type: 'integer', path: '.status.hostEndpointCount', priority: 1 },
     { name: 'Policies', type: 'integer', path: '.status.policyCount', priority: 0 },
     { name: 'KernelWrites', type: 'integer', path: '.status.kernelWrites', priority: 0 },
     { name: 'Applied', type: 'date', path: '.status.lastAppliedTime', priority: 0 },

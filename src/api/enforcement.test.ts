@@ -1,4 +1,4 @@
-// A policy is in force when every node says so of that version of it.
+// A policy is in force when every node says so of that version of it, a host endpoint when its own node does.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AgentStatus, AgentStatusStatus } from './agent-status.ts';
@@ -42,5 +42,33 @@ test('a node enforces what it has applied at that revision or later, and has not
     { node: 'refuses', enforced: false, error: 'refused' },
     { node: 'refusesAnother', enforced: true },
     { node: 'silent', enforced: false, error: 'its agent has not reported' },
+  ]);
+});
+
+test('a host endpoint is in force when its node has that revision of it on an interface', () => {
+  const kind = 'HostEndpoint.projectcalico.org';
+  const endpoint = (node: string) => ({
+    apiVersion: 'projectcalico.org/v3',
+    kind: 'HostEndpoint',
+    metadata: { name: 'eth0', resourceVersion: '100' },
+    spec: { node, interfaceName: 'eth0' },
+  });
+  const here = { name: 'eth0', interfaceName: 'eth0', enforced: true };
+  const lost = { name: 'eth0', enforced: false, error: 'cannot find an interface' };
+  const all = agents({
+    there: { appliedRevisions: { [kind]: '100' }, hostEndpoints: [here] },
+    behind: { appliedRevisions: { [kind]: '99' }, hostEndpoints: [here] },
+    unplaced: { appliedRevisions: { [kind]: '100' }, hostEndpoints: [lost], errors: ['other'] },
+    unaware: { appliedRevisions: { [kind]: '100' }, hostEndpoints: [] },
+  });
+  const of = (node: string) => enforcementOf(endpoint(node), all.keys(), all);
+  assert.deepEqual(of('there'), [{ node: 'there', enforced: true }]);
+  assert.deepEqual(of('behind'), [{ node: 'behind', enforced: false }]);
+  assert.deepEqual(of('unplaced'), [
+    { node: 'unplaced', enforced: false, error: 'cannot find an interface' },
+  ]);
+  assert.deepEqual(of('unaware'), [{ node: 'unaware', enforced: false }]);
+  assert.deepEqual(of('nowhere'), [
+    { node: 'nowhere', enforced: false, error: 'there is no such node' },
   ]);
 });

@@ -1,5 +1,6 @@
 // HostEndpoint and Profile (spec 01, 1.2; spec 10).
 import { invalidUnless, withRules } from './cel.ts';
+import { ConditionsStatus } from './conditions.ts';
 import { type Static, Type } from 'typebox';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
 import { fault, memberPath, quoted } from './problem.ts';
@@ -42,6 +43,7 @@ export const HostEndpointSpec = Type.Object(
 export interface HostEndpoint extends Resource {
   readonly kind: 'HostEndpoint';
   readonly spec: Static<typeof HostEndpointSpec>;
+  readonly status?: Static<typeof ConditionsStatus>;
 }
 
 export const ProfileSpec = Type.Object({
@@ -68,7 +70,13 @@ export const hostEndpointKind: KindDefinition = {
   plural: 'hostendpoints',
   singular: 'hostendpoint',
   shortNames: ['hep', 'heps'],
-  schema: Type.Object({ metadata: ObjectMeta, spec: HostEndpointSpec }),
+  hasStatus: true,
+  schema: Type.Object({
+    metadata: ObjectMeta,
+    spec: HostEndpointSpec,
+    /** Condition `Enforced`: whether its node has it in force. */
+    status: Type.Optional(ConditionsStatus),
+  }),
   columns: [
     {
       name: 'Node',

@@ -1,4 +1,4 @@
-// `tortie wait`: until every node has a policy in force, with who is missing and why when it takes too long.
+// `tortie wait`: until a policy or a host endpoint is in force, with who is missing and why when it takes too long.
 import type { Command } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -26,9 +26,11 @@ const TURN_MS = 100;
 export function addWaitCommand(program: Command, terminal: Terminal): void {
   const command = program
     .command('wait')
-    .summary('wait until a policy is in force on every node')
-    .description('Waits until every node has the newest version of a policy in its kernel.')
-    .argument('<policy>', 'KIND/NAME, or the name of a NetworkPolicy')
+    .summary('wait until a policy or a host endpoint is in force')
+    .description(
+      'Waits until every node has the newest version of a policy in its kernel, or the node of a host endpoint that.',
+    )
+    .argument('<resource>', 'KIND/NAME, or the name of a NetworkPolicy')
     .requiredOption('--for <what>', 'what to wait for: enforced')
     .option('--timeout <seconds>', 'how long to wait, as 30s', '30s')
     .option('-n, --namespace <namespace>', 'the namespace it is in');
@@ -39,6 +41,7 @@ export function addWaitCommand(program: Command, terminal: Terminal): void {
 Examples:
   tortie wait --for=enforced web -n shop
   tortie wait --for=enforced gnp/baseline --timeout 2m
+  tortie wait --for=enforced hostendpoint/node-1-eth0
   kubectl wait --for=condition=Enforced caliconetworkpolicy/web -n shop`,
     )
     .action((policy: string, flags: WaitFlags) => wait(policy, flags, terminal));
@@ -52,7 +55,9 @@ async function wait(policy: string, flags: WaitFlags, terminal: Terminal): Promi
   const [kindWord, name] = policy.includes('/') ? policy.split('/', 2) : ['networkpolicy', policy];
   const kind = lookupKind(kindWord ?? '');
   if (!isEnforcedKind(kind)) {
-    throw new UsageError(`Cannot wait for a ${kind.kind} to be enforced: it is no policy`);
+    throw new UsageError(
+      `Cannot wait for a ${kind.kind} to be enforced: it is no policy and no host endpoint`,
+    );
   }
   const client = connect(flags, terminal);
   try {
@@ -63,7 +68,8 @@ async function wait(policy: string, flags: WaitFlags, terminal: Terminal): Promi
       const nodes = await look(client, kind, key);
       const missing = nodes.filter(({ enforced }) => !enforced);
       if (missing.length === 0) {
-        terminal.out(`${displayName(kind, key.name)} is enforced on ${nodes.length} nodes\n`);
+        const where = nodes.length === 1 ? `node ${nodes[0]?.node}` : `${nodes.length} nodes`;
+        terminal.out(`${displayName(kind, key.name)} is enforced on ${where}\n`);
         return;
       }
       if (Date.now() - started >= timeoutMs) {

@@ -1,8 +1,9 @@
-// Says of each policy, as its condition `Enforced`, whether all nodes have it in force, who is last and why.
+// Says of policies and host endpoints, as condition `Enforced`, whether all nodes have them in force, who is last and why.
 import type { Logger } from 'pino';
 import {
   type AgentStatus,
   type Condition,
+  enforcedKey,
   enforcementOf,
   isEnforcedKind,
   KINDS,
@@ -14,11 +15,11 @@ import {
 import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
 import { Syncer, type SyncerUpdate } from '#datastore/syncer';
 
-/** A policy that is not in force after so long is said to be late. */
+/** What is not in force after so long is said to be late. */
 const LATE_MS = 3_000;
 const TURN_MS = 50;
 
-/** A policy whose newest version is not yet known to be in force. */
+/** A policy or host endpoint whose newest version is not yet known to be in force. */
 interface Waiting {
   readonly kind: KindDefinition;
   readonly resource: Resource;
@@ -55,6 +56,9 @@ class EnforcementController {
   readonly #syncer: Syncer;
   readonly #nodes = new Set<string>();
   readonly #agents = new Map<string, AgentStatus>();
+  readonly #resources = new Map<string, Pick<Waiting, 'kind' | 'resource'>>();
+  /** Keys of those, by the keys that nodes name them by. */
+  readonly #keys = new Map<string, string>();
   readonly #waiting = new Map<string, Waiting>();
   #inSync = false;
   #timer: NodeJS.Timeout | undefined;
@@ -70,6 +74,7 @@ class EnforcementController {
         onUpdates: (updates) => this.#onUpdates(updates),
         onStatus: (status) => {
           this.#inSync = status === 'in-sync';
+          if (this.#inSync) for (const agent of this.#agents.values()) this.#onAgent(agent);
         },
       },
     });
@@ -91,15 +96,39 @@ class EnforcementController {
   #onUpdates(updates: readonly SyncerUpdate[]): void {
     for (const { kind, key, resource } of updates) {
       const name = resource?.metadata.name ?? key.slice(key.lastIndexOf('/') + 1);
-      if (isEnforcedKind(kind)) this.#onPolicy(kind, key, resource);
+      if (isEnforcedKind(kind)) this.#onEnforced(kind, key, resource);
       else if (kind.kind === 'Node' && resource) this.#nodes.add(name);
       else if (kind.kind === 'Node') this.#nodes.delete(name);
-      else if (resource) this.#agents.set(name, resource as AgentStatus);
+      else if (resource) this.#onAgent(resource as AgentStatus);
       else this.#agents.delete(name);
     }
   }
 
-  #onPolicy(kind: KindDefinition, key: string, resource: Resource | undefined): void {
+  /** What a node has no more, though it was in force there, is looked at again. */
+  #onAgent(agent: AgentStatus): void {
+    this.#agents.set(agent.metadata.name, agent);
+    const { refusedPolicies = [], hostEndpoints = [] } = agent.status ?? {};
+    const lost = hostEndpoints.filter(({ enforced }) => !enforced);
+    const keys = [
+      ...refusedPolicies.map(({ key }) => key),
+      ...lost.map(({ name }) => `HostEndpoint//${name}`),
+    ];
+    for (const key of keys.flatMap((one) => this.#keys.get(one) ?? [])) {
+      const known = this.#resources.get(key);
+      if (!known || this.#waiting.has(key)) continue;
+      this.#waiting.set(key, { ...known, since: Date.now(), arrivals: new Map() });
+    }
+  }
+
+  #onEnforced(kind: KindDefinition, key: string, resource: Resource | undefined): void {
+    const before = this.#resources.get(key);
+    if (resource) {
+      this.#resources.set(key, { kind, resource });
+      this.#keys.set(enforcedKey(resource), key);
+    } else if (before) {
+      this.#resources.delete(key);
+      this.#keys.delete(enforcedKey(before.resource));
+    }
     const known = this.#waiting.get(key);
     const condition = resource && conditionOf(resource);
     const generation = resource?.metadata.generation;

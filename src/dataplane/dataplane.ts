@@ -2,6 +2,7 @@
 import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
 import { jsonEqual, parsePrefix } from '#lib';
 import type { CountedRule, Route } from '#linux';
+import { type HostEndpointReport, hostEndpointReports } from './host-endpoint-reports.ts';
 import { HostSysctls, type SysctlKernel } from './host-sysctls.ts';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import type { TableCalls, TableSize } from './nft/table-counts.ts';
@@ -59,6 +60,7 @@ export interface ApplyReport {
   readonly stuck: boolean;
   /** IDs of the workload endpoints whose policy is not all in the kernel as desired. */
   readonly unfiltered: readonly string[];
+  readonly hostEndpoints: readonly HostEndpointReport[];
 }
 
 export interface DataplaneCounts {
@@ -120,7 +122,7 @@ export class Dataplane {
    */
   apply(state: DataplaneState): ApplyReport {
     const before = this.writes;
-    const { ruleset, routes } = this.#desiredOf(state);
+    const { ruleset, routes, addresses } = this.#desiredOf(state);
     const sysctls = this.#sysctls.apply(state);
     const tunnels = this.#tunnels.apply(state.tunnels, state.settings);
     const listing = performance.now();
@@ -148,6 +150,12 @@ export class Dataplane {
       ],
       stuck: this.#table.isStuck,
       unfiltered: filtered.length > 0 ? this.#unfiltered(state) : [],
+      hostEndpoints: hostEndpointReports(state, {
+        addresses,
+        ruleset,
+        refused: filtered,
+        holds: (chain) => this.#table.holds(chain),
+      }),
     };
   }
 

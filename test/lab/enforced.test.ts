@@ -134,3 +134,60 @@ test('a node that does not get on with it is named', async (t) => {
   process.kill(pid, 'SIGCONT');
   await conditionThat(({ status }) => status === 'True');
 });
+
+const hostEndpoint = (spec: object) => ({
+  apiVersion: 'projectcalico.org/v3',
+  kind: 'HostEndpoint',
+  metadata: { name: 'outer' },
+  spec: { node: 'node-1', ...spec },
+});
+
+function applyHostEndpoint(spec: object): void {
+  writeFileSync(join(folder, 'endpoint.yaml'), JSON.stringify(hostEndpoint(spec)));
+  tortie('apply', '-f', join(folder, 'endpoint.yaml'), '--lab', LAB);
+}
+
+test('a host endpoint is waited for on its own node, by tortie and by kubectl', { skip }, () => {
+  applyHostEndpoint({ interfaceName: 'eth0' });
+  const said = tortie('wait', '--for=enforced', 'hostendpoint/outer', '--lab', LAB);
+  assert.match(said, /outer is enforced on node node-1/);
+  const { kubeconfig: KUBECONFIG } = new LabFolder(LAB);
+  const met = execFileSync(
+    'kubectl',
+    ['wait', '--for=condition=Enforced', 'hostendpoint/outer', '--timeout=30s'],
+    { encoding: 'utf8', env: { ...process.env, KUBECONFIG, HOME: folder } },
+  );
+  assert.match(met, /condition met/);
+  const status = JSON.parse(tortie('get', 'agentstatus', 'node-1', '-o', 'json', '--lab', LAB));
+  assert.deepEqual(status.status.hostEndpoints, [
+    { name: 'outer', interfaceName: 'eth0', enforced: true },
+  ]);
+  assert.equal(status.status.hostEndpointCount, 1);
+  const { conditions } = JSON.parse(
+    tortie('get', 'hostendpoint', 'outer', '-o', 'json', '--lab', LAB),
+  ).status;
+  assert.match(conditions[0].message, /^1 of 1 nodes; last node-1 after \d+ ms$/);
+});
+
+test('a host endpoint that finds no interface is told with the reason, until it finds one', async () => {
+  const condition = () =>
+    JSON.parse(tortie('get', 'hostendpoint', 'outer', '-o', 'json', '--lab', LAB)).status
+      ?.conditions?.[0] as Condition | undefined;
+  const until = async (status: string) => {
+    const deadline = Date.now() + 30_000;
+    while (condition()?.status !== status) {
+      assert.ok(Date.now() < deadline, JSON.stringify(condition()));
+      await sleep(100);
+    }
+    return condition()?.message ?? '';
+  };
+  applyHostEndpoint({ interfaceName: null, expectedIPs: ['192.0.2.9'] });
+  const error = failing('wait', '--for=enforced', 'hep/outer', '--lab', LAB, '--timeout=1s');
+  assert.match(error, /not enforced after 1s: node-1: cannot find an interface .* 192\.0\.2\.9/);
+  assert.match(await until('False'), /^0 of 1 nodes; missing node-1: cannot find an interface/);
+  const netns = `--net=/run/netns/tortie-${LAB}--node-1`;
+  execFileSync('nsenter', [netns, 'ip', 'address', 'add', '192.0.2.9/32', 'dev', 'eth0']);
+  assert.match(await until('True'), /^1 of 1 nodes/);
+  execFileSync('nsenter', [netns, 'ip', 'address', 'del', '192.0.2.9/32', 'dev', 'eth0']);
+  assert.match(await until('False'), /missing node-1/, 'what was in force is looked at again');
+});
