@@ -9,6 +9,12 @@ export const NODE_ADDRESS: Readonly<Record<(typeof NODES)[number], Record<Family
   'node-1': { 4: '172.30.0.11', 6: 'fd00:30::11' },
   'node-2': { 4: '172.30.0.12', 6: 'fd00:30::12' },
 };
+/** Of node 1 on its interface `eth1`, and of a machine that is reached through it. */
+export const SECOND_ADDRESS: Readonly<Record<Family, string>> = {
+  4: '172.29.0.11',
+  6: 'fd00:29::11',
+};
+export const BEYOND: Readonly<Record<Family, string>> = { 4: '198.51.100.20', 6: '2001:db8:6::20' };
 export const BLOCKS: Readonly<Record<(typeof NODES)[number], Record<Family, string>>> = {
   'node-1': { 4: '10.244.1.0/26', 6: 'fd00:244:1::/122' },
   'node-2': { 4: '10.244.2.0/26', 6: 'fd00:244:2::/122' },

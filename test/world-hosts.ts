@@ -1,7 +1,7 @@
 // Random host endpoints, and policies for them, on top of the random worlds.
 import fc from 'fast-check';
 import type { Resource } from '#api';
-import { NODE_ADDRESS, NODES } from './world-addresses.ts';
+import { NODE_ADDRESS, NODES, SECOND_ADDRESS } from './world-addresses.ts';
 import { policyBody } from './world-policies.ts';
 import { rulesOf, withoutUndefined } from './world-rules.ts';
 import { world, type World } from './worlds.ts';
@@ -36,7 +36,8 @@ const ownProfile = fc
     spec: withoutUndefined(spec),
   }));
 
-type Place = 'interface' | 'addresses' | 'interface and addresses' | 'all';
+/** `second`: an interface that node 1 has besides. */
+type Place = 'interface' | 'addresses' | 'interface and addresses' | 'second' | 'all';
 
 /** Where a host endpoint stands: by its interface's name, by its addresses, or everywhere. */
 function placeOf(node: NodeName, place: Place) {
@@ -48,6 +49,8 @@ function placeOf(node: NodeName, place: Place) {
       return { expectedIPs };
     case 'interface and addresses':
       return { interfaceName: 'eth0', expectedIPs };
+    case 'second':
+      return { interfaceName: 'eth1' };
     case 'all':
       return { interfaceName: '*', expectedIPs };
     default:
@@ -73,11 +76,28 @@ const hostPorts = fc
   ]);
 const NOTHING = { labels: {}, profiles: [], ports: [] };
 
+/** What node 1's agent says of its interfaces. */
+const INTERFACES = [
+  { name: 'eth0', addresses: Object.values(NODE_ADDRESS['node-1']) },
+  { name: 'eth1', addresses: Object.values(SECOND_ADDRESS) },
+];
+
+function withInterfaces(resource: Resource): Resource {
+  const { kind, metadata } = resource;
+  if (kind !== 'Node' || metadata.name !== 'node-1') return resource;
+  const annotations = { 'projectcalico.org/Interfaces': JSON.stringify(INTERFACES) };
+  return { ...resource, metadata: { ...metadata, annotations } };
+}
+
 const hostEndpoints = (node: NodeName) =>
   fc
     .tuple(
-      places,
-      fc.array(fc.record({ labels, profiles, ports: hostPorts }), { minLength: 2, maxLength: 2 }),
+      fc
+        .tuple(places, fc.boolean())
+        .map(([list, second]): Place[] =>
+          second && node === 'node-1' ? [...list, 'second'] : list,
+        ),
+      fc.array(fc.record({ labels, profiles, ports: hostPorts }), { minLength: 3, maxLength: 3 }),
     )
     .map(([list, bodies]) =>
       list.map((place, index) => {
@@ -263,6 +283,13 @@ export function hostWorld(
       ownProfile,
     )
     .map(([base, one, two, policies, list, profile]) => ({
-      resources: [...base.resources, ...one, ...two, ...policies, ...list, profile] as Resource[],
+      resources: [
+        ...base.resources.map(withInterfaces),
+        ...one,
+        ...two,
+        ...policies,
+        ...list,
+        profile,
+      ] as Resource[],
     }));
 }

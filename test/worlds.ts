@@ -31,10 +31,7 @@ const namespaceName = fc.constantFrom('red', 'blue');
 
 const namespaces = fc
   .tuple(labels, labels)
-  .map(([red, blue]) => [
-    namespace('red', red),
-    namespace('blue', blue),
-  ]);
+  .map(([red, blue]) => [namespace('red', red), namespace('blue', blue)]);
 
 /** With the label that every API server gives. */
 function namespace(name: string, own: object) {

@@ -22,6 +22,7 @@ interface PacketFlags {
   readonly icmpType?: string;
   readonly icmpCode?: string;
   readonly family?: string;
+  readonly through?: string;
 }
 
 interface ExplainFlags extends SourceFlags, PacketFlags {
@@ -45,6 +46,7 @@ export function addExplainCommand(program: Command, terminal: Terminal): void {
     .option('--icmp-type <type>', 'the ICMP type; else an echo request')
     .option('--icmp-code <code>', 'the ICMP code')
     .option('--family <4|6>', 'IPv4 or IPv6, where both ends have both')
+    .option('--through <node:in:out>', 'what a node on the way says, by its two interfaces')
     .option(
       '--queries <file>',
       'answer these in place of one: a JSON object a line; - is standard input',
@@ -58,11 +60,12 @@ Examples:
   tortie explain web/intruder data/database --protocol tcp --port 5432
   tortie explain payments/payments 203.0.113.10 --port 443 -o json
   tortie explain shop/cart node:node-1 --protocol icmp
+  tortie explain 203.0.113.7 198.51.100.9 --port 443 --through gateway:eth0:eth1
   tortie explain web/front-1 shop/cart --port 8080 -f examples/shop
   tortie explain -f examples/shop --queries packets.jsonl
 
 A query is a line such as {"from": "web/front-1", "to": "203.0.113.7", "protocol": "tcp", "port": 443}, with
-sourcePort, icmpType, icmpCode and family where they apply. Its answer is a line: what -o json prints, or
+sourcePort, icmpType, icmpCode, family and through where they apply. Its answer is a line: what -o json prints, or
 {"error": "..."}; the order stays.
 
 Where a staged policy would matter to either end, the answer has pending too: what would be said if every staged
@@ -146,6 +149,7 @@ const FLAG_NAMES = {
   icmpType: '--icmp-type',
   icmpCode: '--icmp-code',
   family: '--family',
+  through: '--through',
 } as const;
 
 /** The packet's fields but its ends. Throws UsageError with everything that is wrong. */

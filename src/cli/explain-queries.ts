@@ -23,6 +23,7 @@ const FIELDS = [
   'icmpType',
   'icmpCode',
   'family',
+  'through',
 ] as const;
 
 /**

@@ -2,10 +2,11 @@
 import { type Address, FAMILIES, type Family, formatAddress, parseAddress } from '#lib';
 import type { Direction, Explanation, Half, Judgement, Step } from './explanation.ts';
 import { judgeEgress, judgeIngress } from './journey.ts';
-import { EPHEMERAL_PORT, isIcmp, type Packet, type Party } from './packet.ts';
+import { EPHEMERAL_PORT, isIcmp, type Packet, type Party, type Transit } from './packet.ts';
 import { PROTOCOL_NUMBERS, type Traffic } from './packet.ts';
 import { PartyError, type Place, placeAddresses, placeName, placeOf } from './party.ts';
 import type { TraceStep, Walk } from './tier-walk.ts';
+import { checkTransit, judgeTransit } from './transit.ts';
 import type { World } from './world.ts';
 
 /** An explanation whose steps still know how near each rule was. */
@@ -17,11 +18,13 @@ export interface Trace {
   readonly traffic: Traffic;
   readonly source: Place;
   readonly destination: Place;
+  readonly through?: Transit;
 }
 
 /**
- * Judges the first packet of a connection. Both halves are always judged, the ingress half also when egress denies;
- * and once more with staged policies enforced, where one would matter to either end.
+ * Judges the first packet of a connection, or what a node on its way says of it (`through`). Both halves are always
+ * judged, the ingress half also when egress denies; and once more with staged policies enforced, where one would matter
+ * to either end.
  * Hosts are joined by plain routes: what an overlay or masquerading changes about a packet is not considered.
  * Throws PartyError where a party does not exist or the two share no address family.
  */
@@ -48,16 +51,20 @@ export function trace(world: World, packet: Packet): Trace {
   return judge(world, question(world, packet));
 }
 
-type Question = Pick<Trace, 'traffic' | 'source' | 'destination'>;
+type Question = Pick<Trace, 'traffic' | 'source' | 'destination' | 'through'>;
 
 /** The packet with its ends found and its addresses chosen; worlds that differ in policies only share it. */
 function question(world: World, packet: Packet): Question {
   const source = placeOf(world, packet.from);
   const destination = placeOf(world, packet.to);
-  return { source, destination, traffic: trafficOf(packet, source, destination) };
+  const { through } = packet;
+  if (through) checkTransit(world, through, [source, destination]);
+  const traffic = trafficOf(packet, source, destination);
+  return { source, destination, traffic, ...(through && { through }) };
 }
 
-function judge(world: World, { traffic, source, destination }: Question): Trace {
+function judge(world: World, asked: Question): Trace {
+  const { traffic, source, destination, through } = asked;
   const steps: TraceStep[] = [];
   const journey = { world, source, destination, traffic };
   const walk = (direction: Direction): Walk => ({
@@ -65,10 +72,12 @@ function judge(world: World, { traffic, source, destination }: Question): Trace 
     traffic,
     record: (step) => steps.push(step),
   });
-  const egress = judgeEgress(journey, walk('egress'));
-  const ingress = judgeIngress(journey, walk('ingress'));
+  const walks = { egress: walk('egress'), ingress: walk('ingress') };
+  const { egress, ingress } = through
+    ? judgeTransit(journey, through, walks)
+    : { egress: judgeEgress(journey, walks.egress), ingress: judgeIngress(journey, walks.ingress) };
   const verdict = egress.verdict === 'allow' && ingress.verdict === 'allow' ? 'allow' : 'deny';
-  return { verdict, egress, ingress, steps, traffic, source, destination };
+  return { ...asked, verdict, egress, ingress, steps };
 }
 
 function told({ verdict, egress, ingress, steps }: Trace): Judgement {

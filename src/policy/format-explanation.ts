@@ -53,7 +53,10 @@ function pendingLines({ verdict, pending }: Explanation): string[] {
 
 function halfLines(explanation: Explanation, direction: Direction, details: Trace): string[] {
   const half = explanation[direction];
-  const at = placeName(direction === 'egress' ? details.source : details.destination);
+  const { source, destination, through } = details;
+  const at = through
+    ? `${through[direction === 'egress' ? 'out' : 'in']} of node:${through.node}`
+    : placeName(direction === 'egress' ? source : destination);
   const steps = explanation.steps.filter((step) => step.direction === direction);
   return [
     `${direction} at ${at}: ${half.verdict}, ${decider(half)}`,

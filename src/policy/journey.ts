@@ -87,7 +87,7 @@ function workloadEgress(journey: Journey, workload: Workload, walk: Walk): Decis
   const toOwnHost = isToOwnHost(journey, workload);
   const wildcard = wildcardEndpoint(world, workload.node);
   if (wildcard) {
-    const policy = hostPolicy(journey, wildcard, 'ingress');
+    const policy = hostPolicy({ ...journey, endpoint: wildcard }, 'ingress');
     const route = toOwnHost ? 'workload-to-host' : 'forward';
     const entered = walkHostIngress({ ...policy, untracked: [] }, walk, walk, route);
     if (entered.verdict === 'deny') return entered;
@@ -107,7 +107,7 @@ function workloadEgress(journey: Journey, workload: Workload, walk: Walk): Decis
   if (destination.type === 'workload' && isOnOneHost(journey)) return own;
   const endpoint = mainEndpoint(world, workload.node);
   if (!endpoint) return own;
-  const left = walkHostEgress(hostPolicy(journey, endpoint, 'egress'), walk, 'forward');
+  const left = walkHostEgress(hostPolicy({ ...journey, endpoint }, 'egress'), walk, 'forward');
   return left.verdict === 'deny' ? left : own;
 }
 
@@ -167,7 +167,7 @@ function workloadIngress(journey: Journey, workload: Workload, walk: Walk): Deci
   }
   const endpoint = mainEndpoint(world, workload.node);
   if (endpoint) {
-    const policy = hostPolicy(journey, endpoint, 'ingress');
+    const policy = hostPolicy({ ...journey, endpoint }, 'ingress');
     const entered = walkHostIngress(policy, walk, walk, 'forward');
     if (entered.verdict === 'deny') return entered;
   }
@@ -181,7 +181,7 @@ function hostEgress(journey: Journey, node: string, walk: Walk): Decision {
   }
   const endpoint = mainEndpoint(world, node, traffic.source.address);
   if (!endpoint) return allowed(walk, noHostEndpoint(world, node, 'egress'));
-  return walkHostEgress(hostPolicy(journey, endpoint, 'egress'), walk, 'host');
+  return walkHostEgress(hostPolicy({ ...journey, endpoint }, 'egress'), walk, 'host');
 }
 
 function hostIngress(journey: Journey, node: string, walk: Walk): Decision {
@@ -191,7 +191,7 @@ function hostIngress(journey: Journey, node: string, walk: Walk): Decision {
   }
   const endpoint = mainEndpoint(world, node, traffic.destination.address);
   if (!endpoint) return allowed(walk, noHostEndpoint(world, node, 'ingress'));
-  return walkHostIngress(hostPolicy(journey, endpoint, 'ingress'), walk, walk, 'host');
+  return walkHostIngress(hostPolicy({ ...journey, endpoint }, 'ingress'), walk, walk, 'host');
 }
 
 function noHostEndpoint(world: World, node: string, direction: Direction): string {
@@ -246,13 +246,32 @@ function haveCommon(some: readonly Address[], others: readonly Address[]): boole
   return some.some((one) => others.some((it) => it.family === one.family && it.bits === one.bits));
 }
 
+/** The host endpoint that governs an interface: that of its name, else one that expects an address of it, else `*`. */
+export function interfaceEndpoint(
+  world: HostsOf,
+  node: string,
+  interfaceName: string,
+): HostEndpointObject | undefined {
+  const own = world.hostEndpoints.filter((it) => it.node === node);
+  const { interfaces = [] } = world.hosts.get(node) ?? {};
+  const addresses = interfaces.find(({ name }) => name === interfaceName)?.addresses ?? [];
+  return (
+    own.find((it) => it.interfaceName === interfaceName) ??
+    own.find((it) => !it.interfaceName && haveCommon(it.addresses, addresses)) ??
+    wildcardEndpoint(world, node)
+  );
+}
+
+/** A packet at a host endpoint. */
+export interface HostPlace extends Pick<Journey, 'world' | 'traffic'> {
+  readonly endpoint: HostEndpointObject;
+}
+
 /** The policy of a host endpoint in one direction. A `*` endpoint has no untracked policy (spec 10). */
-function hostPolicy(
-  journey: Journey,
-  endpoint: HostEndpointObject,
+export function hostPolicy(
+  { world, traffic, endpoint }: HostPlace,
   direction: Direction,
 ): HostPolicy {
-  const { world, traffic } = journey;
   const tiers = (stage: Stage) => world.tiersFor(endpoint, direction, stage);
   const settings = world.settingsOf(endpoint.node);
   return {

@@ -22,6 +22,11 @@ test('numbers and their texts, names in any case, and null for what is absent', 
     icmpCode: 255,
   });
   assert.deepEqual(read({ protocol: 47, icmpType: null }), { protocol: 47 });
+  assert.deepEqual(read({ port: 80, through: 'gate:eth0:eth1' }), {
+    protocol: 6,
+    port: 80,
+    through: { node: 'gate', in: 'eth0', out: 'eth1' },
+  });
 });
 
 test('each mistake is told once, with its field', () => {
@@ -38,6 +43,9 @@ test('each mistake is told once, with its field', () => {
     'sourcePort "1e3" is no number from 1 to 65535',
     'family 5 is neither 4 nor 6',
   ]);
+  for (const through of ['gate', 'gate:eth0', 'gate::eth1', 'a:b:c:d', 7]) {
+    assert.match(String(read({ port: 1, through })), /^through .* does not name a node and two/);
+  }
   for (const protocol of ['tpc', 256, -1, '', {}, true]) {
     assert.match(String(read({ protocol, port: 1 })), /^protocol .* is no protocol: use icmp, tcp/);
   }

@@ -1,6 +1,6 @@
 // Packets as people and programs write them: a protocol by name or number, ports, ICMP types; all mistakes at once.
 import type { Family } from '#lib';
-import { isIcmp, type Packet, PROTOCOL_NUMBERS, protocolName } from './packet.ts';
+import { isIcmp, type Packet, PROTOCOL_NUMBERS, protocolName, type Transit } from './packet.ts';
 
 /** What a packet is but for its ends. */
 export type PacketFields = Omit<Packet, 'to' | 'from'>;
@@ -14,6 +14,8 @@ export interface WrittenPacket {
   readonly icmpType?: unknown;
   readonly icmpCode?: unknown;
   readonly family?: unknown;
+  /** `NODE:IN:OUT`: a node on the way, and its interfaces. */
+  readonly through?: unknown;
 }
 
 export interface FieldProblem {
@@ -67,6 +69,7 @@ export function readPacketFields(written: WrittenPacket): ReadPacket {
   const icmpType = number('icmpType', 0, 255);
   const icmpCode = number('icmpCode', 0, 255);
   const family = readFamily(written.family, problems);
+  const through = readTransit(written.through, problems);
   if (protocol !== undefined) problems.push(...mismatches(written, protocol));
   if (problems.length > 0 || protocol === undefined) return { fields: undefined, problems };
   const fields = {
@@ -76,6 +79,7 @@ export function readPacketFields(written: WrittenPacket): ReadPacket {
     ...(icmpType === undefined ? {} : { icmpType }),
     ...(icmpCode === undefined ? {} : { icmpCode }),
     ...(family === undefined ? {} : { family }),
+    ...(through === undefined ? {} : { through }),
   };
   return { fields, problems };
 }
@@ -90,6 +94,16 @@ function readFamily(value: unknown, problems: FieldProblem[]): Family | undefine
   const family = readNumber(value);
   if (family === 4 || family === 6) return family;
   problems.push({ field: 'family', message: `${quoted(value)} is neither 4 nor 6` });
+  return undefined;
+}
+
+function readTransit(value: unknown, problems: FieldProblem[]): Transit | undefined {
+  if (value === undefined || value === null) return undefined;
+  const parts = typeof value === 'string' ? value.split(':') : [];
+  const [node, inside, outside] = parts;
+  if (parts.length === 3 && node && inside && outside) return { node, in: inside, out: outside };
+  const message = `${quoted(value)} does not name a node and two interfaces, as node-1:eth0:eth1 does`;
+  problems.push({ field: 'through', message });
   return undefined;
 }
 

@@ -25,6 +25,15 @@ export interface Packet {
   readonly icmpCode?: number;
   /** Absent: the family of an address given, else IPv4 where both parties have it, else IPv6. */
   readonly family?: Family;
+  /** Asks of a node on the way, and of nobody else. */
+  readonly through?: Transit;
+}
+
+/** The interfaces by which a packet enters and leaves a node that is neither of its ends. */
+export interface Transit {
+  readonly node: string;
+  readonly in: string;
+  readonly out: string;
 }
 
 /** First port of the dynamic range (RFC 6335), for packets whose source port nobody named. */

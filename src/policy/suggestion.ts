@@ -57,7 +57,10 @@ function addRule(
   half: Half,
   home: PolicyRef | undefined,
 ): string[] {
-  const endpoint = placeName(direction === 'egress' ? trace.source : trace.destination);
+  const { through } = trace;
+  const endpoint = through
+    ? `the host endpoint of ${through[direction === 'egress' ? 'out' : 'in']} at ${through.node}`
+    : placeName(direction === 'egress' ? trace.source : trace.destination);
   if (half.policy) {
     const before = `${formatPolicyRef(half.policy)} before its rule ${half.rule}`;
     const where = `Add this ${direction} rule to ${before}, or to a policy that comes earlier in tier ${half.tier}:`;

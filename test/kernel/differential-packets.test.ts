@@ -8,7 +8,8 @@ import type { SyncerUpdate } from '#datastore/syncer';
 import type { Family } from '#lib';
 import { buildWorld, evaluate, type Explanation, type Party } from '#policy';
 import { hostWorld } from '../world-hosts.ts';
-import { NODE_ADDRESS, NODES, OUTSIDE, podAddress, POD_COUNT } from '../worlds.ts';
+import { BEYOND, NODE_ADDRESS, NODES, OUTSIDE, podAddress, POD_COUNT } from '../worlds.ts';
+import { SECOND_ADDRESS } from '../worlds.ts';
 import { type Injected, PacketNode } from './packet-node.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
@@ -48,7 +49,7 @@ interface End {
   readonly name: string;
   readonly party: (family: Family) => Party;
   readonly address: Readonly<Record<Family, string>>;
-  /** Where what it sends enters the node: `eth0` for those elsewhere, null for the node itself. */
+  /** Where what it sends enters the node: `eth0` or `eth1` for those elsewhere, null for the node itself. */
   readonly from: string | null;
   readonly isHere: boolean;
 }
@@ -58,6 +59,11 @@ let node: PacketNode;
 let passing = 0;
 before(() => {
   node = new PacketNode([`${NODE_ADDRESS[NODE][4]}/24`, `${NODE_ADDRESS[NODE][6]}/64`]);
+  node.addWay(
+    'eth1',
+    [`${SECOND_ADDRESS[4]}/24`, `${SECOND_ADDRESS[6]}/64`],
+    [`${BEYOND[4]}/32`, `${BEYOND[6]}/128`],
+  );
   for (let index = 0; index < POD_COUNT; index += 2) {
     for (const namespace of ['red', 'blue']) node.addInterface(interfaceOf(namespace, index));
   }
@@ -104,6 +110,9 @@ async function compare(resources: readonly Resource[]): Promise<number> {
         sourcePort: kind.sourcePort ?? SOURCE_PORT,
       }),
       ...(icmpType !== undefined && { icmpType, icmpCode: 0 }),
+      ...(isTransit(from, to) && {
+        through: { node: NODE, in: from.from ?? '', out: to.from ?? '' },
+      }),
     });
     const expected = passesHere(explanation, from, to);
     if (expected) passing++;
@@ -118,11 +127,23 @@ async function compare(resources: readonly Resource[]): Promise<number> {
   return cases.length;
 }
 
+/** Which interface is asked of what enters or leaves by `eth1` for the node's own depends on more than the ends. */
+function isJudgedHere(from: End, to: End): boolean {
+  return (from.isHere || to.isHere) && from.from !== 'eth1' && to.from !== 'eth1';
+}
+
 /** What this node has a say in: what its own ends send and receive. */
 function passesHere({ egress, ingress }: Explanation, from: End, to: End): boolean {
+  const isThrough = isTransit(from, to);
   return (
-    (!from.isHere || egress.verdict === 'allow') && (!to.isHere || ingress.verdict === 'allow')
+    (!(from.isHere || isThrough) || egress.verdict === 'allow') &&
+    (!(to.isHere || isThrough) || ingress.verdict === 'allow')
   );
+}
+
+/** Between the machine behind `eth1` and what is elsewhere behind `eth0`. */
+function isTransit(from: End, to: End): boolean {
+  return !from.isHere && !to.isHere && from.from !== to.from;
 }
 
 interface Case {
@@ -137,7 +158,7 @@ function casesOf(resources: readonly Resource[]): Case[] {
   const ends = endsOf(resources);
   return ends.flatMap((from) =>
     ends
-      .filter((to) => from !== to && (from.isHere || to.isHere))
+      .filter((to) => from !== to && (isTransit(from, to) || isJudgedHere(from, to)))
       .flatMap((to) =>
         FAMILIES.flatMap((family) =>
           KINDS.map((kind): Case => {
@@ -186,7 +207,14 @@ function endsOf(resources: readonly Resource[]): End[] {
     from: 'eth0',
     isHere: false,
   };
-  return [...workloads, ...hosts, outside];
+  const beyond: End = {
+    name: 'beyond',
+    party: (family) => ({ type: 'address', address: BEYOND[family] }),
+    address: BEYOND,
+    from: 'eth1',
+    isHere: false,
+  };
+  return [...workloads, ...hosts, outside, beyond];
 }
 
 function interfaceOf(namespace: string, index: number): string {

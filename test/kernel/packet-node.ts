@@ -66,11 +66,7 @@ export class PacketNode {
     writeSysctlInNamespace(fd, 'net/ipv6/conf/default/accept_dad', 0);
     this.addInterface('eth0');
     for (const prefix of addresses) this.routes.addAddress('eth0', prefix, { noDad: true });
-    for (const destination of ['0.0.0.0/0', '::/0']) {
-      const family = destination.includes(':') ? 6 : 4;
-      const way = { interface: 'eth0', table: 254, protocol: 4, type: 'unicast' } as const;
-      this.routes.replaceRoute({ family, destination, ...way });
-    }
+    for (const destination of ['0.0.0.0/0', '::/0']) this.#route(destination, 'eth0');
     this.run('nft', observer(letsGo ? 'accept' : 'drop'));
     writeSysctlInNamespace(fd, 'net/netfilter/nf_conntrack_checksum', 0);
     this.#host = new HostSocket(fd);
@@ -84,6 +80,19 @@ export class PacketNode {
     const sysctls = sysctlsOfNamespace(fd);
     const routes = RouteSocket.open({ namespace: fd });
     this.dataplane = new Dataplane({ nftables, routes, sysctls });
+  }
+
+  /** Another interface with addresses, and what is reached through it. */
+  addWay(name: string, addresses: readonly string[], destinations: readonly string[]): void {
+    this.addInterface(name);
+    for (const prefix of addresses) this.routes.addAddress(name, prefix, { noDad: true });
+    for (const destination of destinations) this.#route(destination, name);
+  }
+
+  #route(destination: string, name: string): void {
+    const family = destination.includes(':') ? 6 : 4;
+    const way = { interface: name, table: 254, protocol: 4, type: 'unicast' } as const;
+    this.routes.replaceRoute({ family, destination, ...way });
   }
 
   /** An interface at whose far end packets can be put on the wire. */

@@ -49,6 +49,47 @@ spec:
   assert.deepEqual([udp('123'), udp('124')], ['allow', 'deny']);
 });
 
+test('a node on the way is asked by the interfaces in and out', (context) => {
+  const folder = folderWith(context, {
+    'world.yaml': `
+apiVersion: v1
+kind: Node
+metadata: {name: gate}
+---
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: gate-eth1, labels: {at: gate}}
+spec: {node: gate, interfaceName: eth1}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: web}
+spec:
+  selector: at == 'gate'
+  applyOnForward: true
+  egress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]
+`,
+  });
+  const ask = (port: string, through: string) =>
+    tortie([
+      'explain',
+      '198.51.100.7',
+      '203.0.113.9',
+      '-f',
+      folder,
+      '--port',
+      port,
+      '--through',
+      through,
+    ]);
+  assert.match(ask('80', 'gate:eth0:eth1').out, /^ALLOW/);
+  assert.match(ask('443', 'gate:eth0:eth1').out, /^DENY[^]*egress at eth1 of node:gate: deny/);
+  assert.match(ask('443', 'gate:eth1:eth0').out, /^ALLOW/);
+  const wrong = ask('443', 'gate');
+  assert.equal(wrong.exitCode, 2);
+  assert.match(wrong.err, /--through "gate" does not name a node and two interfaces/);
+});
+
 const NO_PROTOCOL =
   '"tpc" is no protocol: use icmp, tcp, udp, icmpv6, sctp, udplite or a number from 0 to 255';
 
