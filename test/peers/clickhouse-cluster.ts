@@ -103,7 +103,13 @@ async function startZookeeper(context: TestContext, folder: string, port: number
   const config = join(folder, 'zoo.cfg');
   writeFileSync(
     config,
-    `tickTime=3000\ndataDir=${folder}/data\nclientPort=${port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n`,
+    [
+      'tickTime=3000',
+      `dataDir=${folder}/data`,
+      `clientPort=${port}`,
+      'clientPortAddress=127.0.0.1',
+      'admin.enableServer=false\n',
+    ].join('\n'),
   );
   const main = 'org.apache.zookeeper.server.ZooKeeperServerMain';
   const child = spawn('java', ['-Xmx128m', '-cp', JARS.join(':'), main, config], {
