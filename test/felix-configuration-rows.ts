@@ -70,6 +70,11 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
   ExternalNodesCIDRList: row('Hosts of no Node that may send wrapped packets.', TUNNEL, '[DP32]'),
   FailsafeInboundHostPorts: row('Ports that host endpoints never close.', HOST, '[DP22]'),
   FailsafeOutboundHostPorts: row('The same for what the host sends.', HOST, '[DP22]'),
+  FeatureDetectOverride: row(
+    'ChecksumOffloadBroken=false leaves the checksums of tunnels to the interfaces below; it knows no other feature.',
+    TUNNEL,
+    '[DP31]',
+  ),
   FloatingIPs: row('Annotated addresses lead to pods.', NAT, '[DP25]'),
   FlowLogsCollectProcessInfo: row(
     'Flows tell processes.',

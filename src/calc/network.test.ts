@@ -302,3 +302,24 @@ test('[CG46] a parameter that does nothing here is a problem where it is set to 
     [['spec.bpfEnabled', 'warning']],
   );
 });
+
+test("[CG37] a tunnel address out of another host's block is a route of its own, said or not", () => {
+  const two = { ...TWO, IPv4VXLANTunnelAddr: '10.3.0.2' };
+  const always = pool('10.0.0.0/8', { vxlanMode: 'Always' });
+  const graph = graphOf(...OVERLAY, always, node('two', '172.16.0.2', two));
+  const wanted = [
+    { destination: '10.2.0.0/30', gateway: '10.3.0.2', by: 'vxlan' },
+    { destination: '10.3.0.0/30', gateway: '10.3.0.0', by: 'vxlan' },
+    { destination: '10.3.0.2/32', gateway: '10.3.0.2', by: 'vxlan' },
+  ];
+  assert.deepEqual(graph.state().routes, wanted);
+  const said = block('10.3.0.0/30', 'far') as Resource & { readonly spec: object };
+  const attributes = [{ handle_id: 'h', secondary: { node: 'two', type: 'vxlanTunnelAddress' } }];
+  const spec = { ...said.spec, allocations: [null, null, 0, null], attributes };
+  graph.onUpdates([update({ ...said, spec } as Resource)]);
+  assert.deepEqual(graph.state().routes, wanted);
+  const own = { ...TWO, IPv4VXLANTunnelAddr: '10.1.0.2' };
+  graph.onUpdates([update(node('two', '172.16.0.2', own))]);
+  const routes = graph.state().routes.filter(({ destination }) => destination === '10.1.0.2/32');
+  assert.deepEqual(routes, [{ destination: '10.1.0.2/32', gateway: '10.1.0.2', by: 'vxlan' }]);
+});

@@ -175,6 +175,16 @@ void test('[DP31] the settings of a tunnel are those of its device, and a new pe
   assert.match(machine.run('ip', 'neigh', 'show', 'dev', DEVICE[4]), /10\.66\.0\.3 lladdr/);
   assert.equal(routes.forwardingEntries(DEVICE[4]).length, 2);
   assert.equal(routes.link(DEVICE[6]), undefined, 'the other family has gone');
+  assert.equal(routes.checksumOffload(DEVICE[4]), false, 'as Calico has it');
+  const settings = { ...BARE_STATE.settings, checksumOffload: true };
+  dataplane.apply(stateOfNode(1, { tunnels: [wider], settings }));
+  assert.equal(routes.checksumOffload(DEVICE[4]), true);
+  routes.setChecksumOffload(DEVICE[4], false);
+  dataplane.resync();
+  const again = stateOfNode(1, { tunnels: [wider], settings });
+  const { repaired } = dataplane.apply(again);
+  assert.equal(routes.checksumOffload(DEVICE[4]), true);
+  assert.deepEqual(repaired, [`interface ${DEVICE[4]}: its checksum offload`]);
   const moved = tunnel(1, 4, { vni: 77, port: 8472 });
   dataplane.apply(stateOfNode(1, { tunnels: [moved] }));
   const vxlan = routes.link(DEVICE[4])?.vxlan;

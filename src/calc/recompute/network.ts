@@ -160,9 +160,21 @@ function routeOf(network: Network, destination: string, prefix: Prefix): L3Route
     localWorkload: path.some(
       ({ what, node: holder }) => what === 'workload' && holder === network.hostname,
     ),
-    borrowed: new Set(blocks.map((fact) => fact.node)).size > 1,
+    borrowed: isBorrowed(path, blocks),
     tunnels,
   };
+}
+
+/** Taken out of another host's block: the block says so, or it is not the host's whose tunnel has the address. */
+function isBorrowed(path: readonly Fact[], blocks: readonly Fact[]): boolean {
+  if (new Set(blocks.map((fact) => fact.node)).size > 1) return true;
+  return path.some(({ prefix, what }) => {
+    const at = path.filter((fact) => fact.prefix.length === prefix.length);
+    if (what !== 'tunnel' || at.some((fact) => fact.what === 'workload')) return false;
+    const [holder] = at.flatMap((fact) => (fact.what === 'tunnel' ? (fact.node ?? []) : [])).sort();
+    const above = blocks.filter((fact) => fact.prefix.length <= prefix.length);
+    return above.length > 0 && above.at(-1)?.node !== holder;
+  });
 }
 
 const ROUTE_TYPES: readonly RouteType[] = [

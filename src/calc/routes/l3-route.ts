@@ -147,6 +147,8 @@ function addHolder(draft: Draft, entry: CidrEntry, hostname: string): void {
     return;
   }
   draft.types.add(isLocal ? 'local-tunnel' : 'remote-tunnel');
+  // A block need not say who has an address of it.
+  draft.borrowed ||= draft.blockNode !== undefined && draft.blockNode !== node;
   const tunnels = holders.filter((one) => one.node === node).map(({ type }) => type);
   draft.tunnels = [...new Set(tunnels)].sort();
 }

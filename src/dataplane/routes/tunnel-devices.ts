@@ -5,7 +5,7 @@ import {
   type Link,
   type LinkAddress,
   type Neighbour,
-  NetlinkError,
+  SystemError,
   type VxlanOptions,
 } from '#linux';
 import type { HostSettings, VxlanTunnel } from '#calc/dataplane-update';
@@ -21,6 +21,8 @@ export interface TunnelKernel {
   deleteLink(name: string): boolean;
   setMac(name: string, mac: string): void;
   setMtu(name: string, mtu: number): void;
+  checksumOffload(name: string): boolean | undefined;
+  setChecksumOffload(name: string, on: boolean): void;
   setUp(name: string): void;
   addresses(): LinkAddress[];
   addAddress(name: string, prefix: string, options?: { readonly noDad?: boolean }): void;
@@ -72,7 +74,7 @@ export class TunnelDevices {
         if (tunnel) repaired.push(...this.#ensure(family, tunnel, settings));
         else this.#remove(family);
       } catch (error) {
-        if (!(error instanceof NetlinkError || error instanceof RangeError)) throw error;
+        if (!(error instanceof SystemError || error instanceof RangeError)) throw error;
         errors.push({ what: `tunnel ${TUNNEL_DEVICE[family]}`, message: error.message });
         this.#made.delete(family);
       }
@@ -125,6 +127,11 @@ export class TunnelDevices {
     } else {
       if (link.mac !== mac) change('its MAC address', () => this.#kernel.setMac(name, mac));
       if (link.mtu !== mtu) change('its MTU', () => this.#kernel.setMtu(name, mtu));
+    }
+    const { checksumOffload } = settings;
+    if (this.#kernel.checksumOffload(name) !== checksumOffload) {
+      const set = () => this.#kernel.setChecksumOffload(name, checksumOffload);
+      change('its checksum offload', set);
     }
     if (!link?.up) change('it was down', () => this.#kernel.setUp(name));
     this.#makeAddress(name, tunnel, addresses, change);

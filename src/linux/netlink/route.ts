@@ -16,6 +16,7 @@ import {
   parseNeighbour,
 } from './address-message.ts';
 import { AttributeWriter } from './attribute.ts';
+import { setTransmitChecksum, transmitChecksum } from './link-features.ts';
 import {
   IFF_UP,
   LINK_ATTRIBUTE,
@@ -142,6 +143,17 @@ export class RouteSocket {
   setMtu(name: string, mtu: number): void {
     const writer = linkByName(name).u32(LINK_ATTRIBUTE.MTU, mtu);
     this.#setLink(writer, `cannot set the MTU of interface ${name} to ${mtu}`);
+  }
+
+  /** Whether the interface finishes checksums of what it sends; undefined where there is none of this name. */
+  checksumOffload(name: string): boolean | undefined {
+    return transmitChecksum(this.#socket.fd, name);
+  }
+
+  /** Throws SystemError where the kernel does not let it. */
+  setChecksumOffload(name: string, on: boolean): void {
+    this.#writes++;
+    setTransmitChecksum(this.#socket.fd, name, on);
   }
 
   rename(name: string, newName: string): void {
