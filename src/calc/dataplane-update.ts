@@ -256,6 +256,8 @@ export interface HostSettings {
   readonly logRate: LogRate | null;
   /** False: whether the host forwards is left to others. */
   readonly ipForwarding: boolean;
+  /** Whether tunnels leave checksums to the interfaces below: many get them wrong. */
+  readonly checksumOffload: boolean;
   /** Regular expression: the host's interfaces whose smallest MTU counts. */
   readonly mtuInterfacePattern: string;
   /** False: somebody else makes the routes. */
@@ -322,6 +324,7 @@ export const BARE_STATE: DataplaneState = {
     logPrefix: 'calico-packet',
     logRate: null,
     ipForwarding: true,
+    checksumOffload: false,
     mtuInterfacePattern: '^((en|wl|ww|sl|ib)[Pcopsvx].*|(eth|wlan|wwan).*)',
     routeSync: true,
     routes: {

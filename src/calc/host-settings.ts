@@ -43,6 +43,7 @@ export function hostSettings(parameters: Parameters): HostSettings {
     logPrefix: parameters.text('LogPrefix'),
     logRate: logRate(parameters),
     ipForwarding: parameters.is('IPForwarding', 'Enabled'),
+    checksumOffload: isOverridden(parameters, 'ChecksumOffloadBroken', 'false'),
     mtuInterfacePattern: parameters.text('MTUIfacePattern'),
     routeSync: !parameters.flag('RouteSyncDisabled'),
     routes: routeSettings(parameters),
@@ -72,6 +73,12 @@ function routeSettings(parameters: Parameters): RouteSettings {
     removeExternal: parameters.flag('RemoveExternalRoutes'),
     priority: { 4: priority(4), 6: priority(6) },
   };
+}
+
+/** Whether `featureDetectOverride` says so of a feature. */
+function isOverridden(parameters: Parameters, feature: string, text: string): boolean {
+  const given = parameters.values.get('FeatureDetectOverride');
+  return isObject(given) && String(given[feature]).toLowerCase() === text;
 }
 
 function workloadPrefixes(parameters: Parameters): string[] {

@@ -71,6 +71,8 @@ function noTunnels() {
     deleteLink: () => false,
     setMac: nothing,
     setMtu: nothing,
+    checksumOffload: nothing,
+    setChecksumOffload: nothing,
     setUp: nothing,
     addAddress: nothing,
     deleteAddress: () => false,
