@@ -7,7 +7,8 @@ export PATH
 # What the tests need from Debian; the program itself needs none of them.
 PACKAGES := nftables iproute2 conntrack iputils-ping netcat-openbsd chromium \
   openssl e2fsprogs curl \
-  etcd-server etcd-client prometheus tshark clickhouse-server clickhouse-client zookeeper iperf3
+  etcd-server etcd-client prometheus tshark clickhouse-server clickhouse-client zookeeper iperf3 \
+  qemu-system-x86 busybox-static kmod
 
 demo: install
 	@./bin/tortie lab demo

@@ -20,6 +20,7 @@ const GROUPS: readonly Group[] = [
   { name: 'browser', patterns: ['test/browser/**/*.test.ts'], concurrency: 1 },
   { name: 'peers', patterns: ['test/peers/**/*.test.ts'], concurrency: 1 },
   { name: 'kernel', patterns: ['test/kernel/**/*.test.ts'], concurrency: 1 },
+  { name: 'guest', patterns: ['test/guest/*.test.ts'], concurrency: 1 },
   { name: 'kubernetes', patterns: ['test/kubernetes/**/*.test.ts'], concurrency: 1 },
   { name: 'lab', patterns: ['test/lab/**/*.test.ts'], concurrency: 1 },
 ];

@@ -29,7 +29,14 @@ function world(reports: ApplyReport[] = []) {
       apply: () => {
         calls.push('apply');
         return (
-          reports.shift() ?? { writes: 0, errors: [], repaired: [], stuck: false, unfiltered: [] }
+          reports.shift() ?? {
+            writes: 0,
+            errors: [],
+            repaired: [],
+            stuck: false,
+            unfiltered: [],
+            warnings: [],
+          }
         );
       },
       isEnforced: () => it.enforced,
@@ -76,6 +83,7 @@ test('a failed apply is tried again, from what the kernel holds', async (t) => {
       repaired: [],
       stuck: false,
       unfiltered: [],
+      warnings: [],
     },
   ]);
   t.after(() => loop.stop());
@@ -94,6 +102,7 @@ test('while something is refused changes go through, and are no tries of what wa
     repaired: [],
     stuck: false,
     unfiltered: [],
+    warnings: [],
   };
   const { loop, calls } = world([refusal, refusal, refusal]);
   t.after(() => loop.stop());
@@ -114,6 +123,7 @@ test('a kernel that takes nothing is left alone until the next try, whatever arr
       repaired: [],
       stuck: true,
       unfiltered: [],
+      warnings: [],
     },
   ]);
   t.after(() => loop.stop());
@@ -141,7 +151,7 @@ test('an apply that throws is a failure like any other', async (t) => {
     enforcer: {
       apply: () => {
         if (thrown++ === 0) throw new Error('no buffer space');
-        return { writes: 1, errors: [], repaired: [], stuck: false, unfiltered: [] };
+        return { writes: 1, errors: [], repaired: [], stuck: false, unfiltered: [], warnings: [] };
       },
       isEnforced: () => true,
       resync: () => {},
@@ -183,6 +193,7 @@ test('a waiter is held up by what its own endpoint lacks, not by what others lac
     repaired: [],
     stuck: false,
     unfiltered: [],
+    warnings: [],
   };
   const { loop, set, enforce } = world([refusal, refusal, refusal]);
   t.after(() => loop.stop());

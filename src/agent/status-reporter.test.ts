@@ -12,6 +12,7 @@ const APPLIED: ApplyReport = {
   repaired: [],
   stuck: false,
   unfiltered: [],
+  warnings: [],
 };
 const POLICY = kindOf('projectcalico.org/v3', 'NetworkPolicy');
 assert.ok(POLICY);

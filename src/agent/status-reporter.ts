@@ -105,7 +105,10 @@ export class StatusReporter {
       hostEndpoints: (report.hostEndpoints ?? []).slice(0, LISTED_MAX).map(hostEndpointStatus),
       appliedRevisions: this.#applied,
       refusedPolicies: refusedPolicies(state, report),
-      errors: report.errors.slice(0, ERRORS_MAX).map(({ what, message }) => `${what}: ${message}`),
+      errors: [
+        ...report.errors.map(({ what, message }) => `${what}: ${message}`),
+        ...report.warnings,
+      ].slice(0, ERRORS_MAX),
     };
     this.#schedule(Math.max(0, this.#sentAt + INTERVAL_MS - Date.now()));
   }

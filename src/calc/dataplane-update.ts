@@ -269,8 +269,16 @@ export interface HostSettings {
   readonly workloadPrefixes: readonly string[];
   /** Regular expressions: the host's interfaces that are no host endpoint's by their addresses. */
   readonly excludedInterfaces: readonly string[];
+  /** Established connections take the kernel's short way past the rules. */
+  readonly flowOffload: FlowOffload | null;
   /** Preferred source of routes to local workloads. */
   readonly deviceRouteSource: Readonly<Partial<Record<Family, string>>>;
+}
+
+/** Between workloads, and where a pattern is given also between them and the host's interfaces that it names. */
+export interface FlowOffload {
+  /** Regular expression; empty is none of them. */
+  readonly hostInterfacePattern: string;
 }
 
 /** All that the dataplane of one host must make true. Complete: what is absent must go. */
@@ -336,6 +344,7 @@ export const BARE_STATE: DataplaneState = {
     ipv6: true,
     workloadPrefixes: ['cali'],
     excludedInterfaces: ['^kube-ipvs0$'],
+    flowOffload: null,
     deviceRouteSource: {},
   },
 };

@@ -50,6 +50,9 @@ export function hostSettings(parameters: Parameters): HostSettings {
     ipv6: parameters.flag('Ipv6Support'),
     workloadPrefixes: workloadPrefixes(parameters),
     excludedInterfaces: texts(parameters.list('InterfaceExclude')),
+    flowOffload: parameters.is('NFTablesFlowTableOffload', 'All')
+      ? { hostInterfacePattern: parameters.text('NFTablesFlowTableDataIfacePattern') }
+      : null,
     deviceRouteSource: { ...(source4 && { 4: source4 }), ...(source6 && { 6: source6 }) },
   };
 }

@@ -4,6 +4,7 @@ import { jsonEqual, parsePrefix } from '#lib';
 import type { CountedRule, Route } from '#linux';
 import { type HostEndpointReport, hostEndpointReports } from './host-endpoint-reports.ts';
 import { HostSysctls, type SysctlKernel } from './host-sysctls.ts';
+import { FlowOffload, type FlowtableKernel } from './nft/flow-offload.ts';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import type { TableCalls, TableSize } from './nft/table-counts.ts';
 import { desiredRoutes } from './routes/desired-routes.ts';
@@ -15,7 +16,7 @@ import { endpointChainName, TUNNEL_DEVICE } from './rules/names.ts';
 import { PolicyCache } from './rules/policy-cache.ts';
 import { type ApplyError, nextRendering, type Rendering } from './rules/ruleset.ts';
 
-/** The one nftables table that is ours, of family inet. */
+/** The nftables table that has all policy, of family inet. */
 export const TABLE_NAME = 'tortie';
 
 /** The packet filter, the routes, and the rest: tunnels and settings of the host. */
@@ -35,7 +36,7 @@ export interface RuleCounter extends RuleHit {
 }
 
 export interface DataplaneOptions {
-  readonly nftables: NftablesKernel & CounterKernel & { close(): void };
+  readonly nftables: NftablesKernel & FlowtableKernel & CounterKernel & { close(): void };
   readonly routes: RouteKernel & TunnelKernel & { close(): void };
   readonly sysctls: SysctlKernel;
   /** Told how many seconds it took to read the host's routes back. */
@@ -56,6 +57,8 @@ export interface ApplyReport {
   readonly pending: readonly string[];
   /** What somebody else had changed in what is ours, and that is now as desired again. */
   readonly repaired: readonly string[];
+  /** What is wished and cannot be had, though nothing is less safe without it. */
+  readonly warnings: readonly string[];
   /** Whether the kernel took no change of the packet filter at all. */
   readonly stuck: boolean;
   /** IDs of the workload endpoints whose policy is not all in the kernel as desired. */
@@ -87,10 +90,12 @@ export class Dataplane {
   readonly #policies = new PolicyCache();
   readonly #tunnels: TunnelDevices;
   readonly #sysctls: HostSysctls;
+  readonly #offload: FlowOffload;
   #hits: ReadonlyMap<string, RuleHit> = new Map();
   readonly #retiredHits = new Map<string, RuleHit>();
   #desired: Desired | undefined;
   #told = new Set<string>();
+  #warned: readonly string[] = [];
 
   constructor(options: DataplaneOptions) {
     this.#options = options;
@@ -98,6 +103,7 @@ export class Dataplane {
     this.#routes = new RouteTable(options.routes);
     this.#tunnels = new TunnelDevices(options.routes);
     this.#sysctls = new HostSysctls(options.sysctls);
+    this.#offload = new FlowOffload(options.nftables, () => options.routes.links());
   }
 
   /** Changes made in the kernel since the start. */
@@ -131,6 +137,11 @@ export class Dataplane {
     const removed = this.#routes.removeUnwanted();
     const filtered = this.#table.apply(ruleset);
     const added = this.#routes.addWanted();
+    const offload = this.#offload.apply(state);
+    for (const warning of offload.warnings) {
+      if (!this.#warned.includes(warning)) this.#options.log?.(warning);
+    }
+    this.#warned = offload.warnings;
     return {
       writes: this.writes - before,
       errors: [
@@ -139,6 +150,7 @@ export class Dataplane {
         ...removed.errors,
         ...filtered,
         ...added.errors,
+        ...offload.errors,
       ],
       pending: added.pending,
       repaired: [
@@ -147,7 +159,9 @@ export class Dataplane {
         ...removed.repaired,
         ...this.#table.repaired,
         ...added.repaired,
+        ...offload.repaired,
       ],
+      warnings: offload.warnings,
       stuck: this.#table.isStuck,
       unfiltered: filtered.length > 0 ? this.#unfiltered(state) : [],
       hostEndpoints: hostEndpointReports(state, {
@@ -191,7 +205,10 @@ export class Dataplane {
 
   /** Forgets what the kernel is believed to hold, all or one part: the next apply reads it back and repairs it. */
   resync(part?: KernelPart): void {
-    if (part !== 'routes' && part !== 'host') this.#table.resync();
+    if (part !== 'routes' && part !== 'host') {
+      this.#table.resync();
+      this.#offload.resync();
+    }
     if (part !== 'table' && part !== 'host') this.#routes.resync();
     if (part === 'table' || part === 'routes') return;
     this.#tunnels.resync();

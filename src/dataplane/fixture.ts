@@ -95,6 +95,7 @@ export function recordingKernels(log: string[]) {
       if (operations.length > 0) log.push('nft transaction');
     },
     readCounters: () => [],
+    readFlowtables: () => new Map(),
     close: () => undefined,
   };
   const held = new Map<string, Route>();

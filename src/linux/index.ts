@@ -102,6 +102,7 @@ export {
   type ChainSnapshot,
   type Expression,
   type FieldType,
+  type Flowtable,
   type Hex,
   type HookName,
   NftError,

@@ -1,6 +1,7 @@
 // The part of the door of linux that speaks nftables.
 export { type BaseChain, type HookName, baseSignature } from './chain.ts';
 export type { CountedRule } from './counters.ts';
+export type { Flowtable } from './flowtable.ts';
 export type { Expression } from './expressions/expression.ts';
 export { CT_STATE } from './expressions/ct.ts';
 export type { Hex, Verdict } from './expressions/register.ts';

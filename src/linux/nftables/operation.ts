@@ -5,6 +5,7 @@ import { type BaseChain, writeBaseChain } from './chain.ts';
 import { encodeComment } from './comment.ts';
 import { type Expression, writeExpressions } from './expressions/expression.ts';
 import { ANONYMOUS_NAME } from './expressions/lookup.ts';
+import { FLOWTABLE, FLOWTABLE_MESSAGE, flowtableBodies } from './flowtable.ts';
 import {
   SET_FLAG,
   type SetContent,
@@ -56,7 +57,17 @@ export type NftOperation =
       readonly table: string;
       readonly set: string;
       readonly elements: readonly SetElement[];
-    };
+    }
+  | FlowtableOperation;
+
+/** Adding makes the flowtable where there is none; the devices that it has it keeps. */
+interface FlowtableOperation {
+  readonly kind: 'add-flowtable' | 'delete-devices';
+  readonly table: string;
+  readonly flowtable: string;
+  readonly priority: number;
+  readonly devices: readonly string[];
+}
 
 /** Says in an error what was attempted. */
 export function describeOperation(operation: NftOperation): string {
@@ -79,6 +90,9 @@ export function describeOperation(operation: NftOperation): string {
     case 'add-elements':
     case 'delete-elements':
       return `${operation.kind} ${table} ${operation.set} (${operation.elements.length} elements)`;
+    case 'add-flowtable':
+    case 'delete-devices':
+      return `${operation.kind} ${table} ${operation.flowtable}`;
     default:
       return operation satisfies never;
   }
@@ -215,9 +229,23 @@ function encodeOperation(operation: NftOperation, ids: SetIds): NetlinkRequest[]
         type: NFT_MESSAGE.DELETE_ELEMENTS,
         body,
       }));
+    case 'add-flowtable':
+    case 'delete-devices':
+      return encodeFlowtable(operation);
     default:
       return operation satisfies never;
   }
+}
+
+function encodeFlowtable(operation: FlowtableOperation): NetlinkRequest[] {
+  const { kind, table, flowtable } = operation;
+  const begin = () =>
+    tableWriter().string(FLOWTABLE.TABLE, table).string(FLOWTABLE.NAME, flowtable);
+  const message =
+    kind === 'add-flowtable'
+      ? { type: FLOWTABLE_MESSAGE.NEW, flags: MESSAGE_FLAG.CREATE }
+      : { type: FLOWTABLE_MESSAGE.DELETE };
+  return flowtableBodies(begin, operation).map((body) => ({ ...message, body }));
 }
 
 function encodeRule(

@@ -3,7 +3,13 @@ import { ERRNO } from '../libc.ts';
 import { NetlinkError } from '../netlink/message.ts';
 import { NETLINK_PROTOCOL, NetlinkSocket } from '../netlink/socket.ts';
 import { type CountedRule, readCounters } from './counters.ts';
-import { type NftOperation, describeOperation, encodeTransaction } from './operation.ts';
+import { type Flowtable, FLOWTABLE, readFlowtables } from './flowtable.ts';
+import {
+  type NftOperation,
+  describeOperation,
+  encodeTransaction,
+  tableWriter,
+} from './operation.ts';
 import { type TableSnapshot, readGeneration, readTable } from './snapshot.ts';
 
 /** The kernel refused a transaction; nothing of it was done. */
@@ -78,6 +84,12 @@ export class NftablesSocket {
   /** What the rules of a table have counted. */
   readCounters(name: string): CountedRule[] {
     return readCounters(this.#socket, name);
+  }
+
+  /** The flowtables of a table, by name, each with the devices that it has now. */
+  readFlowtables(table: string): Map<string, Flowtable> {
+    const begin = () => tableWriter().string(FLOWTABLE.TABLE, table);
+    return readFlowtables(this.#socket, table, begin);
   }
 
   /** Grows with each transaction of anybody in this namespace. */

@@ -5,6 +5,7 @@ import { type Cmp, writeCmp } from './cmp.ts';
 import { type Counter, writeCounter } from './counter.ts';
 import { type Ct, writeCt } from './ct.ts';
 import { type Fib, writeFib } from './fib.ts';
+import { type FlowOffload, writeFlowOffload } from './flow-offload.ts';
 import { type ImmediateValue, type ImmediateVerdict, writeImmediate } from './immediate.ts';
 import { type Limit, writeLimit } from './limit.ts';
 import { type Log, writeLog } from './log.ts';
@@ -23,6 +24,7 @@ export type Expression =
   | Counter
   | Ct
   | Fib
+  | FlowOffload
   | ImmediateValue
   | ImmediateVerdict
   | Limit
@@ -43,6 +45,7 @@ const KERNEL_NAME: Readonly<Record<Expression['kind'], string>> = {
   counter: 'counter',
   ct: 'ct',
   fib: 'fib',
+  'flow-offload': 'flow_offload',
   value: 'immediate',
   verdict: 'immediate',
   limit: 'limit',
@@ -91,6 +94,8 @@ function writeExpression(writer: AttributeWriter, expression: Expression, setId:
       return writeCt(writer, expression);
     case 'fib':
       return writeFib(writer, expression);
+    case 'flow-offload':
+      return writeFlowOffload(writer, expression);
     case 'value':
     case 'verdict':
       return writeImmediate(writer, expression);

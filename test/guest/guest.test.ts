@@ -1,0 +1,25 @@
+// What takes another kernel than this machine's: the tests of `inside`, run in a guest in one go.
+import assert from 'node:assert/strict';
+import { globSync } from 'node:fs';
+import { test } from 'node:test';
+import { type GuestRun, runInGuest } from './guest.ts';
+
+const LIMIT_SECONDS = 300;
+
+test('tests that need another kernel pass in a guest', async (t) => {
+  const files = globSync('test/guest/inside/*.test.ts').sort();
+  assert.ok(files.length > 0, 'run from the root of the project');
+  const flags = ['--test', '--test-isolation=none', '--test-force-exit', '--test-reporter=tap'];
+  const run = await runInGuest([process.execPath, ...flags, ...files], LIMIT_SECONDS);
+  t.diagnostic(`guest: ${run.seconds.toFixed(1)} s`);
+  const results = [...run.output.matchAll(/^ *(not )?ok \d+ - (.*)$/gm)];
+  assert.ok(results.length > 0, reasonOf(run));
+  for (const [, failed, name = ''] of results) {
+    await t.test(name, () => assert.equal(failed, undefined, reasonOf(run)));
+  }
+  assert.equal(run.status, 0, reasonOf(run));
+});
+
+function reasonOf(run: GuestRun): string {
+  return `status ${run.status}\n${run.output.slice(-20_000)}\nkernel:\n${run.console.slice(-5_000)}`;
+}
