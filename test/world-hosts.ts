@@ -36,8 +36,16 @@ const ownProfile = fc
     spec: withoutUndefined(spec),
   }));
 
-/** `second`: an interface that node 1 has besides. */
-type Place = 'interface' | 'addresses' | 'interface and addresses' | 'second' | 'all';
+/** `second`: an interface that node 1 has besides. `again`: one that may have an endpoint already. */
+type Place =
+  | 'interface'
+  | 'addresses'
+  | 'interface and addresses'
+  | 'second'
+  | 'again'
+  | 'workload'
+  | 'all'
+  | 'all again';
 
 /** Where a host endpoint stands: by its interface's name, by its addresses, or everywhere. */
 function placeOf(node: NodeName, place: Place) {
@@ -51,6 +59,12 @@ function placeOf(node: NodeName, place: Place) {
       return { interfaceName: 'eth0', expectedIPs };
     case 'second':
       return { interfaceName: 'eth1' };
+    case 'again':
+      return { interfaceName: 'eth0' };
+    case 'workload':
+      return { interfaceName: 'cali0123456789a', expectedIPs };
+    case 'all again':
+      return { interfaceName: '*' };
     case 'all':
       return { interfaceName: '*', expectedIPs };
     default:
@@ -66,6 +80,11 @@ const places = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Place[]>(['all']) },
   { weight: 2, arbitrary: named.map((place): Place[] => [place, 'all']) },
 );
+
+/** That cannot govern the interface which they name, or not beside another one. */
+const taken = fc.constantFrom<Place[]>(['again'], ['workload'], ['all again']);
+/** What is said of those. */
+export const TAKEN = /^HostEndpoint .*: cannot govern interface /;
 
 /** Ports of protocols without ports may have names too; no rule can mean them. */
 const hostPorts = fc
@@ -93,11 +112,13 @@ const hostEndpoints = (node: NodeName) =>
   fc
     .tuple(
       fc
-        .tuple(places, fc.boolean())
-        .map(([list, second]): Place[] =>
-          second && node === 'node-1' ? [...list, 'second'] : list,
-        ),
-      fc.array(fc.record({ labels, profiles, ports: hostPorts }), { minLength: 3, maxLength: 3 }),
+        .tuple(places, fc.boolean(), fc.option(taken, { nil: [], freq: 4 }))
+        .map(([list, second, more]): Place[] => [
+          ...list,
+          ...(second && node === 'node-1' ? (['second'] as const) : []),
+          ...more,
+        ]),
+      fc.array(fc.record({ labels, profiles, ports: hostPorts }), { minLength: 4, maxLength: 4 }),
     )
     .map(([list, bodies]) =>
       list.map((place, index) => {

@@ -222,6 +222,23 @@ test('[PE29] a named host endpoint goes before *, and one that expects another a
   assert.equal(verdict([...CLUSTER, other, wildcard(OPEN)], OUTSIDE, '192.0.2.99'), 'deny ingress');
 });
 
+test('[PE33] the first of several by name governs, and none governs the interface of a workload', () => {
+  const one = (name: string, spec: object, profiles: string[] = []) =>
+    hostEndpoint(name, { node: 'one', profiles, ...spec });
+  const eth0 = { interfaceName: 'eth0' };
+  const all = { interfaceName: '*' };
+  const judge = (...list: Resource[]) => verdict([...CLUSTER, ...list], OUTSIDE, 'node:one');
+  assert.equal(judge(one('b', eth0), one('a', eth0, OPEN)), 'allow');
+  assert.equal(judge(one('b', eth0, OPEN), one('a', eth0)), 'deny ingress');
+  assert.equal(judge(one('b', all), one('a', all, OPEN)), 'allow');
+  const workload = { interfaceName: 'cali0123456789a', expectedIPs: ['192.0.2.1'] };
+  assert.equal(judge(one('a', workload)), 'allow');
+  assert.equal(judge(one('a', workload, OPEN), one('b', all)), 'deny ingress');
+  const renamed = felix({ interfacePrefix: 'tap,veth' });
+  assert.equal(judge(one('a', workload), renamed), 'deny ingress');
+  assert.equal(judge(one('a', { interfaceName: 'veth1' }), renamed), 'allow');
+});
+
 test('[PE31] selectors of rules reach host endpoints by expectedIPs only', () => {
   const guard = globalPolicy('g', {
     selector: "app == 'web'",

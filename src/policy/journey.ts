@@ -6,6 +6,7 @@ import { type Place, placeHost, placeName } from './party.ts';
 import { type HostPolicy, walkHostEgress, walkHostIngress } from './host-stages.ts';
 import { type Decision, note, UNDECIDED } from './tier-walk.ts';
 import { type Walk, walkProfiles, walkTiers } from './tier-walk.ts';
+import type { HostInterface } from './node-interfaces.ts';
 import type { World } from './world.ts';
 import type { HostEndpointObject, Workload } from './world-endpoints.ts';
 import type { Stage } from './world-policies.ts';
@@ -223,13 +224,13 @@ export function mainEndpoint(
 ): HostEndpointObject | undefined {
   if (node === undefined) return undefined;
   const { addresses = [], interfaces = [] } = world.hosts.get(node) ?? {};
-  const own = world.hostEndpoints.filter((it) => it.node === node && it.interfaceName !== '*');
+  const own = endpointsOf(world, node).filter((it) => it.interfaceName !== '*');
   const entered = (named ? [named] : addresses).slice(0, 1);
   const joining = interfaces.find((it) => haveCommon(it.addresses, entered));
   if (joining) {
     return (
       own.find((it) => it.interfaceName === joining.name) ??
-      own.find((it) => !it.interfaceName && haveCommon(it.addresses, joining.addresses)) ??
+      own.find((it) => isPlacedOn(it, joining.name, interfaces)) ??
       wildcardEndpoint(world, node)
     );
   }
@@ -242,6 +243,21 @@ export function mainEndpoint(
   );
 }
 
+/** Those that may govern an interface. */
+function endpointsOf(world: HostsOf, node: string): HostEndpointObject[] {
+  return world.hostEndpoints.filter((it) => it.node === node && !it.isWorkloads);
+}
+
+/** Whether an endpoint without a name is on the interface: the first with one of its addresses. */
+function isPlacedOn(
+  { interfaceName, addresses }: HostEndpointObject,
+  name: string,
+  interfaces: readonly HostInterface[],
+): boolean {
+  if (interfaceName) return false;
+  return interfaces.find((it) => haveCommon(it.addresses, addresses))?.name === name;
+}
+
 function haveCommon(some: readonly Address[], others: readonly Address[]): boolean {
   return some.some((one) => others.some((it) => it.family === one.family && it.bits === one.bits));
 }
@@ -252,12 +268,11 @@ export function interfaceEndpoint(
   node: string,
   interfaceName: string,
 ): HostEndpointObject | undefined {
-  const own = world.hostEndpoints.filter((it) => it.node === node);
+  const own = endpointsOf(world, node);
   const { interfaces = [] } = world.hosts.get(node) ?? {};
-  const addresses = interfaces.find(({ name }) => name === interfaceName)?.addresses ?? [];
   return (
     own.find((it) => it.interfaceName === interfaceName) ??
-    own.find((it) => !it.interfaceName && haveCommon(it.addresses, addresses)) ??
+    own.find((it) => isPlacedOn(it, interfaceName, interfaces)) ??
     wildcardEndpoint(world, node)
   );
 }

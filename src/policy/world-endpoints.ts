@@ -2,7 +2,14 @@
 import { namespaceProfileName, namespaceToProfile, ownLabels, podToWorkloadEndpoint } from '#api';
 import { isFinishedPod, podProblems, type Profile, serviceAccountToProfile } from '#api';
 import type { HostEndpoint, NetworkSet, Pod, WorkloadEndpoint } from '#api';
-import { type Address, maskPrefix, parseAddress, parsePrefix, type Prefix } from '#lib';
+import {
+  type Address,
+  compareCodePoints,
+  maskPrefix,
+  parseAddress,
+  parsePrefix,
+  type Prefix,
+} from '#lib';
 import type { Labels } from '#selector';
 import { type HostInterface, ownAddresses, readInterfaces } from './node-interfaces.ts';
 import { StandInAddresses } from './stand-in-addresses.ts';
@@ -13,6 +20,7 @@ import {
   protocolNumber,
 } from './world-objects.ts';
 import type { WorldProblem } from './world-problem.ts';
+import { hostSettings } from './world-settings.ts';
 import { namespaceOf, type ResourcesByKind } from './world-resources.ts';
 
 /** A pod on the pod network. */
@@ -40,6 +48,8 @@ export interface Host {
 export interface HostEndpointObject extends LabelledObject {
   readonly node: string;
   readonly interfaceName: string | undefined;
+  /** Whether the interface is a workload's, which no host endpoint governs. */
+  readonly isWorkloads: boolean;
   readonly addresses: readonly Address[];
   readonly profiles: readonly string[];
 }
@@ -230,17 +240,23 @@ function hostAddresses(texts: readonly string[]): Address[] {
   });
 }
 
+/** By name: of several for one interface the first governs it. */
 export function readHostEndpoints(
   resources: ResourcesByKind,
   profiles: ReadonlyMap<string, Profile>,
 ): HostEndpointObject[] {
-  return resources['projectcalico.org HostEndpoint'].map((endpoint: HostEndpoint) => {
+  const sorted = resources['projectcalico.org HostEndpoint'].toSorted((a, b) =>
+    compareCodePoints(a.metadata.name, b.metadata.name),
+  );
+  return sorted.map((endpoint: HostEndpoint) => {
     const { spec, metadata } = endpoint;
     const names = spec.profiles ?? [];
+    const { workloadPrefixes } = hostSettings(resources, spec.node);
     return {
       name: `HostEndpoint ${metadata.name}`,
       node: spec.node ?? '',
       interfaceName: spec.interfaceName,
+      isWorkloads: workloadPrefixes.some((prefix) => spec.interfaceName?.startsWith(prefix)),
       addresses: (spec.expectedIPs ?? []).flatMap((text) => parseAddress(text) ?? []),
       labels: inherit(metadata.labels ?? {}, names, profiles),
       ports: namedPorts(spec.ports ?? []),

@@ -19,6 +19,8 @@ export interface HostSettings {
   readonly allowVxlanFromWorkloads: boolean;
   readonly allowIpipFromWorkloads: boolean;
   readonly vxlanPort: number;
+  /** Interfaces whose names begin so are workloads'. */
+  readonly workloadPrefixes: readonly string[];
   readonly failsafeInbound: readonly FailsafePort[];
   readonly failsafeOutbound: readonly FailsafePort[];
 }
@@ -54,11 +56,14 @@ export function hostSettings(resources: ResourcesByKind, node: string | undefine
       .find(given);
   const action = get('defaultEndpointToHostAction');
   const vxlanPort = get('vxlanPort');
+  const prefixes = get('interfacePrefix');
   return {
     endpointToHostAction: action === 'Drop' || action === 'Return' ? action : 'Accept',
     allowVxlanFromWorkloads: get('allowVXLANPacketsFromWorkloads') === true,
     allowIpipFromWorkloads: get('allowIPIPPacketsFromWorkloads') === true,
     vxlanPort: typeof vxlanPort === 'number' ? vxlanPort : 4789,
+    workloadPrefixes:
+      typeof prefixes === 'string' && prefixes !== '' ? prefixes.split(',') : ['cali'],
     failsafeInbound: failsafePorts(get('failsafeInboundHostPorts')) ?? FAILSAFE_INBOUND,
     failsafeOutbound: failsafePorts(get('failsafeOutboundHostPorts')) ?? FAILSAFE_OUTBOUND,
   };

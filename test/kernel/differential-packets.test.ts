@@ -7,7 +7,7 @@ import { CalcGraph } from '#calc';
 import type { SyncerUpdate } from '#datastore/syncer';
 import type { Family } from '#lib';
 import { buildWorld, evaluate, type Explanation, type Party } from '#policy';
-import { hostWorld } from '../world-hosts.ts';
+import { hostWorld, TAKEN } from '../world-hosts.ts';
 import { BEYOND, NODE_ADDRESS, NODES, OUTSIDE, podAddress, POD_COUNT } from '../worlds.ts';
 import { SECOND_ADDRESS } from '../worlds.ts';
 import { type Injected, PacketNode } from './packet-node.ts';
@@ -94,7 +94,11 @@ test('[DP20] every packet of random worlds with host endpoints passes where the 
 async function compare(resources: readonly Resource[]): Promise<number> {
   const calc = new CalcGraph(NODE);
   calc.onUpdates(resources.map(updateOf));
-  assert.deepEqual(node.enforce(calc.state()), []);
+  const errors = node.enforce(calc.state());
+  assert.deepEqual(
+    errors.filter((text) => !TAKEN.test(text)),
+    [],
+  );
   const reference = buildWorld(resources);
   const cases = casesOf(resources);
   const passed = await node.passing(cases.map(({ packet }) => packet));
