@@ -16,6 +16,7 @@ import type { ServerCertificate } from './certificate-authority.ts';
 import type { Auditor } from './audit/auditor.ts';
 import { aggregatedDiscovery } from './aggregated-discovery.ts';
 import { CaptureExchange } from './capture-exchange.ts';
+import { streamCapture } from './capture-stream.ts';
 import {
   type CaptureCall,
   captureAttributes,
@@ -53,6 +54,10 @@ export interface ApiServerOptions {
 export type Listener = { readonly host: string; readonly port: number } | { readonly fd: number };
 
 const MAX_BODY = 3 * 1024 * 1024;
+/** Milliseconds that a client has for its handshake, and again for sending its request. */
+const PATIENCE = 60_000;
+/** Connections that the kernel holds until they are taken; it allows no more than `net.core.somaxconn`. */
+const BACKLOG = 4096;
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
 const DISCOVERED = [
   ...SERVED_KINDS,
@@ -89,10 +94,11 @@ export class ApiServer {
         requestCert: true,
         rejectUnauthorized: false,
         maxHeaderSize: 16 * 1024,
-        headersTimeout: 15_000,
-        requestTimeout: 60_000,
         keepAliveTimeout: 75_000,
-        handshakeTimeout: 10_000,
+        // A client that opens a thousand connections at once is long at its handshakes.
+        handshakeTimeout: PATIENCE,
+        headersTimeout: PATIENCE,
+        requestTimeout: PATIENCE,
       },
       (request, response) => this.#app.routing(request, response),
     );
@@ -101,7 +107,7 @@ export class ApiServer {
         const where = 'fd' in listener ? `descriptor ${listener.fd}` : addressText(listener);
         reject(new Error(`cannot listen on ${where}: ${cause.message}`, { cause }));
       });
-      server.listen(listener, resolve);
+      server.listen({ ...listener, backlog: BACKLOG }, resolve);
     });
     this.#servers.push(server);
     return (server.address() as AddressInfo).port;
@@ -294,6 +300,12 @@ export class ApiServer {
       case 'download':
         await sendCaptureFiles(parts, call, () => reply.hijack().raw);
         return reply;
+      case 'stream': {
+        const all = new URLSearchParams(request.url.split('?')[1] ?? '').get('from') === 'start';
+        const start = () => reply.hijack().raw;
+        await streamCapture({ ...parts, ...call, all, start });
+        return reply;
+      }
       default:
         return call satisfies never;
     }
