@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { formatAddress } from '#lib';
 import { trace } from './evaluate.ts';
 import { parseParty, PartyError } from './party.ts';
-import { ask, hostEndpoint, networkPolicy, node, pod } from './sample-cluster.ts';
+import { ask, felix, hostEndpoint, networkPolicy, node, pod } from './sample-cluster.ts';
 import { resource, verdict } from './sample-cluster.ts';
 import { buildWorld } from './world.ts';
 
@@ -14,7 +14,11 @@ const service = resource(
   'Service',
   { name: 'cart', namespace: 'shop' },
   {
-    spec: { clusterIP: '10.96.0.10' },
+    spec: {
+      clusterIP: '10.96.0.10',
+      clusterIPs: ['10.96.0.10', 'fd96::10'],
+      externalIPs: ['203.0.113.8'],
+    },
   },
 );
 const calicoNode = resource(
@@ -73,7 +77,23 @@ test('what does not exist is told with near names, and what cannot be read with 
   assert.match(message('shop/zzzzzz'), /the pods are shop\/agent, shop\/cart, shop\/web$/);
   assert.match(message('node:onne'), /did you mean one\?$/);
   assert.match(message('web'), /write namespace\/pod, node:NAME or an IPv4 or IPv6 address$/);
-  assert.match(message('10.96.0.10'), /address of service shop\/cart; name one of the pods/);
+  for (const text of ['10.96.0.10', 'fd96::10', '203.0.113.8']) {
+    assert.match(message(text), /address of service shop\/cart; name one of the pods/);
+  }
+});
+
+test('a floating address is told, where settings make use of it', () => {
+  const floating = ['203.0.113.7'];
+  const web = pod('shop/float', ['10.0.0.9']);
+  const annotations = { 'cni.projectcalico.org/floatingIPs': JSON.stringify(floating) };
+  const owner = { ...web, metadata: { ...web.metadata, annotations } };
+  const off = buildWorld([...CLUSTER, owner]);
+  assert.deepEqual(parseParty(off, '203.0.113.7'), { type: 'address', address: '203.0.113.7' });
+  const on = buildWorld([...CLUSTER, owner, felix({ floatingIPs: 'Enabled' })]);
+  assert.throws(
+    () => parseParty(on, '203.0.113.7'),
+    /it is a floating address of pod shop\/float; name the pod$/,
+  );
 });
 
 test("a pod on its host's network is that host", () => {

@@ -27,11 +27,9 @@ export function parseParty(world: World, text: string): Party {
   const party = readParty(text);
   const place = placeOf(world, party);
   if (place.type !== 'outside') return party;
-  const service = world.services.get(addressKey(place.address));
-  if (service === undefined) return party;
-  throw new PartyError(
-    `Cannot judge ${text}: it is the address of service ${service}; name one of the pods behind it`,
-  );
+  const translated = world.translated.get(addressKey(place.address));
+  if (translated === undefined) return party;
+  throw new PartyError(`Cannot judge ${text}: it is ${translated}`);
 }
 
 function readParty(text: string): Party {

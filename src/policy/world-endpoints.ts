@@ -29,6 +29,8 @@ export interface Workload extends LabelledObject {
   readonly pod: string;
   readonly node: string | undefined;
   readonly addresses: readonly Address[];
+  /** That lead to it from outside where settings say so. */
+  readonly floating: readonly Address[];
   /** Whether the addresses stand in for ones that the pod does not have yet. */
   readonly assumed: boolean;
   readonly profiles: readonly string[];
@@ -161,6 +163,7 @@ function workload(
     namespace,
     pod: pod.metadata.name,
     node: endpoint.spec.node,
+    floating: (endpoint.spec.ipNATs ?? []).flatMap((it) => parseAddress(it.externalIP) ?? []),
     labels: inherit(endpoint.metadata.labels ?? {}, names, profiles),
     ports: namedPorts(endpoint.spec.ports ?? []),
     profiles: names,

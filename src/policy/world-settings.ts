@@ -19,6 +19,7 @@ export interface HostSettings {
   readonly allowVxlanFromWorkloads: boolean;
   readonly allowIpipFromWorkloads: boolean;
   readonly vxlanPort: number;
+  readonly floatingIPs: boolean;
   /** Interfaces whose names begin so are workloads'. */
   readonly workloadPrefixes: readonly string[];
   readonly failsafeInbound: readonly FailsafePort[];
@@ -62,6 +63,7 @@ export function hostSettings(resources: ResourcesByKind, node: string | undefine
     allowVxlanFromWorkloads: get('allowVXLANPacketsFromWorkloads') === true,
     allowIpipFromWorkloads: get('allowIPIPPacketsFromWorkloads') === true,
     vxlanPort: typeof vxlanPort === 'number' ? vxlanPort : 4789,
+    floatingIPs: get('floatingIPs') === 'Enabled',
     workloadPrefixes:
       typeof prefixes === 'string' && prefixes !== '' ? prefixes.split(',') : ['cali'],
     failsafeInbound: failsafePorts(get('failsafeInboundHostPorts')) ?? FAILSAFE_INBOUND,

@@ -24,8 +24,8 @@ export interface World {
   readonly hostNetworked: ReadonlyMap<string, string>;
   readonly hosts: ReadonlyMap<string, Host>;
   readonly hostEndpoints: readonly HostEndpointObject[];
-  /** `namespace/name` of the service with a cluster address, by that address's key. */
-  readonly services: ReadonlyMap<string, string>;
+  /** Addresses that are translated on the way, by their key: whose they are, and whom to name in their place. */
+  readonly translated: ReadonlyMap<string, string>;
   /** What is malformed and was left out, in the way that denies. */
   readonly problems: readonly WorldProblem[];
   /** The pod or host that has the address. */
@@ -75,7 +75,7 @@ export function buildWorld(resources: Iterable<Resource>): World {
     hostNetworked,
     hosts,
     hostEndpoints,
-    services: serviceAddresses(table),
+    translated: translatedAddresses(table, workloads.values()),
     problems,
     ownerOf: (address) => owners.get(addressKey(address)),
     settingsOf: remember((node) => hostSettings(table, node)),
@@ -130,13 +130,27 @@ export function compileProfiles(
   return new Map(compiled);
 }
 
-function serviceAddresses(table: ResourcesByKind): Map<string, string> {
-  const services = table['core Service'].flatMap((service) => {
-    const address = parseAddress(service.spec?.clusterIP ?? '');
+/** Of services and, where settings make use of them, the floating ones of pods. */
+function translatedAddresses(
+  table: ResourcesByKind,
+  workloads: Iterable<Workload>,
+): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const { name, node, floating } of workloads) {
+    if (floating.length === 0 || !hostSettings(table, node).floatingIPs) continue;
+    const text = `a floating address of pod ${name}; name the pod`;
+    for (const address of floating) found.set(addressKey(address), text);
+  }
+  for (const service of table['core Service']) {
+    const { clusterIP = '', clusterIPs = [], externalIPs = [] } = service.spec ?? {};
     const name = `${namespaceOf(service)}/${service.metadata.name}`;
-    return address ? [[addressKey(address), name] as const] : [];
-  });
-  return new Map(services);
+    for (const written of [clusterIP, ...clusterIPs, ...externalIPs]) {
+      const address = parseAddress(written);
+      const text = `the address of service ${name}; name one of the pods behind it`;
+      if (address) found.set(addressKey(address), text);
+    }
+  }
+  return found;
 }
 
 function once<V>(compute: () => V): () => V {
