@@ -179,6 +179,8 @@ export function felixState(one: PacketCase, unmatched: 'passes' | 'is dropped'):
       dropInvalid: false,
       failsafeInbound: [],
       failsafeOutbound: [],
+      // The test leads packets to the interfaces itself.
+      routes: { ...BARE_STATE.settings.routes, removeExternal: false },
     },
   };
 }
