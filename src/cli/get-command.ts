@@ -1,8 +1,7 @@
 // `tortie get`: resources as a table, JSON, YAML or names.
-import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import { kindOf, type KindDefinition, type Pod, podToWorkloadEndpoint, type Resource } from '#api';
-import type { ApiClient } from '#datastore/client';
+import { type ApiClient, readGivenFile } from '#datastore/client';
 import { definitionOf, inNamespace } from './apply-resources.ts';
 import { CommandFailure, UsageError } from './cli-error.ts';
 import { type ClusterFlags, connect, withClusterFlags } from './connection.ts';
@@ -68,10 +67,14 @@ interface Words {
   readonly names: readonly string[];
 }
 
+function readTemplate(path: string): string {
+  return readGivenFile({ name: '--output', path, holds: 'text' }).toString('utf8');
+}
+
 type Find = (client: ApiClient, namespace: string) => Promise<ResourceGroup[]>;
 
 async function get(words: Words, flags: GetFlags, terminal: Terminal): Promise<void> {
-  const output = readOutputForm(flags.output, (path) => readFileSync(path, 'utf8'));
+  const output = readOutputForm(flags.output, readTemplate);
   const find = await finder(words, flags, terminal);
   const client = connect(flags, terminal);
   try {

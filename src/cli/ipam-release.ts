@@ -1,7 +1,6 @@
 // `tortie ipam release`: frees one address, or all that every one of some reports calls leaked.
-import { readFileSync } from 'node:fs';
 import { clusterInformationKind, type ClusterInformation, ipamHandleKind } from '#api';
-import { type ApiClient, ApiError } from '#datastore/client';
+import { type ApiClient, ApiError, readGivenFile } from '#datastore/client';
 import {
   AddressReleaser,
   type CheckReport,
@@ -82,7 +81,9 @@ async function releaseFromReports(client: Client, run: Run, terminal: Terminal):
 }
 
 function readReport(file: string): CheckReport {
-  const report = parseReport(readFileSync(file, 'utf8'));
+  const report = parseReport(
+    readGivenFile({ name: '--from-report', path: file, holds: 'text' }).toString('utf8'),
+  );
   if (report) return report;
   throw new CommandFailure(`Cannot read ${file}: it is no report of "ipam check -o"`);
 }

@@ -1,6 +1,7 @@
 // Lines of a file or of standard input, one at a time however long the input is.
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { readingProblem } from '#datastore/client';
 import { UsageError } from './cli-error.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -11,7 +12,6 @@ export async function* readLines(path: string, terminal: Terminal): AsyncGenerat
     yield* createInterface({ input, crlfDelay: Infinity });
   } catch (error) {
     // What the reader of the lines throws never comes here: only the input's own failures do.
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`Cannot read ${path}: ${reason}`);
+    throw new UsageError(`Cannot read ${path}: ${readingProblem(error)}`);
   }
 }

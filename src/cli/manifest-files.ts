@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isNode, LineCounter, parseAllDocuments } from 'yaml';
 import { loadManifests, type ManifestProblem, type Problem, type Resource } from '#api';
+import { readingProblem } from '#datastore/client';
 import { isLabManifest, type LabSpec, readLabSpec } from '#lab';
 import { isPolicyTest, type PolicyTest, readPolicyTest } from '#policy';
 import { UsageError } from './cli-error.ts';
@@ -96,8 +97,7 @@ async function readSources(
     if (files.length > 0)
       return files.map((file) => ({ source: file, text: readFileSync(file, 'utf8') }));
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new UsageError(`Cannot read ${path}: ${reason}`);
+    throw new UsageError(`Cannot read ${path}: ${readingProblem(error)}`);
   }
   const hint = recursive ? '' : '; folders inside of it are read with -R';
   throw new UsageError(

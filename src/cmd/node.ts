@@ -1,5 +1,5 @@
 // `tortie node`: the agent of one node. Builds the parts, connects them, says when it is ready.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
@@ -34,7 +34,7 @@ import {
 import { CalcGraph, isInputKind } from '#calc';
 import { CniServer, PodNetwork, VethDriver } from '#cni';
 import { type ApplyReport, Dataplane, workloadMtu } from '#dataplane';
-import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
+import { ApiClient, ApiError, loadKubeconfig, readGivenFile } from '#datastore/client';
 import { Syncer, type SyncerUpdate } from '#datastore/syncer';
 import { Directory } from '#flows';
 import { BlockAllocator, Inventory, INVENTORY_KINDS, reconcileTunnels } from '#ipam';
@@ -76,6 +76,8 @@ function isRead(kind: KindDefinition): boolean {
 const SYSCTLS: readonly (readonly [path: string, value: string])[] = [
   ['net/netfilter/nf_conntrack_acct', '1'],
 ];
+const CONFIG_FILE = '/etc/calico/felix.cfg';
+
 export function addNodeCommand(program: Command): void {
   program
     .command('node')
@@ -83,7 +85,7 @@ export function addNodeCommand(program: Command): void {
     .requiredOption('--name <name>', 'the Node this agent serves')
     .requiredOption('--kubeconfig <file>', 'how to reach the server')
     .option('--run-dir <dir>', 'where the CNI socket stands', '/run/tortie')
-    .option('--config-file <file>', 'parameters of this host alone', '/etc/calico/felix.cfg')
+    .option('--config-file <file>', 'parameters of this host alone', CONFIG_FILE)
     .option('--log-level <level>', 'debug, info, warn or error; absent: logSeverityScreen')
     .option('--mtu-file <file>', 'where the MTU of pods is written', '/var/lib/calico/mtu')
     .option('--ipam-handles', "write IPAMHandle objects too, for Calico's tools: a write each pod")
@@ -335,8 +337,10 @@ function localParameters(configFile: string): ParameterSource[] {
     local: true,
     values: parametersInEnvironment(process.env),
   };
-  if (!existsSync(configFile)) return [environment];
-  const values = parametersInFile(readFileSync(configFile, 'utf8'));
+  // The usual one need not be there; one that somebody named must.
+  if (configFile === CONFIG_FILE && !existsSync(configFile)) return [environment];
+  const file = readGivenFile({ name: '--config-file', path: configFile, holds: 'text' });
+  const values = parametersInFile(file.toString('utf8'));
   return [environment, { name: `the file ${configFile}`, local: true, values }];
 }
 

@@ -28,6 +28,7 @@ import {
   givenCertificate,
 } from './server-access.ts';
 import { addLimitFlags, type LimitFlags, limitsOf, openAuditLog } from './server-limits.ts';
+import { checkServerFiles } from './server-files.ts';
 import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
 import { startAddressController } from './address-controller.ts';
 import { startEnforcementController } from './enforcement-controller.ts';
@@ -92,6 +93,7 @@ export function addServerCommand(program: Command): void {
 async function serve(flags: ServerFlags): Promise<void> {
   // Refused before anything is opened.
   metricsTls(flags);
+  checkServerFiles(flags);
   const log = pino({ name: 'server' }, pino.destination(2));
   // Keys, tokens and the store are for their owner alone.
   process.umask(0o077);

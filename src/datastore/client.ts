@@ -4,12 +4,20 @@ import { Agent, type Dispatcher, request } from 'undici';
 import { apiVersionOf, type KindDefinition, type Resource } from '#api';
 import { isObject } from '#lib';
 import { ApiError, apiErrorFrom, apiErrorFromStatus, ConnectionError } from './api-error.ts';
+import { readingProblem } from './given-file.ts';
 import { jsonLines } from './json-lines.ts';
 import type { ClientConfig } from './kubeconfig.ts';
 import { type ResourceKey, resourcePath } from './resource-path.ts';
 
 export { ApiError, ConnectionError } from './api-error.ts';
 export { type ClientConfig, loadKubeconfig } from './kubeconfig.ts';
+export {
+  checkGivenFiles,
+  type GivenFile,
+  type Holds,
+  readGivenFile,
+  readingProblem,
+} from './given-file.ts';
 export { type ResourceKey, resourceKey, resourcePath } from './resource-path.ts';
 
 export interface WatchEvent {
@@ -283,7 +291,12 @@ export class ApiClient {
   async #token(): Promise<string | undefined> {
     const { token, tokenFile } = this.#config;
     if (token !== undefined || tokenFile === undefined) return token;
-    return (await readFile(tokenFile, 'utf8')).trim();
+    try {
+      return (await readFile(tokenFile, 'utf8')).trim();
+    } catch (cause) {
+      const where = `the token file ${JSON.stringify(tokenFile)} of the kubeconfig`;
+      throw new Error(`cannot read ${where}: ${readingProblem(cause)}`, { cause });
+    }
   }
 
   async #read(response: Dispatcher.ResponseData): Promise<string> {

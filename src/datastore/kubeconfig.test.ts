@@ -70,6 +70,6 @@ test('what is wrong is said with the path, never with a secret', async (context)
   }
   assert.throws(
     () => loadKubeconfig('/nowhere/config'),
-    /cannot read .*"\/nowhere\/config": ENOENT/,
+    /cannot read .*"\/nowhere\/config": there is no such file; name another with --kubeconfig/,
   );
 });

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { isObject } from '#lib';
+import { readingProblem } from './given-file.ts';
 
 export interface ClientConfig {
   /** `https://host:port`, perhaps with a path. */
@@ -89,7 +90,9 @@ function readDocument(path: string): Entry {
   try {
     content = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new Error(`cannot read the kubeconfig "${path}": ${errorCode(cause)}`, { cause });
+    const advice = 'name another with --kubeconfig FILE or the variable KUBECONFIG';
+    const reason = readingProblem(cause);
+    throw new Error(`cannot read the kubeconfig "${path}": ${reason}; ${advice}`, { cause });
   }
   let document: unknown;
   try {
@@ -129,7 +132,10 @@ function pem(path: string, entry: Entry, field: string): string | undefined {
   try {
     return readFileSync(filePath, 'utf8');
   } catch (cause) {
-    throw problem(path, `names ${field} "${filePath}", which cannot be read: ${errorCode(cause)}`);
+    throw problem(
+      path,
+      `names ${field} "${filePath}", which cannot be read: ${readingProblem(cause)}`,
+    );
   }
 }
 
@@ -147,8 +153,4 @@ function optional<K extends keyof ClientConfig>(
 
 function problem(path: string, what: string): Error {
   return new Error(`kubeconfig "${path}" ${what}`);
-}
-
-function errorCode(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
 }

@@ -1,5 +1,5 @@
 // How etcd is reached, by the values of flags and by the variables of the environment that Calico's tools read.
-import { readFile } from 'node:fs/promises';
+import { checkGivenFiles, type GivenFile, type Holds, readGivenFile } from '../given-file.ts';
 import type { EtcdConnectionOptions, EtcdTls } from './etcd-connection.ts';
 
 export interface EtcdFlags {
@@ -38,17 +38,23 @@ export async function etcdOptions(
 }
 
 async function tlsOptions(flags: EtcdFlags, environment: Environment): Promise<EtcdTls> {
-  const caFile = flags.etcdCaCertFile ?? environment['ETCD_CA_CERT_FILE'] ?? '';
-  const certificateFile = flags.etcdCertFile ?? environment['ETCD_CERT_FILE'] ?? '';
-  const keyFile = flags.etcdKeyFile ?? environment['ETCD_KEY_FILE'] ?? '';
-  if ((certificateFile === '') !== (keyFile === '')) {
+  const given = (flag: string, value: string | undefined, holds: Holds): GivenFile => {
+    const variable = flag.slice(2).replaceAll('-', '_').toUpperCase();
+    if (value !== undefined) return { name: flag, path: value, holds };
+    return { name: variable, path: environment[variable] ?? '', holds };
+  };
+  const ca = given('--etcd-ca-cert-file', flags.etcdCaCertFile, 'certificates');
+  const certificate = given('--etcd-cert-file', flags.etcdCertFile, 'certificates');
+  const key = given('--etcd-key-file', flags.etcdKeyFile, 'key');
+  if ((certificate.path === '') !== (key.path === '')) {
     throw new Error(
       'a certificate for etcd has a key; give --etcd-cert-file and --etcd-key-file, or neither',
     );
   }
+  checkGivenFiles([ca, certificate, key].filter(({ path }) => path !== ''));
   const pair =
-    certificateFile === ''
+    certificate.path === ''
       ? {}
-      : { certificate: await readFile(certificateFile), key: await readFile(keyFile) };
-  return { ...(caFile === '' ? {} : { ca: await readFile(caFile) }), ...pair };
+      : { certificate: readGivenFile(certificate), key: readGivenFile(key) };
+  return { ...(ca.path === '' ? {} : { ca: readGivenFile(ca) }), ...pair };
 }
