@@ -181,6 +181,8 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     ROUTES,
     '[DP54]',
   ),
+  IpInIpEnabled: row('Whether there is an IPIP tunnel, whatever pools say.', CALC, '[CG47]'),
+  IpInIpMtu: row('MTU of the IPIP tunnel; 0 finds it out.', CALC, '[CG47]'),
   IptablesNATOutgoingInterfaceFilter: row(
     'Translates only what leaves by this interface.',
     NAT,
@@ -225,6 +227,12 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     'The bits of the mark that are used are of it; two are needed.',
     SETTINGS,
     '[DP56]',
+  ),
+  ProgramClusterRoutes: row(
+    'Which routes to other hosts are made: those of IPIP unless it is Disabled or EnabledNoEncapOnly, those without ' +
+      'tunnel unless it is Disabled (there is no BGP here that would make them).',
+    CALC,
+    '[CG48]',
   ),
   PrometheusGoMetricsEnabled: row(
     "Node.js' own metrics.",

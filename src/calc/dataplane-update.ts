@@ -153,8 +153,8 @@ export interface HostRoute {
   readonly destination: string;
   /** An address of that host; for `vxlan` its tunnel address, which is one of the tunnel's `peers`. */
   readonly gateway: string;
-  /** Absent: through the host's own interfaces. */
-  readonly by?: 'vxlan';
+  /** Absent: through the host's own interfaces. `ipip`: through the IPIP device, in a packet to the gateway. */
+  readonly by?: 'vxlan' | 'ipip';
 }
 
 /** One family's VXLAN device (spec 08). The peers' blocks are in `routes`. */
@@ -180,6 +180,16 @@ export interface VxlanPeer {
   readonly mac: string;
   /** Where wrapped packets are sent. */
   readonly underlay: string;
+}
+
+/** The IPIP device, of IPv4 alone (spec 08): a packet is wrapped into one to the gateway of its route. */
+export interface IpipTunnel {
+  /** 0: that of the host's interfaces, less what the wrapping takes. */
+  readonly mtu: number;
+  /** This host's address on the tunnel, without length; null where it has none. */
+  readonly address: string | null;
+  /** Addresses of the other nodes: wrapped packets come from them alone. */
+  readonly peers: readonly string[];
 }
 
 /** Source NAT of what workloads send out of the cluster (spec 04: natOutgoing). */
@@ -294,6 +304,8 @@ export interface DataplaneState {
   readonly blackholes: readonly string[];
   /** At most one of a family. */
   readonly tunnels: readonly VxlanTunnel[];
+  /** Null where no pool asks for it. */
+  readonly ipip: IpipTunnel | null;
   readonly natOutgoing: NatOutgoing;
   readonly serviceLoopPrevention: ServiceLoopPrevention;
   readonly endpointToHostAction: 'Drop' | 'Return' | 'Accept';
@@ -316,6 +328,7 @@ export const BARE_STATE: DataplaneState = {
   routes: [],
   blackholes: [],
   tunnels: [],
+  ipip: null,
   natOutgoing: { sources: [], excluded: [] },
   serviceLoopPrevention: { action: 'Drop', nets: [] },
   endpointToHostAction: 'Accept',

@@ -1,11 +1,18 @@
 // The half of the graph that knows pools, blocks, nodes and tunnels: routes, overlay ends, encapsulation.
 import { type Family, formatPrefix, jsonEqual, maskPrefix, parsePrefix } from '#lib';
 import type { Parameters } from './configuration.ts';
-import type { HostRoute, NatOutgoing, VxlanPeer, VxlanTunnel } from './dataplane-update.ts';
+import type {
+  HostRoute,
+  IpipTunnel,
+  NatOutgoing,
+  VxlanPeer,
+  VxlanTunnel,
+} from './dataplane-update.ts';
 import { natOutgoing } from './host-settings.ts';
 import type { BlockSource, NodeSource, PoolSource, VxlanSource, WireguardSource } from './model.ts';
 import { type Encapsulation, encapsulationOf } from './routes/encapsulation.ts';
-import { HostRoutes } from './routes/host-routes.ts';
+import { type ClusterRoutes, HostRoutes } from './routes/host-routes.ts';
+import { IpipTunnels } from './routes/ipip-tunnels.ts';
 import type { L3Route } from './routes/l3-route.ts';
 import { L3RouteResolver, type PlacedWorkload } from './routes/l3-route-resolver.ts';
 import { type HostMetadata, NodeBook } from './routes/node-book.ts';
@@ -29,6 +36,7 @@ export interface HostNetwork {
   readonly routes: readonly HostRoute[];
   readonly blackholes: readonly string[];
   readonly tunnels: readonly VxlanTunnel[];
+  readonly ipip: IpipTunnel | null;
   readonly natOutgoing: NatOutgoing;
 }
 
@@ -48,6 +56,7 @@ export class NetworkGraph {
   readonly #blackholes = new SnapshotMap<string>(Object.is);
   readonly #blackholeList = new SnapshotList<string>();
   readonly #tunnels: VxlanTunnels;
+  readonly #ipip: IpipTunnels;
   readonly #touched = new Set<string>();
   #parameters: Parameters;
   #encapsulation: Encapsulation = { ipip: false, vxlan: false, vxlanV6: false };
@@ -63,6 +72,7 @@ export class NetworkGraph {
     this.#wireguard = new WireguardResolver();
     this.#routes = new HostRoutes(this.#resolver, this.#vxlan, this.#nodes);
     this.#tunnels = new VxlanTunnels(hostname, this.#vxlan);
+    this.#ipip = new IpipTunnels(this.#nodes);
   }
 
   /** `workloads`: all that have a node. */
@@ -130,7 +140,9 @@ export class NetworkGraph {
       vxlan: this.#parameters.choice('VXLANEnabled'),
       ipv6: this.#parameters.flag('Ipv6Support'),
     });
-    if (!jsonEqual(encapsulation, this.#encapsulation)) {
+    const programming = this.#parameters.text('ProgramClusterRoutes') as ClusterRoutes;
+    const isOther = this.#routes.setProgramming(programming);
+    if (isOther || !jsonEqual(encapsulation, this.#encapsulation)) {
       this.#encapsulation = encapsulation;
       for (const destination of this.#resolver.routes().keys()) destinations.add(destination);
     }
@@ -148,6 +160,7 @@ export class NetworkGraph {
       routes: this.#routes.list(),
       blackholes: this.#blackholeList.list(this.#blackholes.snapshot()),
       tunnels: this.#tunnels.list(this.#parameters, this.#encapsulation),
+      ipip: this.#ipip.tunnel(this.#parameters, this.#encapsulation),
       natOutgoing: this.#natOutgoing,
     };
   }

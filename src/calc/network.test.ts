@@ -323,3 +323,42 @@ test("[CG37] a tunnel address out of another host's block is a route of its own,
   const routes = graph.state().routes.filter(({ destination }) => destination === '10.1.0.2/32');
   assert.deepEqual(routes, [{ destination: '10.1.0.2/32', gateway: '10.1.0.2', by: 'vxlan' }]);
 });
+
+test('[CG47] blocks of an IPIP pool go through that device to the node, and not within a subnet if so', () => {
+  const one = { ...ONE, IPv4IPIPTunnelAddr: '10.1.0.1' };
+  const far = { ...FAR, IPv4IPIPTunnelAddr: '10.7.0.1' };
+  const graph = graphOf(
+    ...OVERLAY,
+    node(HOST, '172.16.0.1', one),
+    node('far', '172.16.9.3', far),
+    pool('10.0.0.0/8', { ipipMode: 'CrossSubnet' }),
+    felix({ ipipMTU: 1400 }),
+  );
+  const { routes, ipip } = graph.state();
+  assert.deepEqual(routes, [
+    { destination: '10.2.0.0/30', gateway: '172.16.0.2' },
+    { destination: '10.3.0.0/30', gateway: '172.16.9.3', by: 'ipip' },
+    { destination: '10.7.0.1/32', gateway: '172.16.9.3', by: 'ipip' },
+  ]);
+  assert.deepEqual(ipip, {
+    mtu: 1400,
+    address: '10.1.0.1',
+    peers: ['172.16.9.3', '172.16.0.2'],
+  });
+  graph.onUpdates([update(felix({ ipipEnabled: false }))]);
+  assert.equal(graph.state().ipip, null);
+  assert.deepEqual(graph.state().routes, [{ destination: '10.2.0.0/30', gateway: '172.16.0.2' }]);
+});
+
+test('[CG48] routes to other hosts are made as programClusterRoutes says, those of VXLAN always', () => {
+  const routesOf = (programClusterRoutes: string, spec: object) =>
+    graphOf(...OVERLAY, pool('10.0.0.0/8', spec), felix({ programClusterRoutes })).state().routes;
+  const count = (programClusterRoutes: string) =>
+    [{}, { ipipMode: 'Always' }, { vxlanMode: 'CrossSubnet' }].map(
+      (spec) => routesOf(programClusterRoutes, spec).length,
+    );
+  assert.deepEqual(count('Disabled'), [0, 0, 2]);
+  assert.deepEqual(count('Enabled'), [2, 2, 2]);
+  assert.deepEqual(count('EnabledIPIPOnly'), [2, 2, 2], 'nobody else makes the others');
+  assert.deepEqual(count('EnabledNoEncapOnly'), [2, 0, 2]);
+});

@@ -78,7 +78,8 @@ export class NodeSettings {
     if (values !== this.#values) this.#onParameters(values);
     this.#files.onApplied(state, textOf(values, 'EndpointStatusPathPrefix'));
     const before = this.#state;
-    if (before?.tunnels !== state.tunnels || before.settings !== state.settings) {
+    const parts = ['tunnels', 'ipip', 'settings'] as const;
+    if (parts.some((part) => before?.[part] !== state[part])) {
       this.#mtu.write(workloadMtu(state, this.#options.routes.links()));
     }
     this.#state = state;

@@ -224,3 +224,24 @@ void test('[DP32] host endpoints let wrapped packets of the other nodes in and o
   dataplane.apply(stateOfNode(1, { settings }));
   assert.equal(await reaches(), 'open', 'an external node');
 });
+
+void test('[DP59] where the kernel cannot make an IPIP device that is said, and all else is done', async (t) => {
+  const { routers, pods } = await makePair(t);
+  const [{ start, routes }] = routers;
+  const dataplane = start();
+  const ipip = { mtu: 0, address: '10.66.0.1', peers: ['172.31.0.2'] };
+  const route = { destination: '10.65.9.0/26', gateway: '172.31.0.2', by: 'ipip' } as const;
+  const state = stateOfNode(1, { ipip, routes: [...routesOf(1, 'vxlan'), route] });
+  const { errors, pending } = dataplane.apply(state);
+  const isMade = routes.link('tunl0') !== undefined;
+  const told = errors.map(({ what }) => what);
+  assert.deepEqual(told, isMade ? [] : ['tunnel tunl0']);
+  assert.deepEqual(pending, isMade ? [] : ['10.65.9.0/26 on tunl0']);
+  assert.deepEqual(
+    dataplane.apply(state).errors.map(({ what }) => what),
+    told,
+    'not forgotten',
+  );
+  routers[1].start().apply(stateOfNode(2));
+  assert.equal(await pods[0].probe('tcp', podAddress(2, 4), 80), 'open');
+});

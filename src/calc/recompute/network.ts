@@ -14,7 +14,7 @@ import {
   sha1Hex,
 } from '#lib';
 import type { Parameters } from '../configuration.ts';
-import type { HostRoute, VxlanPeer, VxlanTunnel } from '../dataplane-update.ts';
+import type { HostRoute, IpipTunnel, VxlanPeer, VxlanTunnel } from '../dataplane-update.ts';
 import { natOutgoing } from '../host-settings.ts';
 import type { BlockSource, PoolSource, Workload } from '../model.ts';
 import { decodeBlock, type DecodedNode, decodeNode, decodePool } from '../node-decoder.ts';
@@ -220,6 +220,7 @@ function hostNetwork(network: Network): HostNetwork {
     routes: [...routesOf(network).values()].flatMap((route) => hostRoute(network, route) ?? []),
     blackholes: [...new Set(own)].sort(compareCodePoints),
     tunnels: FAMILIES.flatMap((family) => tunnelOf(network, family) ?? []),
+    ipip: ipipOf(network),
     natOutgoing: natOutgoing(
       parameters,
       pools,
@@ -233,7 +234,7 @@ function hostRoute(network: Network, route: L3Route): HostRoute | undefined {
   if (types.includes('remote-host')) return undefined;
   const isEnd = types.includes('remote-tunnel');
   const ofBlock = types.includes('remote-workload');
-  const alone = !ofBlock && route.pool === 'vxlan' && route.tunnels.includes('vxlan');
+  const alone = !ofBlock && route.pool !== undefined && route.tunnels.includes(route.pool);
   if (isEnd ? !alone && !(ofBlock && route.borrowed) : !ofBlock) return undefined;
   if (node === undefined || node === network.hostname) return undefined;
   const family = destination.includes(':') ? 6 : 4;
@@ -241,7 +242,30 @@ function hostRoute(network: Network, route: L3Route): HostRoute | undefined {
     const gateway = tunnelOf(network, family)?.peers.find((peer) => peer.node === node)?.address;
     return gateway === undefined ? undefined : { destination, gateway, by: 'vxlan' };
   }
-  return nodeAddress === undefined ? undefined : { destination, gateway: nodeAddress };
+  const programming = network.parameters.text('ProgramClusterRoutes');
+  const isIpip = route.pool === 'ipip';
+  const isMade = isIpip
+    ? programming === 'Enabled' || programming === 'EnabledIPIPOnly'
+    : programming !== 'Disabled' || route.pool === 'vxlan';
+  if (nodeAddress === undefined || !isMade) return undefined;
+  if (!isIpip || route.sameSubnet) return { destination, gateway: nodeAddress };
+  const { ipip } = encapsulation(network);
+  return ipip ? { destination, gateway: nodeAddress, by: 'ipip' } : undefined;
+}
+
+function ipipOf(network: Network): IpipTunnel | null {
+  const { hostname, nodes, parameters } = network;
+  if (!encapsulation(network).ipip) return null;
+  const own = nodes.get(hostname)?.node.tunnels.find(({ type }) => type === 'ipip');
+  const others = [...nodes.keys()].filter((name) => name !== hostname).sort(compareCodePoints);
+  return {
+    mtu: parameters.number('IpInIpMtu'),
+    address: own?.address ?? null,
+    peers: others.flatMap((name) => {
+      const address = addressOf(network, name, 4);
+      return address ? [formatAddress(address)] : [];
+    }),
+  };
 }
 
 function tunnelOf(network: Network, family: Family): VxlanTunnel | undefined {

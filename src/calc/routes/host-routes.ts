@@ -1,4 +1,4 @@
-// The routes that this host makes to workloads of others: by their node's address, or over VXLAN.
+// The routes that this host makes to workloads of others: by their node's address, over VXLAN or IPIP.
 import { jsonEqual, parsePrefix } from '#lib';
 import type { HostRoute } from '../dataplane-update.ts';
 import { SnapshotList, SnapshotMap } from '../snapshot-map.ts';
@@ -8,12 +8,16 @@ import type { L3RouteResolver } from './l3-route-resolver.ts';
 import type { NodeBook } from './node-book.ts';
 import type { VxlanResolver } from './vxlan-resolver.ts';
 
+/** Which routes to other hosts are made here (spec 04: programClusterRoutes). */
+export type ClusterRoutes = 'Disabled' | 'Enabled' | 'EnabledIPIPOnly' | 'EnabledNoEncapOnly';
+
 export class HostRoutes {
   readonly #resolver: L3RouteResolver;
   readonly #vxlan: VxlanResolver;
   readonly #nodes: NodeBook;
   readonly #routes = new SnapshotMap<HostRoute>(jsonEqual);
   readonly #list = new SnapshotList<HostRoute>();
+  #programming: ClusterRoutes = 'EnabledIPIPOnly';
 
   constructor(resolver: L3RouteResolver, vxlan: VxlanResolver, nodes: NodeBook) {
     this.#resolver = resolver;
@@ -31,6 +35,20 @@ export class HostRoutes {
     }
   }
 
+  /** Returns whether others are made now. */
+  setProgramming(programming: ClusterRoutes): boolean {
+    const isChanged = this.#programming !== programming;
+    this.#programming = programming;
+    return isChanged;
+  }
+
+  /** Whether the route is made here. What VXLAN is for always is; there is nobody yet to make those without tunnel. */
+  #isOurs({ pool }: L3Route): boolean {
+    if (pool === 'vxlan') return true;
+    if (pool === 'ipip') return ['Enabled', 'EnabledIPIPOnly'].includes(this.#programming);
+    return this.#programming !== 'Disabled';
+  }
+
   /** In the order of their destinations' text. */
   list(): readonly HostRoute[] {
     return this.#list.list(this.#routes.snapshot());
@@ -43,9 +61,12 @@ export class HostRoutes {
       return undefined;
     }
     const family = parsePrefix(destination)?.family ?? 4;
-    const isTunnelled = route.pool === 'vxlan' && !route.sameSubnet;
-    if (!isTunnelled)
-      return nodeAddress === undefined ? undefined : { destination, gateway: nodeAddress };
+    const isTunnelled = route.pool !== 'plain' && route.pool !== undefined && !route.sameSubnet;
+    if (!isTunnelled || route.pool === 'ipip') {
+      const isWanted = isTunnelled ? encapsulation.ipip : true;
+      if (nodeAddress === undefined || !isWanted || !this.#isOurs(route)) return undefined;
+      return { destination, gateway: nodeAddress, ...(isTunnelled && { by: 'ipip' }) };
+    }
     if (!(family === 4 ? encapsulation.vxlan : encapsulation.vxlanV6)) return undefined;
     const end = this.#vxlan.end(node, family);
     const own = this.#vxlan.end(this.#nodes.hostname, family);
@@ -62,5 +83,5 @@ function leadsToWorkload({ types, borrowed, tunnels, pool }: L3Route): boolean {
   if (types.includes('remote-host')) return false;
   const isWorkload = types.includes('remote-workload');
   if (!types.includes('remote-tunnel')) return isWorkload;
-  return isWorkload ? borrowed : pool === 'vxlan' && tunnels.includes('vxlan');
+  return isWorkload ? borrowed : pool !== undefined && tunnels.includes(pool);
 }

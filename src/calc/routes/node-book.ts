@@ -29,6 +29,7 @@ export class NodeBook implements NodeView {
   readonly hostname: string;
   readonly #nodes = new Map<string, KnownNode>();
   readonly #metadata = new SnapshotMap<HostMetadata>(jsonEqual);
+  readonly #addresses = new SnapshotMap<string>(Object.is);
 
   constructor(hostname: string) {
     this.hostname = hostname;
@@ -42,10 +43,14 @@ export class NodeBook implements NodeView {
     if (!source) {
       this.#nodes.delete(name);
       this.#metadata.delete(name);
+      this.#addresses.delete(name);
       return;
     }
     const networks = networksOf(source);
     this.#nodes.set(name, { source, networks });
+    const address = this.addressOf(name, 4);
+    if (address === undefined) this.#addresses.delete(name);
+    else this.#addresses.set(name, address);
     const text = (family: Family) =>
       source.networks.find(
         (network) => network.includes('/') && parsePrefix(network)?.family === family,
@@ -66,6 +71,11 @@ export class NodeBook implements NodeView {
   addressOf(node: string, family: Family): string | undefined {
     const network = this.#nodes.get(node)?.networks[family];
     return network && formatAddress(network);
+  }
+
+  /** By node, of IPv4. */
+  addresses(): ReadonlyMap<string, string> {
+    return this.#addresses.snapshot();
   }
 
   isInOwnSubnet(node: string, family: Family): boolean {

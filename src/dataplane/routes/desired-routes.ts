@@ -10,7 +10,7 @@ import {
 } from '#lib';
 import { ROUTE_PROTOCOL, ROUTE_TABLE, type Route } from '#linux';
 import type { DataplaneState, HostSettings, LocalEndpoint } from '#calc/dataplane-update';
-import { TUNNEL_DEVICE } from '../rules/names.ts';
+import { IPIP_DEVICE, TUNNEL_DEVICE } from '../rules/names.ts';
 
 /** Higher than that of any route to a workload, which thus wins even for a block of one address. */
 const BLACKHOLE_METRIC = 4096;
@@ -44,7 +44,8 @@ export function desiredRoutes(
   const { clusterProtocol: protocol, priority } = state.settings.routes;
   for (const { destination, gateway, by } of state.routes) {
     const family = parsePrefix(destination)?.family ?? 4;
-    const device = by && { interface: TUNNEL_DEVICE[family], onLink: true };
+    const name = by === 'ipip' ? IPIP_DEVICE : TUNNEL_DEVICE[family];
+    const device = by && { interface: name, onLink: true };
     const metric = metricOf(family, priority[family].normal);
     add('host route', wishFor(destination, { gateway, protocol, ...metric, ...device }));
   }

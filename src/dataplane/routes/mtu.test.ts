@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Link } from '#linux';
-import { BARE_STATE, type VxlanTunnel } from '#calc/dataplane-update';
+import { BARE_STATE, type IpipTunnel, type VxlanTunnel } from '#calc/dataplane-update';
 import { workloadMtu } from './mtu.ts';
 
 const link = (name: string, mtu: number, up = true): Link => ({
@@ -28,10 +28,14 @@ const tunnel = (family: 4 | 6, mtu = 0): VxlanTunnel => ({
   underlay: family === 4 ? '192.0.2.1' : 'fd01::1',
   peers: [],
 });
-const mtuOf = (tunnels: readonly VxlanTunnel[], pattern?: string) => {
+const mtuOf = (
+  tunnels: readonly VxlanTunnel[],
+  pattern?: string,
+  ipip: IpipTunnel | null = null,
+) => {
   const { settings } = BARE_STATE;
   const more = pattern === undefined ? {} : { mtuInterfacePattern: pattern };
-  return workloadMtu({ tunnels, settings: { ...settings, ...more } }, LINKS);
+  return workloadMtu({ tunnels, ipip, settings: { ...settings, ...more } }, LINKS);
 };
 
 test('it is the smallest of the interfaces that are up and match', () => {
@@ -44,4 +48,7 @@ test('wrapping takes 50 bytes over IPv4 and 70 over IPv6, unless the tunnel has 
   assert.equal(mtuOf([tunnel(4)]), 1430);
   assert.equal(mtuOf([tunnel(4), tunnel(6)]), 1410);
   assert.equal(mtuOf([tunnel(4, 1300), tunnel(6)]), 1300);
+  const ipip: IpipTunnel = { mtu: 0, address: null, peers: [] };
+  assert.equal(mtuOf([], undefined, ipip), 1460, 'IPIP takes 20');
+  assert.equal(mtuOf([], undefined, { ...ipip, mtu: 1200 }), 1200);
 });

@@ -5,6 +5,7 @@ import type { DataplaneState, VxlanTunnel } from '#calc/dataplane-update';
 
 /** Bytes that VXLAN puts around a packet, by family of the addresses under the tunnel. */
 const VXLAN_OVERHEAD: Readonly<Record<Family, number>> = { 4: 50, 6: 70 };
+const IPIP_OVERHEAD = 20;
 const USUAL_MTU = 1500;
 
 /** The smallest MTU of the interfaces that are up and match; 1500 where none does, or the pattern is none. */
@@ -23,12 +24,21 @@ export function tunnelMtu(
   return tunnel.mtu || hostMtu(links, mtuInterfacePattern) - VXLAN_OVERHEAD[tunnel.family];
 }
 
+/** What fits into the host's interfaces once it is wrapped into another packet. */
+export function ipipMtu(
+  links: readonly Link[],
+  { mtuInterfacePattern }: DataplaneState['settings'],
+): number {
+  return hostMtu(links, mtuInterfacePattern) - IPIP_OVERHEAD;
+}
+
 /** For workloads' interfaces: what fits the host's interfaces, wrapped or not. */
 export function workloadMtu(
-  { tunnels, settings }: Pick<DataplaneState, 'tunnels' | 'settings'>,
+  { tunnels, ipip, settings }: Pick<DataplaneState, 'tunnels' | 'ipip' | 'settings'>,
   links: readonly Link[],
 ): number {
   const wrapped = tunnels.map((tunnel) => tunnelMtu(tunnel, links, settings));
+  if (ipip) wrapped.push(ipip.mtu || ipipMtu(links, settings));
   return Math.min(hostMtu(links, settings.mtuInterfacePattern), ...wrapped);
 }
 

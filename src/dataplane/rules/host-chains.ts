@@ -69,7 +69,7 @@ function workloads(direction: Direction, settings: HostSettings): Rule[] {
  */
 export function hostChains(
   placed: PlacedEndpoints,
-  state: Pick<DataplaneState, 'settings' | 'tunnels'>,
+  state: Pick<DataplaneState, 'settings' | 'tunnels' | 'ipip'>,
   context: EndpointContext,
 ): HostChains {
   const chains = new Map<string, Chain>();
@@ -118,9 +118,10 @@ function usedStages(endpoints: readonly HostEndpoint[]): ReadonlySet<HostStage> 
 }
 
 function stations(
-  { tunnels, settings }: Pick<DataplaneState, 'settings' | 'tunnels'>,
+  state: Pick<DataplaneState, 'settings' | 'tunnels' | 'ipip'>,
   used: ReadonlySet<HostStage>,
 ): Station[] {
+  const { settings } = state;
   const isMarked = used.has('untracked') || used.has('pre-dnat');
   const allowedEarlier = isMarked ? [ALLOWED_EARLIER] : [];
   const failsafe = (direction: Direction, early?: EarlyFailsafe) =>
@@ -171,7 +172,7 @@ function stations(
         loopback('ingress'),
         ...workloads('ingress', settings),
         ESTABLISHED,
-        ...peerRules(tunnels, 'ingress'),
+        ...peerRules(state, 'ingress'),
         failsafe('ingress'),
       ],
     },
@@ -184,7 +185,7 @@ function stations(
         loopback('egress'),
         ...workloads('egress', settings),
         ESTABLISHED,
-        ...peerRules(tunnels, 'egress'),
+        ...peerRules(state, 'egress'),
         failsafe('egress'),
       ],
     },

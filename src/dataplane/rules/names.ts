@@ -71,6 +71,9 @@ export function ipSetName(id: string, kind: SetKind, family: Family): string {
   return `${SET_LETTER[kind]}${family}-${shortHash(id)}`;
 }
 
+/** Name of the IPIP device (spec 08), which is also that of the kernel's own. */
+export const IPIP_DEVICE = 'tunl0';
+
 /** Names of the VXLAN devices (spec 08). */
 export const TUNNEL_DEVICE: Readonly<Record<Family, string>> = {
   4: 'vxlan.calico',

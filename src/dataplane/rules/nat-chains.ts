@@ -10,7 +10,7 @@ import type {
 import type { Action } from './action.ts';
 import type { Chain, Hook, Rule } from './chain.ts';
 import type { Match } from './match.ts';
-import { TUNNEL_DEVICE } from './names.ts';
+import { IPIP_DEVICE, TUNNEL_DEVICE } from './names.ts';
 import { PRIORITY } from './static-chains.ts';
 
 /** IDs of the sets of pool addresses: those that are translated, and where to they are not. */
@@ -27,14 +27,14 @@ type Problem = (what: string, message: string) => void;
  * destinations and before that of sources, so it always sees the workloads' own addresses.
  */
 export function natChains(
-  state: Pick<DataplaneState, 'natOutgoing' | 'endpoints' | 'tunnels'>,
+  state: Pick<DataplaneState, 'natOutgoing' | 'endpoints' | 'tunnels' | 'ipip'>,
   onProblem: Problem,
 ): Chain[] {
   const floating = floatingAddresses(state.endpoints, onProblem);
   const inwards = floating.map(inwardRule);
   const outwards = [
     ...floating.map(hairpinRule),
-    ...tunnelRules(state.tunnels),
+    ...tunnelRules(state),
     ...outgoingRules(state.natOutgoing, onProblem),
   ];
   const nat = (point: Hook['point'], priority: number, rules: readonly Rule[]): Chain[] =>
@@ -99,11 +99,15 @@ function hairpinRule({ family, external, internal }: Floating): Rule {
 }
 
 /** What the host sends through a tunnel has its address there, whichever it was bound to. */
-function tunnelRules(tunnels: DataplaneState['tunnels']): Rule[] {
-  return tunnels.map(({ family, address }) => ({
+function tunnelRules({ tunnels, ipip }: Pick<DataplaneState, 'tunnels' | 'ipip'>): Rule[] {
+  const devices = [
+    ...tunnels.map(({ family, address }) => ({ family, address, name: TUNNEL_DEVICE[family] })),
+    ...(ipip?.address ? [{ family: 4 as const, address: ipip.address, name: IPIP_DEVICE }] : []),
+  ];
+  return devices.map(({ family, address, name }) => ({
     matches: [
       { match: 'family', family },
-      { match: 'interface-name', way: 'out', name: TUNNEL_DEVICE[family] },
+      { match: 'interface-name', way: 'out', name },
       { match: 'local', end: 'source' },
       { ...addressIs('source', family, address), negated: true } as Match,
     ],

@@ -119,6 +119,12 @@ export class RouteSocket {
     this.#write(LINK_MESSAGE.NEW, body, action, CREATE);
   }
 
+  /** A device that wraps IPv4 packets into others, each to the gateway of its route (RFC 2003). */
+  createIpip(name: string): void {
+    const action = `cannot create IPIP interface ${name}`;
+    this.#write(LINK_MESSAGE.NEW, newLink(name, 'ipip'), action, CREATE);
+  }
+
   createBridge(name: string): void {
     this.#write(LINK_MESSAGE.NEW, newLink(name, 'bridge'), `cannot create bridge ${name}`, CREATE);
   }
@@ -133,6 +139,11 @@ export class RouteSocket {
   setUp(name: string): void {
     const writer = linkByName(name, linkHeader(0, IFF_UP, IFF_UP));
     this.#setLink(writer, `cannot set interface ${name} up`);
+  }
+
+  setDown(name: string): void {
+    const writer = linkByName(name, linkHeader(0, 0, IFF_UP));
+    this.#setLink(writer, `cannot set interface ${name} down`);
   }
 
   setMac(name: string, mac: string): void {
