@@ -8,11 +8,12 @@ import { FlowOffload, type FlowtableKernel } from './nft/flow-offload.ts';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import type { TableCalls, TableSize } from './nft/table-counts.ts';
 import { desiredRoutes } from './routes/desired-routes.ts';
+import { IpipDevice, type IpipKernel } from './routes/ipip-device.ts';
 import { type RouteKernel, RouteTable } from './routes/route-table.ts';
 import { TunnelDevices, type TunnelKernel } from './routes/tunnel-devices.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
-import { endpointChainName, TUNNEL_DEVICE } from './rules/names.ts';
+import { endpointChainName, IPIP_DEVICE, TUNNEL_DEVICE } from './rules/names.ts';
 import { PolicyCache } from './rules/policy-cache.ts';
 import { type ApplyError, nextRendering, type Rendering } from './rules/ruleset.ts';
 
@@ -37,7 +38,7 @@ export interface RuleCounter extends RuleHit {
 
 export interface DataplaneOptions {
   readonly nftables: NftablesKernel & FlowtableKernel & CounterKernel & { close(): void };
-  readonly routes: RouteKernel & TunnelKernel & { close(): void };
+  readonly routes: RouteKernel & TunnelKernel & IpipKernel & { close(): void };
   readonly sysctls: SysctlKernel;
   /** Told how many seconds it took to read the host's routes back. */
   readonly onRoutesRead?: (seconds: number) => void;
@@ -46,7 +47,10 @@ export interface DataplaneOptions {
 }
 
 /** Names of interfaces that are made and looked after. */
-export const OWN_INTERFACES: ReadonlySet<string> = new Set(Object.values(TUNNEL_DEVICE));
+export const OWN_INTERFACES: ReadonlySet<string> = new Set([
+  ...Object.values(TUNNEL_DEVICE),
+  IPIP_DEVICE,
+]);
 
 export interface ApplyReport {
   /** Changes made in the kernel. */
@@ -89,6 +93,7 @@ export class Dataplane {
   readonly #routes: RouteTable;
   readonly #policies = new PolicyCache();
   readonly #tunnels: TunnelDevices;
+  readonly #ipip: IpipDevice;
   readonly #sysctls: HostSysctls;
   readonly #offload: FlowOffload;
   #hits: ReadonlyMap<string, RuleHit> = new Map();
@@ -102,6 +107,7 @@ export class Dataplane {
     this.#table = new NftTable(options.nftables, TABLE_NAME);
     this.#routes = new RouteTable(options.routes);
     this.#tunnels = new TunnelDevices(options.routes);
+    this.#ipip = new IpipDevice(options.routes);
     this.#sysctls = new HostSysctls(options.sysctls);
     this.#offload = new FlowOffload(options.nftables, () => options.routes.links());
   }
@@ -131,6 +137,7 @@ export class Dataplane {
     const { ruleset, routes, addresses } = this.#desiredOf(state);
     const sysctls = this.#sysctls.apply(state);
     const tunnels = this.#tunnels.apply(state.tunnels, state.settings);
+    const ipip = this.#ipip.apply(state.ipip, state.settings);
     const listing = performance.now();
     this.#routes.update(routes, state.settings);
     this.#options.onRoutesRead?.((performance.now() - listing) / 1_000);
@@ -147,6 +154,7 @@ export class Dataplane {
       errors: [
         ...sysctls.errors,
         ...tunnels.errors,
+        ...ipip.errors,
         ...removed.errors,
         ...filtered,
         ...added.errors,
@@ -156,6 +164,7 @@ export class Dataplane {
       repaired: [
         ...sysctls.repaired,
         ...tunnels.repaired,
+        ...ipip.repaired,
         ...removed.repaired,
         ...this.#table.repaired,
         ...added.repaired,
@@ -212,6 +221,7 @@ export class Dataplane {
     if (part !== 'table' && part !== 'host') this.#routes.resync();
     if (part === 'table' || part === 'routes') return;
     this.#tunnels.resync();
+    this.#ipip.resync();
     this.#sysctls.resync();
   }
 

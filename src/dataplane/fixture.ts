@@ -71,6 +71,8 @@ function noTunnels() {
     deleteLink: () => false,
     setMac: nothing,
     setMtu: nothing,
+    createIpip: nothing,
+    setDown: nothing,
     checksumOffload: nothing,
     setChecksumOffload: nothing,
     setUp: nothing,

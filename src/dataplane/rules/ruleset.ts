@@ -106,7 +106,7 @@ export function rulesetOf(
   const host = hostChains(hosts, state, context);
   const rest = [
     ...host.chains,
-    ...tunnelChains(state.tunnels),
+    ...tunnelChains(state),
     ...natChains(state, onProblem),
     ...serviceLoopChains(state.serviceLoopPrevention),
   ];
@@ -140,6 +140,7 @@ const SAID = [
   'policies',
   'hostEndpoints',
   'tunnels',
+  'ipip',
   'natOutgoing',
   'serviceLoopPrevention',
   'endpointToHostAction',
@@ -197,8 +198,9 @@ const HOST_SETS: ReadonlySet<string> = new Set([
 
 /** Sets that no policy has asked for. */
 function hostSets(state: DataplaneState): Map<string, IpSet> {
-  const { tunnels, natOutgoing, serviceLoopPrevention, settings } = state;
-  const addresses = tunnels.flatMap(({ peers }) => peers.map(({ underlay }) => underlay));
+  const { tunnels, ipip, natOutgoing, serviceLoopPrevention, settings } = state;
+  const ends = tunnels.flatMap(({ peers }) => peers.map(({ underlay }) => underlay));
+  const addresses = [...new Set([...ends, ...(ipip?.peers ?? [])])];
   const sets: readonly (readonly [id: string, members: readonly string[]])[] = [
     [TUNNEL_PEERS, [...addresses, ...settings.externalNodes]],
     [NAT_SOURCES, natOutgoing.sources],
