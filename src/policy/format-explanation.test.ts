@@ -5,7 +5,7 @@ import type { Resource } from '#api';
 import { evaluate } from './evaluate.ts';
 import { formatExplanation } from './format-explanation.ts';
 import { parseParty } from './party.ts';
-import { globalPolicy, namespace, networkPolicy, node, pod } from './sample-cluster.ts';
+import { felix, globalPolicy, namespace, networkPolicy, node, pod } from './sample-cluster.ts';
 import { resource, rule, tier } from './sample-cluster.ts';
 import { buildWorld } from './world.ts';
 
@@ -51,6 +51,19 @@ test('the verdict stands first, then each half with what decided it', () => {
     rest.includes('ingress at shop/db: allow, by rule 1 of NetworkPolicy shop/db in tier default'),
   );
   assert.ok(!rest.includes('What to change'));
+});
+
+test('where what is denied passes all the same, that is said', () => {
+  const override = (action: string) => felix({ dropActionOverride: action });
+  const note = 'dropActionOverride lets what is denied pass on node one';
+  for (const action of ['Accept', 'LogAndAccept']) {
+    const resources = [...CLUSTER, guard, override(action)];
+    assert.ok(explain(resources, 'lab/spy', 'shop/db').includes(note));
+    assert.ok(!explain(resources, 'shop/web', 'shop/db', 5432).includes(note));
+  }
+  for (const action of ['Drop', 'LogAndDrop']) {
+    assert.ok(!explain([...CLUSTER, guard, override(action)], 'lab/spy', 'shop/db').includes(note));
+  }
 });
 
 test('a denied half names the nearest rule, the condition that failed and a rule to add', () => {

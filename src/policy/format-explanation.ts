@@ -3,7 +3,7 @@ import type { Direction, Explanation, Half, Step } from './explanation.ts';
 import { formatPolicyRef } from './explanation.ts';
 import { trace, type Trace } from './evaluate.ts';
 import { isIcmp, type Packet, protocolName } from './packet.ts';
-import { placeName } from './party.ts';
+import { placeHost, placeName } from './party.ts';
 import { assumptions, suggestChange } from './suggestion.ts';
 import type { World } from './world.ts';
 
@@ -23,10 +23,28 @@ export function formatExplanation(explanation: Explanation, packet: Packet, worl
   if (changes.length > 0) lines.push('', 'What to change', ...changes);
   const notes = [
     ...assumptions(details),
+    ...overrides(details, world),
     ...world.problems.map(({ resource, path, message }) => `${resource}: ${path}: ${message}`),
   ];
   if (notes.length > 0) lines.push('', 'Note', ...notes.map((it) => `  ${it}`));
   return lines.join('\n');
+}
+
+/** Where a denial is no denial. */
+function overrides(
+  { source, destination, through, egress, ingress }: Trace,
+  world: World,
+): string[] {
+  const denying = [
+    ...(egress.verdict === 'deny' ? [through?.node ?? placeHost(source)] : []),
+    ...(ingress.verdict === 'deny' ? [through?.node ?? placeHost(destination)] : []),
+  ];
+  return [...new Set(denying)]
+    .filter((node) => world.settingsOf(node).denialsPass)
+    .map((node) => {
+      const where = node === undefined ? 'everywhere' : `on node ${node}`;
+      return `dropActionOverride lets what is denied pass ${where}`;
+    });
 }
 
 function headline(explanation: Explanation, { traffic }: Trace): string {

@@ -20,6 +20,8 @@ export interface HostSettings {
   readonly allowIpipFromWorkloads: boolean;
   readonly vxlanPort: number;
   readonly floatingIPs: boolean;
+  /** Whether what policy denies passes all the same (`dropActionOverride`). */
+  readonly denialsPass: boolean;
   /** Interfaces whose names begin so are workloads'. */
   readonly workloadPrefixes: readonly string[];
   readonly failsafeInbound: readonly FailsafePort[];
@@ -64,6 +66,7 @@ export function hostSettings(resources: ResourcesByKind, node: string | undefine
     allowIpipFromWorkloads: get('allowIPIPPacketsFromWorkloads') === true,
     vxlanPort: typeof vxlanPort === 'number' ? vxlanPort : 4789,
     floatingIPs: get('floatingIPs') === 'Enabled',
+    denialsPass: /accept$/i.test(String(get('dropActionOverride') ?? '')),
     workloadPrefixes:
       typeof prefixes === 'string' && prefixes !== '' ? prefixes.split(',') : ['cali'],
     failsafeInbound: failsafePorts(get('failsafeInboundHostPorts')) ?? FAILSAFE_INBOUND,
