@@ -4,8 +4,7 @@ import { isObject } from '#lib';
 import { badRequest, RequestError } from './request-error.ts';
 
 export interface CaptureRequest {
-  /** `follow` is of packets from now on, `follow all` also of those before. */
-  readonly action: 'read' | 'remove' | 'follow' | 'follow all';
+  readonly action: 'read' | 'remove';
   readonly namespace: string;
   readonly name: string;
 }
