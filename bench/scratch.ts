@@ -9,7 +9,7 @@ import { createNamespace, deleteNamespace, openNamespace, RouteSocket } from '#l
 import type { TrafficAnswer, TrafficRequest } from './traffic.ts';
 
 const TRAFFIC = fileURLToPath(new URL('traffic.ts', import.meta.url));
-const CHILD_START_MS = 10_000;
+const CHILD_START_MS = 60_000;
 
 /** A network namespace of this benchmark: `fd` for Tortie, `route` on it. */
 export interface Host {
