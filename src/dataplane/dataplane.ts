@@ -1,7 +1,7 @@
 // The driver: makes one host's kernel enforce a desired state, in an order that is safe at each step.
 import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
 import { jsonEqual, parsePrefix } from '#lib';
-import type { CountedRule, Route } from '#linux';
+import { type CountedRule, type Route, SystemError } from '#linux';
 import { type HostEndpointReport, hostEndpointReports } from './host-endpoint-reports.ts';
 import { HostSysctls, type SysctlKernel } from './host-sysctls.ts';
 import { FlowOffload, type FlowtableKernel } from './nft/flow-offload.ts';
@@ -24,6 +24,7 @@ export const TABLE_NAME = 'tortie';
 export type KernelPart = 'table' | 'routes' | 'host';
 
 const RETIRED_HITS_MAX = 10_000;
+const NO_ROUTES = { errors: [], repaired: [], pending: [] } as const;
 
 /** What the driver needs to read what rules have counted. */
 export interface CounterKernel {
@@ -139,11 +140,11 @@ export class Dataplane {
     const tunnels = this.#tunnels.apply(state.tunnels, state.settings);
     const ipip = this.#ipip.apply(state.ipip, state.settings);
     const listing = performance.now();
-    this.#routes.update(routes, state.settings);
+    const unread = this.#readRoutes(routes, state);
     this.#options.onRoutesRead?.((performance.now() - listing) / 1_000);
-    const removed = this.#routes.removeUnwanted();
+    const removed = unread ? NO_ROUTES : this.#routes.removeUnwanted();
     const filtered = this.#table.apply(ruleset);
-    const added = this.#routes.addWanted();
+    const added = unread ? NO_ROUTES : this.#routes.addWanted();
     const offload = this.#offload.apply(state);
     for (const warning of offload.warnings) {
       if (!this.#warned.includes(warning)) this.#options.log?.(warning);
@@ -155,6 +156,7 @@ export class Dataplane {
         ...sysctls.errors,
         ...tunnels.errors,
         ...ipip.errors,
+        ...(unread ? [unread] : []),
         ...removed.errors,
         ...filtered,
         ...added.errors,
@@ -180,6 +182,17 @@ export class Dataplane {
         holds: (chain) => this.#table.holds(chain),
       }),
     };
+  }
+
+  /** Where the host's routes cannot be read none is changed; policy does not wait for them. */
+  #readRoutes(routes: Desired['routes'], { settings }: DataplaneState): ApplyError | undefined {
+    try {
+      this.#routes.update(routes, settings);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      return { what: 'routes of this host', message: error.message };
+    }
   }
 
   /**

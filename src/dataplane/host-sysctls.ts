@@ -20,6 +20,8 @@ const ON = '1';
 export class HostSysctls {
   readonly #kernel: SysctlKernel;
   #set = new Set<string>();
+  /** By path, what the kernel refused. */
+  readonly #refused = new Map<string, ApplyError>();
   #resync = true;
   #writes = 0;
 
@@ -32,9 +34,10 @@ export class HostSysctls {
     return this.#writes;
   }
 
-  /** The next apply looks whether the settings still hold. */
+  /** The next apply looks whether the settings still hold, and tries again what was refused. */
   resync(): void {
     this.#resync = true;
+    this.#refused.clear();
   }
 
   /** `repaired`: what somebody else had changed. */
@@ -46,6 +49,11 @@ export class HostSysctls {
     const before = this.#set;
     this.#set = new Set();
     for (const path of wanted) {
+      const refused = this.#refused.get(path);
+      if (refused) {
+        errors.push(refused);
+        continue;
+      }
       try {
         if (this.#resync || !before.has(path)) {
           if (this.#kernel.read(path).trim() !== ON) {
@@ -57,13 +65,12 @@ export class HostSysctls {
         this.#set.add(path);
       } catch (error) {
         if (!isRefusal(error)) throw error;
-        errors.push({
-          what: `sysctl ${path}`,
-          message: `cannot set it to ${ON}: ${error.message}`,
-        });
+        const message = `cannot set it to ${ON}: ${error.message}`;
+        this.#refused.set(path, { what: `sysctl ${path}`, message });
+        errors.push({ what: `sysctl ${path}`, message });
       }
     }
-    this.#resync = errors.length > 0;
+    this.#resync = false;
     return { errors, repaired };
   }
 }

@@ -106,6 +106,8 @@ void test('[DP7] a restart with nothing changed writes nothing, nor does a secon
     repaired: [],
     stuck: false,
     unfiltered: [],
+    hostEndpoints: [],
+    warnings: [],
   });
   second.resync();
   assert.deepEqual(second.apply(richState()), {
@@ -115,6 +117,8 @@ void test('[DP7] a restart with nothing changed writes nothing, nor does a secon
     repaired: [],
     stuck: false,
     unfiltered: [],
+    hostEndpoints: [],
+    warnings: [],
   });
   assert.equal(second.writes, 0);
   assert.equal(generation(router), before);

@@ -1,5 +1,5 @@
 // Makes the kernel's nftables table equal to a ruleset: reads it once, then writes the difference.
-import { NftError, type NftOperation, type TableSnapshot } from '#linux';
+import { NftError, type NftOperation, SystemError, type TableSnapshot } from '#linux';
 import type { ApplyError, Ruleset } from '../rules/ruleset.ts';
 import { drift } from './drift.ts';
 import { planSteps, reachable } from './plan.ts';
@@ -29,6 +29,15 @@ interface Belief {
   /** Undefined: the table is there, and cannot become what we want but by making it anew. */
   readonly state: TableState | undefined;
 }
+
+/** Why a transaction was refused, and the objects that it was refused for, each with why; none: the whole. */
+interface Failure {
+  readonly objects: ReadonlyMap<string, string>;
+  readonly message: string;
+}
+
+/** The kernel names all that it refuses of a transaction; what it then refuses besides is one layer of references. */
+const ATTEMPTS_MAX = 24;
 
 /** Why the kernel refused an object, and the object as it was desired. */
 interface Refusal {
@@ -91,9 +100,8 @@ export class NftTable {
     this.#repaired = [];
     // The first refusal may only mean that somebody else changed the table: look again, once.
     let mayReread = !isFresh;
-    for (;;) {
-      const belief = this.#believed(desired);
-      const failure = this.#attempt(desired, belief, new Set(refusals.keys()));
+    for (let attempts = 0; ; attempts++) {
+      const failure = this.#tryOnce(desired, refusals);
       if (failure === undefined) {
         this.#refused = refusals;
         return this.#report(desired, refusals);
@@ -103,13 +111,26 @@ export class NftTable {
         this.#forget();
         continue;
       }
-      const { object, message } = failure;
-      if (object === undefined || refusals.has(object)) {
+      const { objects, message } = failure;
+      const news = [...objects].filter(([object]) => !refusals.has(object));
+      if (news.length === 0 || attempts >= ATTEMPTS_MAX) {
         this.#forget();
         this.#refused = undefined;
         return [{ what: `nftables table inet ${this.#name}`, message }];
       }
-      refusals.set(object, { message, content: contentOf(desired, object) });
+      for (const [object, why] of news) {
+        refusals.set(object, { message: why, content: contentOf(desired, object) });
+      }
+    }
+  }
+
+  /** What cannot even be read, or sent, is refused as a whole. */
+  #tryOnce(desired: TableState, refusals: ReadonlyMap<string, Refusal>): Failure | undefined {
+    try {
+      return this.#attempt(desired, this.#believed(desired), new Set(refusals.keys()));
+    } catch (error) {
+      if (!(error instanceof SystemError || error instanceof NftError)) throw error;
+      return { objects: new Map(), message: error.message };
     }
   }
 
@@ -206,11 +227,7 @@ export class NftTable {
   }
 
   /** One transaction; what it failed on, if it did. */
-  #attempt(
-    desired: TableState,
-    belief: Belief,
-    refused: ReadonlySet<string>,
-  ): { object: string | undefined; message: string } | undefined {
+  #attempt(desired: TableState, belief: Belief, refused: ReadonlySet<string>): Failure | undefined {
     const table = this.#name;
     const actual = belief.state ?? EMPTY_TABLE;
     const target = reachable(desired, actual, refused);
@@ -228,9 +245,14 @@ export class NftTable {
     } catch (error) {
       this.#count('refused');
       if (!(error instanceof NftError)) throw error;
-      const index = error.operationIndex;
-      const object = index === undefined ? undefined : steps[index - before]?.object;
-      return { object, message: error.message };
+      const { message, operationIndex, others } = error;
+      const failed = new Map<string, string>();
+      const first = operationIndex === undefined ? [] : [{ operationIndex, message }];
+      for (const one of [...first, ...others].toReversed()) {
+        const object = steps[one.operationIndex - before]?.object;
+        if (object !== undefined) failed.set(object, one.message);
+      }
+      return { objects: independent(failed, target), message };
     }
     this.#belief = { exists: true, dormant: false, state: target };
     return undefined;
@@ -245,11 +267,28 @@ export class NftTable {
     const held = this.#belief?.state?.chains;
     for (const [name, chain] of desired.chains) {
       if (refusals.has(name) || held?.get(name)?.signature === chain.signature) continue;
-      const message = `left as it was: it needs ${[...refusals.keys()].join(', ')}`;
+      const message = `left as it was: it needs ${someOf([...refusals.keys()])}`;
       errors.push({ what: describeChain(desired, name), message });
     }
     return errors;
   }
+}
+
+function someOf(names: readonly string[]): string {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : '';
+  return `${names.slice(0, 5).join(', ')}${more}`;
+}
+
+/** Without those that refer to another that failed: that they failed too says nothing of themselves. */
+function independent(
+  failed: ReadonlyMap<string, string>,
+  { chains, sets }: TableState,
+): ReadonlyMap<string, string> {
+  const own = [...failed].filter(([object]) => {
+    const references = chains.get(object)?.content?.references ?? sets.get(object)?.references;
+    return ![...(references ?? [])].some((name) => name !== object && failed.has(name));
+  });
+  return own.length > 0 ? new Map(own) : failed;
 }
 
 /** Equal for equal wishes; undefined when the object is to go. */

@@ -32,6 +32,8 @@ export class RouteTable {
   #strangers = new Set<string>();
   /** Those of the last update: what it made may have to go. */
   #protocols: readonly number[] = [];
+  /** By key, what the kernel refused: the route as it was wanted, undefined where it was to go. */
+  #refused = new Map<string, { readonly route: Route | undefined; readonly error: ApplyError }>();
   #resync = true;
   #hasRead = false;
 
@@ -46,9 +48,13 @@ export class RouteTable {
     return { routes: routes.length, interfaces: interfaces.size };
   }
 
-  /** The next update looks at all routes of the table, not only at those of own protocols. */
+  /**
+   * The next update looks at all routes of the table, not only at those of own protocols, and what was refused is
+   * tried again.
+   */
   resync(): void {
     this.#resync = true;
+    this.#refused.clear();
   }
 
   /**
@@ -68,6 +74,11 @@ export class RouteTable {
     this.#strangers = new Set(this.#hasRead ? strangers : []);
     this.#hasRead = true;
     this.#tracker.replaceActual(found);
+    for (const [key, { route }] of this.#refused) {
+      const wanted = routes.get(key);
+      const isSame = route && wanted ? sameRoute(route, wanted) : route === wanted;
+      if (!isSame) this.#refused.delete(key);
+    }
   }
 
   #read(settings: HostSettings): Map<string, Route> {
@@ -112,11 +123,12 @@ export class RouteTable {
     const errors: ApplyError[] = [];
     const repaired: string[] = [];
     for (const [key, route] of this.#tracker.pendingDeletes()) {
-      attempt(route, errors, () => {
+      const error = this.#attempt(key, { route, isWanted: false }, () => {
         this.#kernel.deleteRoute(route);
         this.#tracker.deleteActual(key);
         if (this.#strangers.has(key)) repaired.push(`route ${route.destination}`);
       });
+      if (error) errors.push(error);
     }
     return { errors, repaired };
   }
@@ -135,7 +147,7 @@ export class RouteTable {
     const repaired: string[] = [];
     for (const [key, route] of this.#tracker.pendingUpdates()) {
       const before = this.#tracker.actual.get(key);
-      attempt(route, errors, () => {
+      const error = this.#attempt(key, { route, isWanted: true }, () => {
         try {
           // IPv6 puts a second route beside one of another kind instead of in its place.
           if (before && route.family === 6) this.#kernel.deleteRoute(before);
@@ -147,17 +159,28 @@ export class RouteTable {
           pending.push(`${route.destination} on ${route.interface ?? route.gateway ?? '?'}`);
         }
       });
+      if (error) errors.push(error);
     }
     return { errors, pending, repaired };
   }
-}
 
-function attempt({ destination }: Route, errors: ApplyError[], change: () => void): void {
-  try {
-    change();
-  } catch (error) {
-    if (!(error instanceof NetlinkError || error instanceof RangeError)) throw error;
-    errors.push({ what: `route ${destination}`, message: error.message });
+  /** What was refused is not tried again while it is wanted as it was: only a resync does that. */
+  #attempt(
+    key: string,
+    { route, isWanted }: { readonly route: Route; readonly isWanted: boolean },
+    change: () => void,
+  ): ApplyError | undefined {
+    const refused = this.#refused.get(key);
+    if (refused) return refused.error;
+    try {
+      change();
+      return undefined;
+    } catch (failure) {
+      if (!(failure instanceof NetlinkError || failure instanceof RangeError)) throw failure;
+      const error = { what: `route ${route.destination}`, message: failure.message };
+      this.#refused.set(key, { route: isWanted ? route : undefined, error });
+      return error;
+    }
   }
 }
 

@@ -52,6 +52,11 @@ interface Made {
 export class TunnelDevices {
   readonly #kernel: TunnelKernel;
   readonly #made = new Map<Family, Made>();
+  /** What the kernel refused, and of what; undefined: it was to go. */
+  readonly #refused = new Map<
+    Family,
+    { readonly of: VxlanTunnel | undefined; error: ApplyError }
+  >();
   /** Families of which nothing of ours is there. */
   readonly #absent = new Set<Family>();
   #resync = true;
@@ -60,9 +65,13 @@ export class TunnelDevices {
     this.#kernel = kernel;
   }
 
-  /** The next apply looks at every part of the devices, not only whether they are there. */
+  /**
+   * The next apply looks at every part of the devices, not only whether they are there, and tries again what was
+   * refused.
+   */
   resync(): void {
     this.#resync = true;
+    this.#refused.clear();
   }
 
   apply(tunnels: readonly VxlanTunnel[], settings: HostSettings): TunnelReport {
@@ -70,12 +79,20 @@ export class TunnelDevices {
     const repaired: string[] = [];
     for (const family of FAMILIES) {
       const tunnel = tunnels.find((it) => it.family === family);
+      const refused = this.#refused.get(family);
+      if (refused && refused.of === tunnel) {
+        errors.push(refused.error);
+        continue;
+      }
+      this.#refused.delete(family);
       try {
         if (tunnel) repaired.push(...this.#ensure(family, tunnel, settings));
         else this.#remove(family);
       } catch (error) {
         if (!(error instanceof SystemError || error instanceof RangeError)) throw error;
-        errors.push({ what: `tunnel ${TUNNEL_DEVICE[family]}`, message: error.message });
+        const told = { what: `tunnel ${TUNNEL_DEVICE[family]}`, message: error.message };
+        errors.push(told);
+        this.#refused.set(family, { of: tunnel, error: told });
         this.#made.delete(family);
       }
     }

@@ -45,6 +45,8 @@ export interface NetlinkMessage {
 /** The kernel refused a request; `index` is the place of the failing message in a batch. */
 export class NetlinkError extends SystemError {
   readonly index: number | undefined;
+  /** What else it refused of the same batch. */
+  readonly others: NetlinkError[] = [];
 
   constructor(action: string, errno: number, options: { detail?: string; index?: number } = {}) {
     super(action, errno, options.detail);

@@ -35,6 +35,8 @@ const POLLIN = 1;
 const DEFAULT_BUFFER_BYTES = 4 << 20;
 const ANSWER_TIMEOUT_MS = 10_000;
 const DUMP_ATTEMPTS = 20;
+/** Refusals of one batch that are told besides the first. */
+const OTHERS_MAX = 10_000;
 const RECEIVE_LIMIT = 4096;
 const PENDING_LIMIT = 65_536;
 
@@ -160,7 +162,8 @@ export class NetlinkSocket {
    * Sends requests as one datagram, as nfnetlink transactions are (the caller gives the begin and
    * end messages). The kernel answers before the send returns, so what can be read without waiting
    * is everything. Acknowledgements come only of messages that fail or ask for them (flag ACK).
-   * Throws the first NetlinkError, with the index of its message.
+   * Throws the first NetlinkError, with the index of its message; the kernel looks at all of them, and `others` are
+   * those that it refused besides, at most 10,000.
    */
   batch(requests: readonly NetlinkRequest[]): void {
     this.#assertOpen();
@@ -176,7 +179,11 @@ export class NetlinkSocket {
         });
         continue;
       }
-      for (const message of messages) failure ??= this.#batchFailure(message, first, requests);
+      for (const message of messages) {
+        const refused = this.#batchFailure(message, first, requests);
+        if (failure && refused && failure.others.length < OTHERS_MAX) failure.others.push(refused);
+        failure ??= refused;
+      }
     }
     if (failure) throw failure;
   }

@@ -12,18 +12,35 @@ import {
 } from './operation.ts';
 import { type TableSnapshot, readGeneration, readTable } from './snapshot.ts';
 
+/** One operation of a transaction that the kernel refused. */
+export interface NftRefusal {
+  readonly operationIndex: number;
+  readonly message: string;
+}
+
 /** The kernel refused a transaction; nothing of it was done. */
 export class NftError extends Error {
   /** Name of the errno, as `EBUSY`. */
   readonly code: string;
   /** Index of the operation that the kernel refused; undefined when it refused the whole. */
   readonly operationIndex: number | undefined;
+  /** The other operations that the kernel refused, why, and in their order. */
+  readonly others: readonly NftRefusal[];
 
-  constructor(message: string, code: string, operationIndex: number | undefined, cause: unknown) {
+  constructor(
+    message: string,
+    code: string,
+    operationIndex: number | undefined,
+    {
+      cause,
+      others = [],
+    }: { readonly cause?: unknown; readonly others?: readonly NftRefusal[] } = {},
+  ) {
     super(message, { cause });
     this.name = 'NftError';
     this.code = code;
     this.operationIndex = operationIndex;
+    this.others = others;
   }
 }
 
@@ -77,7 +94,6 @@ export class NftablesSocket {
       `cannot read nftables table inet ${name}: it changed during each of ${READ_ATTEMPTS} attempts`,
       'EAGAIN',
       undefined,
-      undefined,
     );
   }
 
@@ -116,12 +132,25 @@ function refusal(
   operations: readonly NftOperation[],
   owners: readonly number[],
 ): NftError {
-  const owner = error.index === undefined ? -1 : (owners[error.index] ?? -1);
-  const operation = operations[owner];
-  const attempted = operation
-    ? describeOperation(operation)
-    : `transaction of ${operations.length} operations`;
-  const reason = error.message.slice(error.message.indexOf(': ') + 2);
-  const message = `nftables refused ${attempted}: ${reason}`;
-  return new NftError(message, error.code, operation ? owner : undefined, error);
+  const others = error.others.flatMap((one) => refusedOperation(one, operations, owners) ?? []);
+  const first = refusedOperation(error, operations, owners);
+  const whole = `transaction of ${operations.length} operations`;
+  const message = first?.message ?? `nftables refused ${whole}: ${reasonOf(error)}`;
+  return new NftError(message, error.code, first?.operationIndex, { cause: error, others });
+}
+
+function refusedOperation(
+  error: NetlinkError,
+  operations: readonly NftOperation[],
+  owners: readonly number[],
+): NftRefusal | undefined {
+  const operationIndex = error.index === undefined ? -1 : (owners[error.index] ?? -1);
+  const operation = operations[operationIndex];
+  if (!operation) return undefined;
+  const message = `nftables refused ${describeOperation(operation)}: ${reasonOf(error)}`;
+  return { operationIndex, message };
+}
+
+function reasonOf({ message }: NetlinkError): string {
+  return message.slice(message.indexOf(': ') + 2);
 }
