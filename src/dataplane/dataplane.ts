@@ -4,7 +4,7 @@ import { jsonEqual, parsePrefix } from '#lib';
 import { type CountedRule, type Route, SystemError } from '#linux';
 import { type HostEndpointReport, hostEndpointReports } from './host-endpoint-reports.ts';
 import { HostSysctls, type SysctlKernel } from './host-sysctls.ts';
-import { FlowOffload, type FlowtableKernel } from './nft/flow-offload.ts';
+import { FlowOffload, type FlowOffloadSize, type FlowtableKernel } from './nft/flow-offload.ts';
 import { type NftablesKernel, NftTable } from './nft/table.ts';
 import type { TableCalls, TableSize } from './nft/table-counts.ts';
 import { desiredRoutes } from './routes/desired-routes.ts';
@@ -77,6 +77,7 @@ export interface DataplaneCounts {
   /** Routes that are wanted, and the interfaces that they lead to. */
   readonly routes: number;
   readonly interfaces: number;
+  readonly offload: FlowOffloadSize;
   /** Decisions that logged packets are told apart by. */
   readonly logPrefixes: number;
 }
@@ -125,6 +126,7 @@ export class Dataplane {
       table: this.#table.size,
       calls: this.#table.calls,
       ...this.#routes.size,
+      offload: this.#offload.size,
       logPrefixes: this.#hits.size,
     };
   }

@@ -48,6 +48,14 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
   counter('felix_nft_list_errors', 'How often reading it back failed.'),
   gauge('felix_nft_sets', 'Sets of our nftables table.', ['ip_version']),
   gauge('felix_nft_maps', 'Maps of our nftables table.', ['ip_version']),
+  gauge('felix_nft_flowtable_devices', 'Interfaces between which connections are offloaded.', [
+    'ip_version',
+  ]),
+  gauge(
+    'felix_nft_flowtable_missing_devices',
+    'Interfaces of workloads that are to be offloaded and are not there.',
+    ['ip_version'],
+  ),
   counter('felix_nft_calls', 'Transactions sent to nftables: rules, maps and sets change in one.'),
   counter('felix_nft_errors', 'Transactions that nftables refused.'),
   gauge('felix_route_table_num_ifaces', 'Interfaces that routes of this agent lead to.', ['table']),

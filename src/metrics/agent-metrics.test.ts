@@ -11,6 +11,7 @@ const SOURCES: AgentSources = {
     calls: { transactions: 5, refused: 1, reads: 2, failedReads: 0 },
     routes: 7,
     interfaces: 6,
+    offload: { devices: 5, missing: 1 },
     logPrefixes: 30,
   }),
   matching: () => ({
@@ -98,6 +99,8 @@ test('applies, read-backs and the state of the datastore', async () => {
     ['felix_ipsets_calico{ip_version="4"}', 3],
     ['felix_ipsets_total', 4],
     ['felix_nft_rules{ip_version="inet"}', 20],
+    ['felix_nft_flowtable_devices{ip_version="inet"}', 5],
+    ['felix_nft_flowtable_missing_devices{ip_version="inet"}', 1],
     ['felix_nft_calls', 5],
     ['felix_nft_errors', 1],
     ['felix_nft_list_calls', 2],

@@ -39,6 +39,7 @@ export interface DataplaneCounts {
   };
   readonly routes: number;
   readonly interfaces: number;
+  readonly offload: { readonly devices: number; readonly missing: number };
   readonly logPrefixes: number;
 }
 
@@ -184,7 +185,8 @@ export class AgentMetrics {
     metrics.total('tortie_flow_events_lost_total', flows.lost());
   }
 
-  #collectDataplane({ table, calls, routes, interfaces, logPrefixes }: DataplaneCounts): void {
+  #collectDataplane(counts: DataplaneCounts): void {
+    const { table, calls, routes, interfaces, offload, logPrefixes } = counts;
     const metrics = this.#metrics;
     const { chains, rules, sets, maps, ipSets } = table;
     // The table is of family inet: its objects serve both versions.
@@ -193,6 +195,8 @@ export class AgentMetrics {
     metrics.set('felix_nft_rules', rules, { ip_version });
     metrics.set('felix_nft_sets', sets, { ip_version });
     metrics.set('felix_nft_maps', maps, { ip_version });
+    metrics.set('felix_nft_flowtable_devices', offload.devices, { ip_version });
+    metrics.set('felix_nft_flowtable_missing_devices', offload.missing, { ip_version });
     metrics.set('felix_ipsets_calico', ipSets[4], { ip_version: '4' });
     metrics.set('felix_ipsets_calico', ipSets[6], { ip_version: '6' });
     metrics.set('felix_ipsets_total', ipSets[4] + ipSets[6]);

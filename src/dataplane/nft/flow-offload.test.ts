@@ -100,6 +100,7 @@ void test('[DP60] interfaces that are there take part, and the host’s that the
   kernel.links = new Set(['lo', 'calia', 'calix', 'eth0', 'wlan0']);
   assert.deepEqual(offload.apply(state), { errors: [], repaired: [], warnings: [] });
   assert.deepEqual(kernel.devices, new Set(['calia', 'eth0']));
+  assert.deepEqual(offload.size, { devices: 2, missing: 1 });
   kernel.links.add('calib');
   offload.apply(state);
   assert.deepEqual(kernel.devices, new Set(['calia', 'calib', 'eth0']));

@@ -53,6 +53,14 @@ export interface FlowOffloadReport {
 
 type OffloadState = Pick<DataplaneState, 'endpoints' | 'hostEndpoints' | 'settings'>;
 
+export interface FlowOffloadSize {
+  /** Interfaces that take part. */
+  readonly devices: number;
+  /** Interfaces of workloads that are not there. */
+  readonly missing: number;
+}
+
+const NONE: FlowOffloadSize = { devices: 0, missing: 0 };
 const NOTHING: FlowOffloadReport = { errors: [], repaired: [], warnings: [] };
 
 /** The owner of the table. What it holds is found again in the kernel; devices that go are forgotten there. */
@@ -62,6 +70,7 @@ export class FlowOffload {
   /** Whether the table is as it should be but for devices; undefined: to be looked up. */
   #state: 'made' | 'absent' | undefined;
   #wasMade = false;
+  #size = NONE;
   /** Keys of the set's elements; undefined: to be looked up. */
   #named: ReadonlySet<string> | undefined;
   /** Why the kernel has none. */
@@ -72,6 +81,11 @@ export class FlowOffload {
     this.#links = links;
   }
 
+  /** As of the last apply. */
+  get size(): FlowOffloadSize {
+    return this.#size;
+  }
+
   /** The next apply reads the table back, and tries again what the kernel did not have. */
   resync(): void {
     this.#state = undefined;
@@ -80,6 +94,7 @@ export class FlowOffload {
   }
 
   apply(state: OffloadState): FlowOffloadReport {
+    this.#size = NONE;
     try {
       return state.settings.flowOffload === null ? this.#remove() : this.#make(state);
     } catch (error) {
@@ -170,7 +185,7 @@ export class FlowOffload {
       (this.#kernel.readTable(table)?.sets.get(DEVICES)?.elements ?? []).map(({ key }) => key),
     );
     const namedKeys = this.#named;
-    const { wanted, warnings } = wantedDevices(state, this.#links());
+    const { wanted, missing, warnings } = wantedDevices(state, this.#links());
     const held = this.#kernel.readFlowtables(table).get(FLOWTABLE)?.devices;
     if (!held) throw new NftError(`flowtable ${FLOWTABLE} is gone`, 'ENOENT', undefined, undefined);
     const keys = new Map([...wanted].map((name) => [interfaceHex(name), name]));
@@ -202,6 +217,7 @@ export class FlowOffload {
     );
     this.#kernel.commit(operations);
     this.#named = new Set(keys.keys());
+    this.#size = { devices: wanted.size, missing };
     return warnings;
   }
 }
@@ -228,7 +244,7 @@ const COMMENT = `tortie:${shortHash(JSON.stringify(RULE))}:0`;
 function wantedDevices(
   { endpoints, hostEndpoints, settings }: OffloadState,
   links: readonly Link[],
-): { wanted: ReadonlySet<string>; warnings: string[] } {
+): { wanted: ReadonlySet<string>; missing: number; warnings: string[] } {
   const workloads = new Set([...endpoints.values()].map(({ interfaceName }) => interfaceName));
   const pattern = settings.flowOffload?.hostInterfacePattern ?? '';
   const matching = regularExpression(pattern);
@@ -254,7 +270,9 @@ function wantedDevices(
   if (left > 0) {
     warnings.push(`${left} interfaces are not offloaded: a flowtable has at most ${DEVICES_MAX}`);
   }
-  return { wanted, warnings };
+  const present = new Set(names);
+  const missing = [...workloads].filter((name) => !present.has(name)).length;
+  return { wanted, missing, warnings };
 }
 
 function regularExpression(pattern: string): RegExp | undefined {
