@@ -16,6 +16,7 @@ import type { ServerCertificate } from './certificate-authority.ts';
 import type { Auditor } from './audit/auditor.ts';
 import { aggregatedDiscovery } from './aggregated-discovery.ts';
 import { CaptureExchange } from './capture-exchange.ts';
+import { streamCapture } from './capture-stream.ts';
 import {
   type CaptureCall,
   captureAttributes,
@@ -299,6 +300,12 @@ export class ApiServer {
       case 'download':
         await sendCaptureFiles(parts, call, () => reply.hijack().raw);
         return reply;
+      case 'stream': {
+        const all = new URLSearchParams(request.url.split('?')[1] ?? '').get('from') === 'start';
+        const start = () => reply.hijack().raw;
+        await streamCapture({ ...parts, ...call, all, start });
+        return reply;
+      }
       default:
         return call satisfies never;
     }

@@ -4,7 +4,8 @@ import { isObject } from '#lib';
 import { badRequest, RequestError } from './request-error.ts';
 
 export interface CaptureRequest {
-  readonly action: 'read' | 'remove';
+  /** `follow` is of packets from now on, `follow all` also of those before. */
+  readonly action: 'read' | 'remove' | 'follow' | 'follow all';
   readonly namespace: string;
   readonly name: string;
 }

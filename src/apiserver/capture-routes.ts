@@ -12,13 +12,16 @@ import type { Resources } from './resources.ts';
 const ROOT = '/packet-capture';
 const NAME = '([a-z0-9][a-z0-9.-]*)';
 const DOWNLOAD = new RegExp(`^${ROOT}/download/${NAME}/${NAME}/files\\.zip$`);
+const STREAM = new RegExp(`^${ROOT}/stream/${NAME}/${NAME}$`);
 const FILES = new RegExp(`^${ROOT}/files/${NAME}/${NAME}$`);
 const REQUESTS = `${ROOT}/requests`;
 const ANSWERS = new RegExp(`^${ROOT}/answers/([\\w-]+)$`);
 
+type CaptureFilesCall = 'download' | 'stream' | 'remove';
+
 /** What a path of this API asks for. */
 export type CaptureCall =
-  | { readonly call: 'download' | 'remove'; readonly namespace: string; readonly name: string }
+  | { readonly call: CaptureFilesCall; readonly namespace: string; readonly name: string }
   | { readonly call: 'listen' }
   | { readonly call: 'answer'; readonly id: string };
 
@@ -27,11 +30,19 @@ export function captureCall(method: string, path: string): CaptureCall | undefin
   if (method === 'GET' && path === REQUESTS) return { call: 'listen' };
   const id = method === 'POST' ? ANSWERS.exec(path)?.[1] : undefined;
   if (id !== undefined) return { call: 'answer', id };
-  const form = method === 'GET' ? DOWNLOAD : method === 'DELETE' ? FILES : undefined;
-  const [, namespace, name] = form?.exec(path) ?? [];
-  if (namespace === undefined || name === undefined) return undefined;
-  return { call: method === 'GET' ? 'download' : 'remove', namespace, name };
+  const forms: readonly (readonly [string, RegExp, CaptureFilesCall])[] = [
+    ['GET', DOWNLOAD, 'download'],
+    ['GET', STREAM, 'stream'],
+    ['DELETE', FILES, 'remove'],
+  ];
+  for (const [wanted, form, call] of forms) {
+    const [, namespace, name] = (method === wanted && form.exec(path)) || [];
+    if (namespace !== undefined && name !== undefined) return { call, namespace, name };
+  }
+  return undefined;
 }
+
+const VERBS = { download: 'get', stream: 'watch', remove: 'delete' } as const;
 
 /** What authorisation is asked: `packetcaptures/files` for people, two others for agents. */
 export function captureAttributes(call: CaptureCall): Attributes {
@@ -46,8 +57,7 @@ export function captureAttributes(call: CaptureCall): Attributes {
   if (call.call === 'listen') return { ...all, verb: 'watch', subresource: 'requests' };
   if (call.call === 'answer') return { ...all, verb: 'create', subresource: 'answers' };
   const { namespace, name } = call;
-  const verb = call.call === 'download' ? 'get' : 'delete';
-  return { ...all, verb, subresource: 'files', namespace, name };
+  return { ...all, verb: VERBS[call.call], subresource: 'files', namespace, name };
 }
 
 /** The node that speaks; throws a 403 for everybody else. */

@@ -84,6 +84,66 @@ test('[CT10] files of every node come in one ZIP file, whole and in order', asyn
   });
 });
 
+/** A section with one interface, and packets on it. */
+function capture(name: number, ...packets: readonly number[]): Uint8Array {
+  const block = (type: number, ...words: number[]): number[] => {
+    const length = 12 + words.length * 4;
+    return [type, length, ...words, length];
+  };
+  const words = [
+    ...block(0x0a0d0d0a, 0x1a2b3c4d, 1, 0xffffffff, 0xffffffff),
+    ...block(1, 1, 0, name),
+    ...packets.flatMap((content) => block(6, 0, 0, 0, 4, 4, content)),
+  ];
+  return new Uint8Array(Uint32Array.from(words).buffer);
+}
+
+test('[CT12] a live stream has all nodes as one, ends with the capture, and breaks off where one does', async (t) => {
+  const fixture = await startServer(t);
+  const { admin, clientOf } = fixture;
+  await makeCapture(admin, ['n1', 'n2']);
+  const actions: unknown[] = [];
+  let isBroken = false;
+  for (const [node, name] of [
+    ['n1', 101],
+    ['n2', 102],
+  ] as const) {
+    await agent(t, fixture, node, async ({ action }, answer) => {
+      actions.push(action);
+      const bytes = Buffer.from(capture(name, name + 100));
+      await answer({ file: 'a.pcap', data: bytes.subarray(0, 50).toString('base64') });
+      await answer({ file: 'none', data: '' });
+      await answer({ file: 'a.pcap', data: bytes.subarray(50).toString('base64') });
+      await answer(isBroken && node === 'n2' ? { error: 'too slow' } : { done: true });
+    });
+  }
+  const path = '/packet-capture/stream/default/web';
+  const node = clientOf({ kind: 'node', name: 'n1' });
+  await assert.rejects(node.download('GET', path), {
+    status: 403,
+    message: /packetcaptures\/files/,
+  });
+  await assert.rejects(admin.download('GET', path.replace('web', 'none')), { status: 404 });
+  const chunks = await admin.download('GET', path, { query: { from: 'start' } });
+  const endTime = new Date(Date.now() - 1_000).toISOString();
+  await admin.patch(packetCaptureKind, CAPTURE, { spec: { endTime } });
+  const files = ['n1', 'n2'].map((name) => ({ node: name, state: 'Finished' as const }));
+  await admin.patch(packetCaptureKind, CAPTURE, { status: { files } }, { subresource: 'status' });
+  const read = async (of: AsyncIterable<Uint8Array>): Promise<Buffer> => {
+    const all: Uint8Array[] = [];
+    for await (const chunk of of) all.push(chunk);
+    return Buffer.concat(all);
+  };
+  const words = new Uint32Array(Uint8Array.from(await read(chunks)).buffer);
+  assert.deepEqual(actions, ['follow all', 'follow all']);
+  const counts = [0x0a0d0d0a, 101, 102, 201, 202].map(
+    (wanted) => words.filter((word) => word === wanted).length,
+  );
+  assert.deepEqual(counts, [1, 1, 1, 1, 1]);
+  isBroken = true;
+  await assert.rejects(async () => read(await admin.download('GET', path)));
+});
+
 test('[CT10] what a node cannot do is said, and a node cannot answer for another', async (t) => {
   const fixture = await startServer(t);
   await makeCapture(fixture.admin, ['n1']);

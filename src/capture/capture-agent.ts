@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { CaptureFiles, PacketCapture } from '#api';
 import { jsonEqual } from '#lib';
+import { CaptureFollower } from './capture-follow.ts';
 import { captureFiles, captureFolder, captureFolders, readPieces } from './capture-folder.ts';
 import type {
   CaptureCount,
@@ -97,6 +98,17 @@ export class CaptureAgent {
     for (const file of captureFiles(directory)) {
       for (const bytes of readPieces(join(directory, file), pieceBytes)) yield { file, bytes };
     }
+  }
+
+  /** Packets of a capture as they come here; `all` begins with those that are in the files already. */
+  follow(namespace: string, name: string, all: boolean): CaptureFollower {
+    return new CaptureFollower(this.#folder(namespace, name), { all });
+  }
+
+  /** Whether packets of a capture may still come here. */
+  mayCapture(namespace: string, name: string): boolean {
+    const isOpen = (this.#counts.get(`${namespace}/${name}`)?.open ?? 0) > 0;
+    return isOpen || this.#planner.mayCapture(namespace, name, Date.now());
   }
 
   /** Removes a capture's files; what is still captured goes into new ones. */

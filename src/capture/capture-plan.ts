@@ -86,6 +86,15 @@ export class CapturePlanner {
     return [...this.#captures.values()].map((resource) => this.#planned(resource, nowMs));
   }
 
+  /** Whether there is the capture, and its end has not come. */
+  mayCapture(namespace: string, name: string, nowMs: number): boolean {
+    return [...this.#captures.values()].some(({ metadata, spec = {} }) => {
+      if (metadata.name !== name || (metadata.namespace ?? 'default') !== namespace) return false;
+      const end = captureTime(spec.endTime);
+      return end === undefined || end > nowMs;
+    });
+  }
+
   #planned(resource: PacketCapture, nowMs: number): PlannedCapture {
     const { metadata, spec = {} } = resource;
     const { name, namespace = 'default' } = metadata;

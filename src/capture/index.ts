@@ -17,6 +17,7 @@ export {
 } from './capture-agent.ts';
 export { PacketVerdicts } from './packet-verdicts.ts';
 export { deniedComment, loggedVerdict, type LoggedVerdict } from './verdict-comment.ts';
+export { CaptureFollower, type FollowedPiece, FollowerTooSlow } from './capture-follow.ts';
 export { CapturePlanner, type CaptureUpdate, type PlannedCapture } from './capture-plan.ts';
 export { Capturer } from './capturer.ts';
 export { CaptureFileServer, type CaptureFileServerOptions } from './file-server.ts';

@@ -1,5 +1,5 @@
 // `tortie capture`: packets of pods into files of their nodes, and these files to here; calicoctl's captured-packets.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import {
@@ -36,6 +36,17 @@ interface StartFlags extends CaptureFlags {
   readonly wait?: boolean;
 }
 
+/** Of `start` as well. */
+interface OutputFlags {
+  readonly follow?: boolean;
+  readonly output: string;
+}
+
+interface FollowFlags extends CaptureFlags {
+  readonly output: string;
+  readonly fromStart?: boolean;
+}
+
 interface CopyFlags extends CaptureFlags {
   readonly dest: string;
 }
@@ -58,7 +69,10 @@ export function addCaptureCommands(program: Command, terminal: Terminal): void {
 Examples:
   tortie capture start web -n shop --selector "app == 'web'" --protocol tcp --port 80 --duration 5m
   tortie capture start denied -n shop --verdict deny
-  tortie capture copy web -n shop --dest . && tshark -r node-1/web_*.pcap`,
+  tortie capture follow web -n shop | tshark -i -
+  tortie capture copy web -n shop --dest . && tshark -r node-1/web_*.pcap
+
+Packets say in their comments what policy decided about them, where that is known.`,
     );
   addStart(capture, terminal);
   withCaptureFlags(
@@ -68,6 +82,7 @@ Examples:
     capture.command('list').description('show captures, and their files on nodes'),
     true,
   ).action(run(terminal, (client, flags, _name) => listCaptures(client, flags, terminal)));
+  addFollow(capture, terminal);
   addFileCommands(capture, terminal);
   const captured = program
     .command('captured-packets')
@@ -85,15 +100,71 @@ function addStart(capture: Command, terminal: Terminal): void {
     .option('--verdict <verdict>', 'deny: the packets that policy denied, and no others')
     .option('--duration <time>', 'end by itself, such as after 30s or 5m')
     .option('--no-wait', 'do not wait until packets are captured')
-    .action((name: string, flags: StartFlags) =>
+    .option('-f, --follow', 'give out packets as they are captured, as "capture follow" does')
+    .option('-o, --output <file>', 'where packets go; - is the standard output', '-')
+    .action((name: string, flags: StartFlags & OutputFlags) =>
       withClient(flags, terminal, async (client) => {
+        if (flags.follow) refuseScreen(flags, terminal);
         await startCapture(client, name, flags);
         const namespace = flags.namespace ?? client.namespace;
         const nodes = flags.wait === false ? [] : await untilReady(client, namespace, name);
         const where = nodes.length > 0 ? ` on ${nodes.join(', ')}` : '';
-        terminal.out(`packet capture ${namespace}/${name} has begun${where}\n`);
+        const said = `packet capture ${namespace}/${name} has begun${where}\n`;
+        if (!flags.follow) return terminal.out(said);
+        terminal.err(said);
+        await followCapture(client, terminal, name, { ...flags, fromStart: true });
       }),
     );
+}
+
+function addFollow(capture: Command, terminal: Terminal): void {
+  withCaptureFlags(
+    capture
+      .command('follow <name>')
+      .summary('give out packets as they are captured')
+      .description(
+        'Gives out the packets of all pods and nodes of a capture as they come, as one pcapng, until the capture ' +
+          'ends. Takes the right to watch packetcaptures/files.',
+      ),
+  )
+    .option('-o, --output <file>', 'where packets go; - is the standard output', '-')
+    .option('--from-start', 'begin with the packets that are in the files already')
+    .action((name: string, flags: FollowFlags) => {
+      refuseScreen(flags, terminal);
+      return withClient(flags, terminal, (client) => followCapture(client, terminal, name, flags));
+    });
+}
+
+function refuseScreen({ output }: { readonly output: string }, terminal: Terminal): void {
+  if (output !== '-' || !terminal.isScreen) return;
+  throw new UsageError(
+    'Cannot write packets to a screen: give -o FILE, or a program that reads them, such as | tshark -i -',
+  );
+}
+
+async function followCapture(
+  client: ApiClient,
+  terminal: Terminal,
+  name: string,
+  { namespace = client.namespace, output, fromStart }: FollowFlags,
+): Promise<void> {
+  const path = `/packet-capture/stream/${namespace}/${name}`;
+  const query = fromStart ? { from: 'start' } : {};
+  const chunks = await client.download('GET', path, { query });
+  const file = output === '-' ? undefined : openSync(output, 'w', 0o600);
+  try {
+    for await (const chunk of chunks) {
+      if (file === undefined) await terminal.outBytes(chunk);
+      else writeSync(file, chunk);
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new CommandFailure(
+      `Cannot go on with packet capture ${namespace}/${name}, packets may be missing: ${reason}`,
+    );
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
 }
 
 function addFileCommands(parent: Command, terminal: Terminal): void {

@@ -1,9 +1,12 @@
 // Where a command reads and writes: the process's own streams, or those of a test.
+import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 
 export interface Terminal {
   /** Results. */
   out(text: string): void;
+  /** Results that are no text; resolves when more may come. */
+  outBytes(bytes: Uint8Array): Promise<void>;
   /** Progress, warnings and errors. */
   err(text: string): void;
   /** All of standard input. */
@@ -27,6 +30,9 @@ export function processTerminal(): Terminal {
   }
   return {
     out: (text) => void process.stdout.write(text),
+    outBytes: async (bytes) => {
+      if (!process.stdout.write(bytes)) await once(process.stdout, 'drain');
+    },
     err: (text) => void process.stderr.write(text),
     readInput: readStandardInput,
     inputStream: () => process.stdin,

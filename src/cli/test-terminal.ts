@@ -22,6 +22,7 @@ export async function run(words: readonly string[], input = ''): Promise<Ran> {
     err: (text) => {
       written.err += text;
     },
+    outBytes: () => Promise.resolve(),
     readInput: () => Promise.resolve(input),
     inputStream: () => Readable.from([input]),
     environment: { KUBECONFIG: '/nonexistent/kubeconfig' },

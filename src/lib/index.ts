@@ -18,6 +18,7 @@ export {
 export { compareCodePoints } from './code-points.ts';
 export { DeltaTracker } from './delta-tracker.ts';
 export { type Json, isObject, jsonEqual } from './json.ts';
+export { emptyPcapngBlock, measurePcapng, PcapngMerge } from './pcapng-merge.ts';
 export {
   type Difference,
   PersistentMap,

@@ -25,6 +25,8 @@ export function tortieWith(kubeconfig: string): Tortie {
     const terminal = {
       out: (text: string) => void (written.out += text),
       err: (text: string) => void (written.err += text),
+      outBytes: (bytes: Uint8Array) =>
+        Promise.resolve(void (written.out += Buffer.from(bytes).toString('latin1'))),
       readInput: () => Promise.resolve(input),
       inputStream: () => Readable.from([input]),
       environment: { KUBECONFIG: kubeconfig },

@@ -45,6 +45,7 @@ class Cluster {
     const terminal: Terminal = {
       out: (text) => void (written.out += text),
       err: (text) => void (written.err += text),
+      outBytes: () => Promise.resolve(),
       readInput: () => Promise.resolve(''),
       inputStream: () => Readable.from([]),
       environment: {},

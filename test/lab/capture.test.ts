@@ -1,6 +1,7 @@
 // Packets of a lab's pods: captured by selector, port and verdict, fetched by who may, read by tshark.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -201,6 +202,51 @@ test('[CT7] exactly the packets of a selector and a port, and of a verdict', { s
   for (const row of denied) assert.deepEqual(row, ['9090', '1', comment, 'shop/web']);
 });
 
+test('[CT12] packets come live to tshark, with their verdicts, until the capture ends', {
+  skip,
+}, async (t) => {
+  tortie(
+    'capture',
+    'start',
+    'live',
+    '-n',
+    'shop',
+    '--selector',
+    "app == 'web'",
+    '--protocol',
+    'tcp',
+  );
+  connect(8080, 1);
+  const follow = ['capture', 'follow', 'live', '--from-start', '-n', 'shop', '--lab', LAB];
+  const environment = { ...process.env, KUBECONFIG: '' };
+  const source = spawn(TORTIE, follow, { env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
+  const fields = ['tcp.dstport', 'tcp.flags.syn', 'tcp.flags.ack', 'frame.interface_description'];
+  const columns = [...fields, 'frame.comment'].flatMap((field) => ['-e', field]);
+  const reader = spawn('tshark', ['-i', '-', '-n', '-l', '-T', 'fields', ...columns], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  t.after(() => {
+    for (const child of [source, reader]) child.kill('SIGKILL');
+  });
+  source.stdout.pipe(reader.stdin);
+  let text = '';
+  reader.stdout.on('data', (chunk: Buffer) => (text += chunk.toString('utf8')));
+  const opened = (): string[] => text.split('\n').filter((row) => row.startsWith('8080\t1\t0'));
+  const until = async (count: number): Promise<void> => {
+    for (let look = 0; look < 240 && opened().length < count; look++) await sleep(250);
+    assert.equal(opened().length, count);
+  };
+  await until(1);
+  connect(8080, 3);
+  await until(4);
+  const comment = 'verdict=allow by NetworkPolicy/shop/web, ingress rule 0';
+  assert.equal(opened().at(-1), `8080\t1\t0\tshop/web\t${comment}`);
+  assert.match(text, /verdict=allow \(established\) by NetworkPolicy\/shop\/web, ingress rule 0/);
+  tortie('capture', 'stop', 'live', '-n', 'shop');
+  const [code] = (await once(source, 'exit', { signal: AbortSignal.timeout(30_000) })) as [number];
+  assert.equal(code, 0);
+});
+
 test('[CT10] who may not read the files does not get them; nodes do not get those of others', {
   skip,
 }, async () => {
@@ -223,6 +269,8 @@ test('[CT10] who may not read the files does not get them; nodes do not get thos
   assert.match(refused.err, /Forbidden.*packetcaptures\/files/);
   const fetcher = kubeconfigWith('fetcher', await tokenOf('fetcher'));
   assert.equal(copy(fetcher).code, 0);
+  const follow = run('capture', 'follow', 'web', '-n', 'shop', '--kubeconfig', fetcher);
+  assert.match(follow.err, /Forbidden.*packetcaptures\/files/);
   const clean = run('captured-packets', 'clean', 'web', '-n', 'shop', '--kubeconfig', fetcher);
   assert.match(clean.err, /Forbidden/);
   const start = run('capture', 'start', 'mine', '-n', 'shop', '--kubeconfig', fetcher);
