@@ -188,6 +188,11 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     NAT,
     '[DP24]',
   ),
+  LiveMigrationRouteConvergenceTime: row(
+    'How long routes to a virtual machine that has migrated here stay preferred.',
+    'test/kernel/live-migration.test.ts',
+    '[AG23]',
+  ),
   LogActionRateLimit: row('How often a Log rule may log.', LOG, '[DP50]'),
   LogActionRateLimitBurst: row('How many before that.', LOG, '[DP50]'),
   LogSeverityScreen: row(

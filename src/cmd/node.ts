@@ -8,6 +8,8 @@ import {
   ApplyLoop,
   type Calculation,
   type HealthReport,
+  listenForArrival,
+  LiveMigrations,
   HeldUpdates,
   NodeAnnotator,
   PendingChanges,
@@ -155,6 +157,12 @@ async function runNode(options: NodeOptions): Promise<void> {
     logLevel: options.logLevel,
     mtuFile: options.mtuFile,
   });
+  const migrations = new LiveMigrations({
+    listen: (name, onArrival) => listenForArrival(name, onArrival),
+    isRouted: (endpoint) => dataplane.isRouted(endpoint),
+    onChange: () => loop.repair([]),
+    log: (message) => log.info(message),
+  });
   const undo = watchUndo({
     runDir: options.runDir,
     calculation: calc,
@@ -163,7 +171,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     log: (message) => log.warn(message),
   });
   const loop: ApplyLoop = new ApplyLoop({
-    calculation: watched(metrics.calculation(undo.calculation), settings.health),
+    calculation: watched(metrics.calculation(undo.calculation), settings.health, migrations),
     enforcer: metrics.enforcer(dataplane),
     onApplied: (state, report) => {
       logApply(log, report);
@@ -173,6 +181,8 @@ async function runNode(options: NodeOptions): Promise<void> {
       reporter.onApplied(state, report);
       drift.onSettings(state.settings);
       settings.onApplied(state, calc.parameters().values);
+      const settleMs = calc.parameters().values.get('LiveMigrationRouteConvergenceTime');
+      migrations.setSettleTime(Number(settleMs));
       flows.onState(state, calc.parameters().values);
       told.tell(calc.problems());
     },
@@ -282,6 +292,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   pending.stop();
   loop.stop();
   reporter.stop();
+  migrations.stop();
   await settings.stop();
   await captures.stop();
   await flows.stop();
@@ -291,11 +302,15 @@ async function runNode(options: NodeOptions): Promise<void> {
   await client.close();
 }
 
-/** The calculation, seen from outside where it does not end. */
-function watched(calculation: Calculation, health: HealthReport): Calculation {
+/** The calculation, seen from outside where it does not end, and what migrations make of its state. */
+function watched(
+  calculation: Calculation,
+  health: HealthReport,
+  migrations: LiveMigrations,
+): Calculation {
   return {
     onUpdates: (updates) => health.calculating(() => calculation.onUpdates(updates)),
-    state: () => health.calculating(() => calculation.state()),
+    state: () => migrations.amend(health.calculating(() => calculation.state())),
   };
 }
 

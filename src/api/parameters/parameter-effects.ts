@@ -34,7 +34,6 @@ const NOT_YET: Readonly<Record<string, readonly string[]>> = {
     'WireguardThreadingEnabled',
   ],
   'what is being built': [
-    'LiveMigrationRouteConvergenceTime',
     'LocalSubnetL2Reachability',
     'LocalSubnetL2ReachabilityRefreshInterval',
     'NFTablesFlowTableDataIfacePattern',
