@@ -25,6 +25,8 @@ export { StaleConnections } from './stale-connections.ts';
 export { EndpointStatusFiles } from './endpoint-status-files.ts';
 export { HealthReport, type HealthTimeouts, WATCHED } from './health-report.ts';
 export { HealthServer } from './health-server.ts';
+export { listenForArrival } from './arrival-listener.ts';
+export { LiveMigrations } from './live-migrations.ts';
 export { MtuFile } from './mtu-file.ts';
 export { RefreshTimers } from './refresh-timers.ts';
 export { ToldProblems } from './told-problems.ts';

@@ -9,7 +9,7 @@ import { type NftablesKernel, NftTable } from './nft/table.ts';
 import type { TableCalls, TableSize } from './nft/table-counts.ts';
 import { desiredRoutes } from './routes/desired-routes.ts';
 import { IpipDevice, type IpipKernel } from './routes/ipip-device.ts';
-import { type RouteKernel, RouteTable } from './routes/route-table.ts';
+import { readRoutesTo, type RouteKernel, RouteTable } from './routes/route-table.ts';
 import { TunnelDevices, type TunnelKernel } from './routes/tunnel-devices.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
@@ -205,6 +205,15 @@ export class Dataplane {
     const endpoint = this.#desired?.state.endpoints.get(endpointId);
     if (!endpoint) return false;
     return this.#areRouted(endpoint) && this.#isFiltered(endpoint);
+  }
+
+  /** Whether the kernel has routes to all addresses of an endpoint, whoever made them. */
+  isRouted({
+    addresses,
+    interfaceName,
+  }: Pick<LocalEndpoint, 'addresses' | 'interfaceName'>): boolean {
+    const own = readRoutesTo(this.#options.routes, interfaceName);
+    return addresses.every((one) => own.some(({ destination }) => destination === one));
   }
 
   #isFiltered({ interfaceName }: LocalEndpoint): boolean {

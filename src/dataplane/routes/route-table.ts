@@ -184,6 +184,12 @@ export class RouteTable {
   }
 }
 
+/** All routes of the main table to an interface, as they are now. */
+export function readRoutesTo(kernel: RouteKernel, interfaceName: string): Route[] {
+  const all = kernel.routes({ table: ROUTE_TABLE.MAIN });
+  return all.filter((route) => route.interface === interfaceName);
+}
+
 /** Whether a route leads to a workload, and is there for us to take away. */
 function isOfWorkload(route: Route, { routes, workloadPrefixes }: HostSettings): boolean {
   const { interface: name = '', protocol, destination } = route;
