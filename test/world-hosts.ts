@@ -293,19 +293,20 @@ function configuration(name: string, spec: object) {
 export function hostWorld(
   stages: readonly Stage[],
   sourcePorts: readonly (number[] | undefined)[] = [undefined],
+  base = world,
 ): fc.Arbitrary<World> {
   return fc
     .tuple(
-      world,
+      base,
       hostEndpoints('node-1'),
       hostEndpoints('node-2'),
       hostPolicies(stages, sourcePorts),
       configurations,
       ownProfile,
     )
-    .map(([base, one, two, policies, list, profile]) => ({
+    .map(([rest, one, two, policies, list, profile]) => ({
       resources: [
-        ...base.resources.map(withInterfaces),
+        ...rest.resources.map(withInterfaces),
         ...one,
         ...two,
         ...policies,

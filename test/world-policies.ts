@@ -249,26 +249,27 @@ const clusterPolicy = fc
     spec: withoutUndefined(spec),
   }));
 
-/** Up to six policies, of any kinds; few of them staged. */
-export const policies = fc
-  .array(
-    fc.oneof(
-      { weight: 4, arbitrary: globalPolicy },
-      { weight: 4, arbitrary: namespacedPolicy },
-      { weight: 4, arbitrary: kubernetesPolicy },
-      { weight: 4, arbitrary: clusterPolicy },
-      { weight: 2, arbitrary: stagedPolicy },
-    ),
-    { maxLength: 6 },
-  )
-  .map((list) =>
-    list.map((policy, index) => ({
-      apiVersion: policy.apiVersion,
-      kind: policy.kind,
-      metadata: {
-        name: `policy-${index}`,
-        ...('namespace' in policy ? { namespace: policy.namespace } : {}),
-      },
-      spec: policy.spec,
-    })),
-  );
+/** Policies of any kinds; few of them staged. */
+export const policiesOf = (length: fc.ArrayConstraints) =>
+  fc
+    .array(
+      fc.oneof(
+        { weight: 4, arbitrary: globalPolicy },
+        { weight: 4, arbitrary: namespacedPolicy },
+        { weight: 4, arbitrary: kubernetesPolicy },
+        { weight: 4, arbitrary: clusterPolicy },
+        { weight: 2, arbitrary: stagedPolicy },
+      ),
+      length,
+    )
+    .map((list) =>
+      list.map((policy, index) => ({
+        apiVersion: policy.apiVersion,
+        kind: policy.kind,
+        metadata: {
+          name: `policy-${index}`,
+          ...('namespace' in policy ? { namespace: policy.namespace } : {}),
+        },
+        spec: policy.spec,
+      })),
+    );

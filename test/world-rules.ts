@@ -80,6 +80,7 @@ const accounts = fc.constantFrom(
   { selector: 'role == "robot"' },
   { selector: 'all()' },
   { names: ['robot'], selector: '!has(role)' },
+  { selector: 'projectcalico.org/name == "robot"' },
 );
 
 const conditions = {

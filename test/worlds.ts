@@ -12,7 +12,7 @@ import {
   podAddress,
   PROBED_PORTS,
 } from './world-addresses.ts';
-import { policies } from './world-policies.ts';
+import { policiesOf } from './world-policies.ts';
 
 export * from './world-addresses.ts';
 
@@ -248,9 +248,15 @@ export const FIXED: readonly Resource[] = [
   ),
 ];
 
-export const world: fc.Arbitrary<World> = fc
-  .tuple(namespaces, pods, tiers, policies, networkSets, services)
-  .map((parts) => ({ resources: [...FIXED, ...parts.flat()] as Resource[] }));
+const worldWith = (length: fc.ArrayConstraints): fc.Arbitrary<World> =>
+  fc
+    .tuple(namespaces, pods, tiers, policiesOf(length), networkSets, services)
+    .map((parts) => ({ resources: [...FIXED, ...parts.flat()] as Resource[] }));
+
+/** Of up to six policies: each matters. */
+export const world = worldWith({ maxLength: 6 });
+/** So many that the kernel looks rules up, where it would try few one by one. */
+export const crowdedWorld = worldWith({ minLength: 20, maxLength: 60, size: 'max' });
 
 function core(kind: string, metadata: Resource['metadata']): Resource {
   return { apiVersion: 'v1', kind, metadata };

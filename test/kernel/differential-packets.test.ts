@@ -8,12 +8,21 @@ import type { SyncerUpdate } from '#datastore/syncer';
 import type { Family } from '#lib';
 import { buildWorld, evaluate, type Explanation, type Party } from '#policy';
 import { hostWorld, TAKEN } from '../world-hosts.ts';
-import { BEYOND, NODE_ADDRESS, NODES, OUTSIDE, podAddress, POD_COUNT } from '../worlds.ts';
+import {
+  BEYOND,
+  crowdedWorld,
+  NODE_ADDRESS,
+  NODES,
+  OUTSIDE,
+  podAddress,
+  POD_COUNT,
+} from '../worlds.ts';
 import { SECOND_ADDRESS } from '../worlds.ts';
 import { type Injected, PacketNode } from './packet-node.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 const WORLDS = Number(process.env['PACKET_WORLDS'] ?? 30);
+const CROWDED = Number(process.env['CROWDED_WORLDS'] ?? 4);
 const NODE = 'node-1';
 const FAMILIES = [4, 6] as const;
 
@@ -89,6 +98,23 @@ test('[DP20] every packet of random worlds with host endpoints passes where the 
   );
   process.stdout.write(`# ${packets} of ${packets} packets agree, ${passing} pass, seed ${SEED}\n`);
   assert.ok(passing > packets / 10 && passing < (packets * 9) / 10);
+});
+
+test('[DP40] every packet of crowded worlds passes where the reference allows it', async () => {
+  process.stdout.write(`# seed ${SEED}, crowded worlds ${CROWDED}\n`);
+  let packets = 0;
+  passing = 0;
+  const stages = ['normal', 'forward', 'preDNAT', 'doNotTrack'] as const;
+  await fc.assert(
+    fc.asyncProperty(hostWorld(stages, SOURCE_PORTS, crowdedWorld), async ({ resources }) => {
+      packets += await compare(resources);
+    }),
+    { seed: SEED, numRuns: CROWDED, endOnFailure: process.env['SHRINK'] === undefined },
+  );
+  process.stdout.write(
+    `# crowded: ${packets} of ${packets} agree, ${passing} pass, seed ${SEED}\n`,
+  );
+  assert.ok(passing > packets / 20);
 });
 
 async function compare(resources: readonly Resource[]): Promise<number> {
