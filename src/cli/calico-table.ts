@@ -170,27 +170,38 @@ export interface CalicoTableOptions {
 
 const GAP = 3;
 
+function shapeOf({ kind }: KindDefinition): CalicoTable {
+  return TABLES[kind] ?? table(['NAME'], []);
+}
+
+function cellsOf(kind: KindDefinition): Readonly<Record<string, Cell>> {
+  return { ...shapeOf(kind).cells, NAMESPACE: ({ metadata }) => metadata.namespace ?? '' };
+}
+
+/** Throws UsageError for columns, in any letter case, that the kind does not have. */
+export function checkCalicoColumns(kind: KindDefinition, columns: readonly string[]): void {
+  const known = Object.keys(cellsOf(kind));
+  const unknown = columns.map((it) => it.toUpperCase()).filter((it) => !known.includes(it));
+  if (unknown.length === 0) return;
+  throw new UsageError(
+    `Cannot print the columns ${unknown.join(', ')} of ${kind.plural}: there are ${known.join(', ')}`,
+  );
+}
+
 /** Every cell is padded, the last too, as calicoctl prints it. Throws UsageError for an unknown column. */
 export function formatCalicoTable(
   kind: KindDefinition,
   resources: readonly Resource[],
   options: CalicoTableOptions,
 ): string {
-  const shape = TABLES[kind.kind] ?? table(['NAME'], []);
-  const namespace: Cell = ({ metadata }) => metadata.namespace ?? '';
-  const cells: Readonly<Record<string, Cell>> = { ...shape.cells, NAMESPACE: namespace };
+  const shape = shapeOf(kind);
+  const cells = cellsOf(kind);
   const own = options.wide ? shape.wide : shape.plain;
   const headings = [
     ...(options.withNamespace ? ['NAMESPACE'] : []),
     ...(options.columns?.map((it) => it.toUpperCase()) ?? own),
   ];
-  const unknown = headings.filter((heading) => !Object.hasOwn(cells, heading));
-  if (unknown.length > 0) {
-    const known = Object.keys(cells).join(', ');
-    throw new UsageError(
-      `Cannot print the columns ${unknown.join(', ')} of ${kind.plural}: there are ${known}`,
-    );
-  }
+  checkCalicoColumns(kind, headings);
   const rows = resources.map((it) => headings.map((heading) => cells[heading]?.(it) ?? ''));
   const all = [headings, ...rows];
   const widths = headings.map((_, index) =>

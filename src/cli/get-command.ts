@@ -8,6 +8,7 @@ import { type ClusterFlags, connect, withClusterFlags } from './connection.ts';
 import { displayName, lookupKind } from './kind-lookup.ts';
 import { loadManifestFiles } from './manifest-files.ts';
 import {
+  checkColumns,
   formatResources,
   OUTPUTS,
   type OutputForm,
@@ -75,7 +76,7 @@ type Find = (client: ApiClient, namespace: string) => Promise<ResourceGroup[]>;
 
 async function get(words: Words, flags: GetFlags, terminal: Terminal): Promise<void> {
   const output = readOutputForm(flags.output, readTemplate);
-  const find = await finder(words, flags, terminal);
+  const find = await finder(words, { ...flags, form: output }, terminal);
   const client = connect(flags, terminal);
   try {
     const namespace = flags.namespace ?? client.namespace;
@@ -96,7 +97,11 @@ async function get(words: Words, flags: GetFlags, terminal: Terminal): Promise<v
 }
 
 /** What is to be read, once the default namespace is known. Throws UsageError. */
-async function finder({ kinds, names }: Words, flags: GetFlags, terminal: Terminal): Promise<Find> {
+async function finder(
+  { kinds, names }: Words,
+  flags: GetFlags & { readonly form: OutputForm },
+  terminal: Terminal,
+): Promise<Find> {
   if (flags.allNamespaces && flags.namespace !== undefined) {
     throw new UsageError('Cannot use -A and -n together: choose one');
   }
@@ -109,10 +114,12 @@ async function finder({ kinds, names }: Words, flags: GetFlags, terminal: Termin
     }
     const recursive = flags.recursive === true;
     const { resources } = await loadManifestFiles(flags.filename, { recursive }, terminal);
+    for (const resource of resources) checkColumns(flags.form, definitionOf(resource));
     return (client, namespace) => readNamed(client, resources, namespace);
   }
   if (kinds === undefined) throw new UsageError('Cannot get nothing: give a kind, or -f FILE');
   const wanted = kinds.split(',').map(lookupKind);
+  for (const kind of wanted) checkColumns(flags.form, kind);
   return (client, namespace) =>
     Promise.all(
       wanted.map(async (kind) => {

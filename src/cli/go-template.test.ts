@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { renderTemplate, TemplateError } from './go-template.ts';
+import { readTemplate, renderTemplate, TemplateError } from './go-template.ts';
 
 const nodes = [
   { metadata: { name: 'one', labels: { zone: 'a' } }, spec: { bgp: { asNumber: 64512 } } },
@@ -34,6 +34,21 @@ test('pipelines, functions, trimmed blanks, comments', () => {
   assert.equal(renderTemplate('{{"}}"}}', {}), '}}');
   assert.equal(renderTemplate('{{and 1 0}}{{or 0 "x"}}{{not 0}}', {}), '0xtrue');
   assert.equal(renderTemplate('{{.m}}', { m: { b: [1], a: null } }), 'map[a:<no value> b:[1]]');
+});
+
+test('what is wrong whatever the value is said before there is one', () => {
+  for (const [text, message] of [
+    ['{{if false}}{{nosuch .}}{{end}}', /there is no function "nosuch"/],
+    ['{{range .none}}{{$x}}{{end}}', /\$x is not declared/],
+    ['{{with $y := .a}}{{end}}{{$y}}', /\$y is not declared/],
+    ['{{range .none}}{{.a "b"}}{{end}}', /a value that is no function has arguments/],
+    ['{{range .none}}{{.a | .b}}{{end}}', /a value that is no function has arguments/],
+    ['{{range .none}}{{$z = 1}}{{end}}', /\$z is not declared; use \$z :=/],
+  ] as const) {
+    assert.throws(() => readTemplate(text), { name: 'TemplateError', message });
+  }
+  const right = '{{$a := 1}}{{range $i, $n := .}}{{if $n}}{{$a}}{{$i}}{{end}}{{else}}{{$a}}{{end}}';
+  assert.equal(readTemplate(right)([]), '1');
 });
 
 test('what cannot be read is said', () => {

@@ -1,5 +1,6 @@
 // Go templates as far as `-o go-template` needs them: fields, if, range, with, variables and the common functions.
 import { isObject } from '#lib';
+import { templateProblem } from './go-template-check.ts';
 import { parseTemplate, type Node, type Operand, type Pipeline } from './go-template-parser.ts';
 
 /** The template cannot be read, or asks for what a value does not have. */
@@ -17,10 +18,20 @@ interface Scope {
 
 const OUTPUT_MAX = 64 * 1024 * 1024;
 
+/** Gives the text that the template makes of a value; throws TemplateError. */
+export type Template = (value: unknown) => string;
+
+/** Throws TemplateError for what is wrong whatever the value. */
+export function readTemplate(text: string): Template {
+  const nodes = parseTemplate(text, (message) => new TemplateError(message));
+  const problem = templateProblem(nodes, { functions: Object.keys(FUNCTIONS) });
+  if (problem !== undefined) throw new TemplateError(problem);
+  return (value) => renderAll(nodes, { dot: value, variables: new Map([['$', { value }]]) });
+}
+
 /** The text that a template makes of a value. Throws TemplateError. */
 export function renderTemplate(text: string, value: unknown): string {
-  const nodes = parseTemplate(text, (message) => new TemplateError(message));
-  return renderAll(nodes, { dot: value, variables: new Map([['$', { value }]]) });
+  return readTemplate(text)(value);
 }
 
 function renderAll(nodes: readonly Node[], scope: Scope): string {

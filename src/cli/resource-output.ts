@@ -1,9 +1,9 @@
 // Resources as a command prints them: a table, or json, yaml, names, chosen columns or a template.
 import { stringify } from 'yaml';
 import { apiVersionOf, type KindDefinition, type Resource } from '#api';
-import { formatCalicoTable, hasCalicoTable } from './calico-table.ts';
+import { checkCalicoColumns, formatCalicoTable, hasCalicoTable } from './calico-table.ts';
 import { UsageError } from './cli-error.ts';
-import { renderTemplate, TemplateError } from './go-template.ts';
+import { readTemplate, type Template, TemplateError } from './go-template.ts';
 import { displayName } from './kind-lookup.ts';
 import { rowCells, rowHeadings } from './resource-columns.ts';
 import { formatTable } from './text-table.ts';
@@ -40,12 +40,15 @@ export interface ResourceGroup {
 export type OutputForm =
   | { readonly type: Output | undefined }
   | { readonly type: 'columns'; readonly columns: readonly string[] }
-  | { readonly type: 'template'; readonly template: string };
+  | { readonly type: 'template'; readonly text: string; readonly template: Template };
 
-/** Reads the value of `get -o`, with the forms of calicoctl that have a value of their own. */
+/**
+ * Reads the value of `get -o`, with the forms of calicoctl that have a value of their own. Throws UsageError, also
+ * for a template that is wrong whatever it is given.
+ */
 export function readOutputForm(
   text: string | undefined,
-  readTemplate: (path: string) => string,
+  readFile: (path: string) => string,
 ): OutputForm {
   const [form, value] = /^(custom-columns|go-template|go-template-file)=(.*)$/s
     .exec(text ?? '')
@@ -57,7 +60,12 @@ export function readOutputForm(
   if (form === 'custom-columns') {
     return { type: 'columns', columns: value.split(',').map((it) => it.trim()) };
   }
-  return { type: 'template', template: form === 'go-template' ? value : readTemplate(value) };
+  const template = form === 'go-template' ? value : readFile(value);
+  return explained(template, () => ({
+    type: 'template',
+    text: template,
+    template: readTemplate(template),
+  }));
 }
 
 export interface FormatOptions {
@@ -72,7 +80,9 @@ export interface FormatOptions {
 export function formatResources(groups: readonly ResourceGroup[], options: FormatOptions): string {
   const { output } = options;
   const items = groups.flatMap(({ resources }) => resources);
-  if (output.type === 'template') return rendered(output.template, items);
+  if (output.type === 'template') {
+    return explained(output.text, () => output.template(items));
+  }
   if (output.type === 'json' || output.type === 'yaml') {
     const [first] = items;
     return formatValue(options.single && first ? first : listOf(groups), output.type);
@@ -89,13 +99,18 @@ export function formatResources(groups: readonly ResourceGroup[], options: Forma
     .join('\n');
 }
 
-function rendered(template: string, items: readonly Resource[]): string {
+function explained<Result>(template: string, use: () => Result): Result {
   try {
-    return renderTemplate(template, items);
+    return use();
   } catch (error) {
     if (!(error instanceof TemplateError)) throw error;
     throw new UsageError(`Cannot use the template ${JSON.stringify(template)}: ${error.message}`);
   }
+}
+
+/** Throws UsageError for columns that the kind does not have. */
+export function checkColumns(output: OutputForm, kind: KindDefinition): void {
+  if (output.type === 'columns') checkCalicoColumns(kind, output.columns);
 }
 
 /** One kind of Calico's is a list of that kind, as calicoctl prints it. */

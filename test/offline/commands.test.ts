@@ -89,6 +89,22 @@ const WRONG: readonly (readonly [words: string, exitCode: number, message: RegEx
     /"udp\/x": port "x" is no number from 1 to 65535[^]*"tpc\/1": protocol "tpc" is no protocol/,
   ],
   ['matrix -f FOLDER --address 10.x', 2, /^Cannot read "10\.x": write namespace\/pod/],
+  ['get ippool --kubeconfig /none -o go-template={{nosuch}}', 2, /: there is no function "nosuch"/],
+  [
+    'get ippool --kubeconfig /none -o go-template={{range',
+    2,
+    /^Cannot use the template .*not closed/,
+  ],
+  [
+    'get ippool --kubeconfig /none -o custom-columns=COLOUR',
+    2,
+    /^Cannot print the columns COLOUR of ipp/,
+  ],
+  [
+    'get ippool --kubeconfig /none -o go-template-file=/none',
+    1,
+    /^Cannot use --output "\/none": there is no/,
+  ],
   ['matrix -f /nonexistent', 2, /^Cannot read \/nonexistent: /],
   ['matrix', 1, /^Cannot use the kubeconfig \/nonexistent\/kubeconfig: /],
   ['lint -f FOLDER -o yaml', 2, /^Cannot print as "yaml": use -o json\n$/],
