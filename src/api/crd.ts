@@ -1,4 +1,11 @@
 // A kind as a CustomResourceDefinition (apiextensions.k8s.io/v1), for clusters that keep the resources themselves.
+import {
+  descriptionIn,
+  type FieldText,
+  type FieldTexts,
+  textsWithin,
+} from './field-texts/field-text.ts';
+import { fieldTexts } from './field-texts/field-texts.ts';
 import { apiVersionOf, type KindDefinition } from './kind.ts';
 import type { JsonSchema } from './schema-check.ts';
 import { copiedKeywords, objectMembers, scalarForm, typeOfValues } from './schema-form.ts';
@@ -57,7 +64,7 @@ export function crdOf(kind: KindDefinition): CustomResourceDefinition {
 
 /** The API server itself defines metadata, so that the schema may not. */
 function rootSchema(kind: KindDefinition): StructuralSchema {
-  const { properties, required, ...body } = structural(kind.schema);
+  const { properties, required, ...body } = structural(kind.schema, fieldTexts(kind));
   const { metadata: _, ...members } = properties as Readonly<Record<string, StructuralSchema>>;
   const needed = (required as readonly string[] | undefined)?.filter((name) => name !== 'metadata');
   return {
@@ -73,34 +80,44 @@ function rootSchema(kind: KindDefinition): StructuralSchema {
 }
 
 /** The schema, then what the definition says of its CRD beyond it; null takes a keyword away. */
-function structural(schema: JsonSchema): StructuralSchema {
-  const merged = { ...plain(schema), ...schema.crd };
+function structural(schema: JsonSchema, texts: FieldText | undefined): StructuralSchema {
+  const own = descriptionIn(texts);
+  const described = own === undefined ? {} : { description: own };
+  const merged = { ...plain(schema, texts), ...described, ...schema.crd };
   return Object.fromEntries(Object.entries(merged).filter(([, value]) => value !== null));
 }
 
-function plain(schema: JsonSchema): StructuralSchema {
-  if (schema.anyOf) return alternatives(schema, schema.anyOf);
+function plain(schema: JsonSchema, texts: FieldText | undefined): StructuralSchema {
+  const inner = textsWithin(texts);
+  if (schema.anyOf) return alternatives(schema, schema.anyOf, inner);
   if (schema.enum) return { type: typeOfValues(schema.enum), enum: schema.enum };
   if (schema.type === 'array') {
     return {
       ...copiedKeywords(schema),
       type: 'array',
-      items: structural(schema.items ?? {}),
+      items: structural(schema.items ?? {}, inner),
       'x-kubernetes-list-type': schema.uniqueItems ? 'set' : 'atomic',
     };
   }
   if (schema.type === 'object') {
-    return { ...copiedKeywords(schema), type: 'object', ...objectMembers(schema, structural) };
+    const members = objectMembers(schema, (member, name) =>
+      structural(member, name === undefined ? inner : inner[name]),
+    );
+    return { ...copiedKeywords(schema), type: 'object', ...members };
   }
   if (!schema.type) return { 'x-kubernetes-preserve-unknown-fields': true };
   return scalarForm(schema);
 }
 
 /** A value or null is the value: Kubernetes drops nulls itself. A number or text is Kubernetes' own type. */
-function alternatives(schema: JsonSchema, schemas: readonly JsonSchema[]): StructuralSchema {
+function alternatives(
+  schema: JsonSchema,
+  schemas: readonly JsonSchema[],
+  texts: FieldTexts,
+): StructuralSchema {
   const some = schemas.filter(({ type }) => type !== 'null');
   const [only] = some;
-  if (some.length === 1 && only) return structural(only);
+  if (some.length === 1 && only) return structural(only, texts);
   return {
     'x-kubernetes-int-or-string': true,
     anyOf: [{ type: 'integer' }, { type: 'string' }],

@@ -2,7 +2,12 @@
 import type { TSchema } from 'typebox';
 import { fieldTexts } from './field-texts/field-texts.ts';
 import { OBJECT_META_TEXTS } from './field-texts/metadata-texts.ts';
-import type { FieldText, FieldTexts } from './field-texts/field-text.ts';
+import {
+  descriptionIn,
+  type FieldText,
+  type FieldTexts,
+  textsWithin,
+} from './field-texts/field-text.ts';
 import { apiVersionOf, type KindDefinition, ObjectMeta } from './kind.ts';
 import type { JsonSchema } from './schema-check.ts';
 import { copiedKeywords, objectMembers, scalarForm, typeOfValues } from './schema-form.ts';
@@ -36,8 +41,8 @@ export function objectMetaSchema(): OpenApiSchema {
 
 /** A text of our own describes a schema; where there is none, its own description does. */
 function schemaOf(schema: JsonSchema, texts: FieldText | undefined): OpenApiSchema {
-  const own = typeof texts === 'string' ? texts : texts?.[''];
-  const form = undescribed(schema, typeof texts === 'string' ? undefined : texts);
+  const own = descriptionIn(texts);
+  const form = undescribed(schema, textsWithin(texts));
   const value = schema.crd?.['default'];
   return {
     ...form,
@@ -46,10 +51,8 @@ function schemaOf(schema: JsonSchema, texts: FieldText | undefined): OpenApiSche
   };
 }
 
-function undescribed(schema: JsonSchema, texts: FieldTexts | undefined): OpenApiSchema {
-  // What an item or an entry is, its list or map has said.
-  const { '': _, ...inner } = texts ?? {};
-  if (schema.anyOf) return alternatives(schema.anyOf, texts);
+function undescribed(schema: JsonSchema, inner: FieldTexts): OpenApiSchema {
+  if (schema.anyOf) return alternatives(schema.anyOf, inner);
   if (schema.const !== undefined)
     return { type: typeOfValues([schema.const]), enum: [schema.const] };
   if (schema.enum) return { type: typeOfValues(schema.enum), enum: schema.enum };
@@ -68,10 +71,7 @@ function undescribed(schema: JsonSchema, texts: FieldTexts | undefined): OpenApi
 }
 
 /** A choice with null is nullable; whole number or text is Kubernetes' own type; any other stays a choice. */
-function alternatives(
-  schemas: readonly JsonSchema[],
-  texts: FieldTexts | undefined,
-): OpenApiSchema {
+function alternatives(schemas: readonly JsonSchema[], texts: FieldTexts): OpenApiSchema {
   const some = schemas.filter(({ type }) => type !== 'null');
   const nullable = some.length < schemas.length ? { nullable: true } : {};
   const [only] = some;

@@ -8,3 +8,15 @@ export interface FieldTexts {
   readonly [field: string]: FieldText;
   readonly ''?: string;
 }
+
+/** What the field itself is for. */
+export function descriptionIn(text: FieldText | undefined): string | undefined {
+  return typeof text === 'string' ? text : text?.[''];
+}
+
+/** The texts below the field; what an item or an entry is, its list or map has said. */
+export function textsWithin(text: FieldText | undefined): FieldTexts {
+  if (text === undefined || typeof text === 'string') return {};
+  const { '': _, ...inner } = text;
+  return inner;
+}
