@@ -112,10 +112,7 @@ function renderAction(action: Action): Expression[] {
     case 'goto':
       return [{ kind: 'verdict', verdict: { kind: action.action, chain: action.chain } }];
     case 'look-up':
-      return [
-        ...loadKey(action.key),
-        { kind: 'lookup', set: action.map, register: FIELD_REGISTER, verdict: true },
-      ];
+      return lookUp(action);
     case 'dispatch':
       return dispatch(action);
     case 'log-packet': {
@@ -169,18 +166,29 @@ function loadAddress(end: PacketEnd, family: Family, register = REGISTER): Expre
   return { kind: 'payload', base: 'network', offset, length: addressBytes(family), register };
 }
 
+function lookUp({ map, key, classes }: Action & { action: 'look-up' }): Expression[] {
+  const register = classes === undefined ? FIELD_REGISTER : CLASSED_REGISTER;
+  return [
+    ...loadKey(key, register),
+    ...(classes === undefined ? [] : [toClass(classes)]),
+    { kind: 'lookup', set: map, register, verdict: true },
+  ];
+}
+
 /** Fields side by side in registers of four bytes. */
-function loadKey(key: MapKey): Expression[] {
+function loadKey(key: MapKey, register: number): Expression[] {
   switch (key.by) {
     case 'service':
       return [
-        { kind: 'meta', key: 'nfproto', register: FIELD_REGISTER },
-        { kind: 'meta', key: 'l4proto', register: FIELD_REGISTER + 1 },
+        { kind: 'meta', key: 'nfproto', register },
+        { kind: 'meta', key: 'l4proto', register: register + 1 },
       ];
     case 'port':
-      return [loadPort('destination', FIELD_REGISTER)];
+      return [loadPort('destination', register)];
     case 'address':
-      return [loadAddress(key.end, key.family, FIELD_REGISTER)];
+      return [loadAddress(key.end, key.family, register)];
+    case 'class':
+      return [];
     default:
       return key satisfies never;
   }

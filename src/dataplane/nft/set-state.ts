@@ -1,6 +1,7 @@
 // Contents of sets and verdict maps in a form in which desired and actual can be compared.
 import { differences, type Family, PersistentMap } from '#lib';
 import type { Hex, SetElement, SetType } from '#linux';
+import type { ClassMap } from '../rules/address-classes.ts';
 import type { ClassNumbers } from '../rules/class-name.ts';
 import { type MapKey, type VerdictMap, isExact } from '../rules/verdict-map.ts';
 import { addressBytes, interfaceHex, networkHex } from './bytes.ts';
@@ -103,6 +104,7 @@ export function verdictMapState(map: VerdictMap): SetState {
       const fields = [NFPROTO[entry.family], entry.protocol].map((one) => networkHex(one, 1));
       return [{ key: fields.map((one) => one.padEnd(8, '0')).join(''), verdict }];
     }
+    if ('number' in entry) return [{ key: entry.number, verdict }];
     const bytes = key.by === 'address' ? addressBytes(key.family) : 2;
     if (!isInterval) return [{ key: networkHex(entry.first, bytes), verdict }];
     const [start, ...end] = intervalElements([entry.first, entry.last], bytes);
@@ -119,6 +121,27 @@ export function verdictMapState(map: VerdictMap): SetState {
   return state;
 }
 
+const knownClasses = new WeakMap<ClassMap, SetState>();
+
+/** A map from address to class. */
+export function classMapState(map: ClassMap): SetState {
+  const known = knownClasses.get(map);
+  if (known) return known;
+  const { family, isExact: exact, entries } = map;
+  const bytes = addressBytes(family);
+  const groups = entries.map(({ first, last, value }): SetElement[] => {
+    const data = classData(value);
+    if (exact) return [{ key: networkHex(first, bytes), data }];
+    const [start, ...end] = intervalElements([first, last], bytes);
+    return [{ key: start?.key ?? '', data }, ...end];
+  });
+  const data = [CLASS_FIELD, CLASS_FIELD] as const;
+  const type: SetType = { key: [addressField(family)], data, ...(!exact && { interval: true }) };
+  const state = { type, entries: byText(groups) };
+  knownClasses.set(map, state);
+  return state;
+}
+
 function keyFields(key: MapKey): SetType['key'] {
   switch (key.by) {
     case 'service':
@@ -127,6 +150,8 @@ function keyFields(key: MapKey): SetType['key'] {
       return ['inet_service'];
     case 'address':
       return [addressField(key.family)];
+    case 'class':
+      return [CLASS_FIELD];
     default:
       return key satisfies never;
   }

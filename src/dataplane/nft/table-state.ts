@@ -16,6 +16,7 @@ import type { IpSetStates } from './ip-set-states.ts';
 import {
   type SetState,
   classesState,
+  classMapState,
   dispatchState,
   entriesOf,
   verdictMapState,
@@ -76,6 +77,9 @@ export function desiredTable(
   if (ruleset.workloads !== before.ruleset.workloads) {
     sets = sets.with(WORKLOADS_MAP, workloadsOf(ruleset, before));
   }
+  for (const { after } of differences(before.ruleset.classMaps, ruleset.classMaps)) {
+    if (after) sets = sets.with(after.name, classMapState(after));
+  }
   for (const change of differences(before.ruleset.ipSets, ruleset.ipSets)) {
     const names = [change.before, change.after].flatMap((set) => setNames(set, referred));
     for (const { name } of names) sets = sets.without(name);
@@ -120,6 +124,7 @@ function newTable(
     sets.set(name, classesState(map, ruleset.classNumbers));
   sets.set(WORKLOADS_MAP, workloadsOf(ruleset, before));
   for (const [name, map] of ruleset.maps) sets.set(name, verdictMapState(map));
+  for (const [name, map] of ruleset.classMaps) sets.set(name, classMapState(map));
   for (const set of ruleset.ipSets.values()) {
     const former = before?.ruleset.ipSets.get(set.id);
     for (const { name, kind, family } of setNames(set, referred)) {

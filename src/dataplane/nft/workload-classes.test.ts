@@ -45,7 +45,7 @@ function stateWith(endpoints: ReadonlyMap<string, LocalEndpoint>): DataplaneStat
   return { ...BASE, endpoints };
 }
 
-void test('[DP61] a table after workloads came and went is what the state alone gives', (t) => {
+void test('[DP67] a table after workloads came and went is what the state alone gives', (t) => {
   const changes = fc.array(
     fc.array(fc.record({ number: fc.nat(4), form: fc.option(fc.nat(7)) }), { maxLength: 3 }),
     { maxLength: 12 },
@@ -75,7 +75,7 @@ void test('[DP61] a table after workloads came and went is what the state alone 
   t.diagnostic(`seed ${SEED}`);
 });
 
-void test('[DP61] a workload of a class that is there is one element, and touches no chain', () => {
+void test('[DP67] a workload of a class that is there is one element, and touches no chain', () => {
   const endpoints = (count: number) =>
     PersistentMap.from(
       Array.from({ length: count }, (_, number): [string, LocalEndpoint] => {
@@ -122,7 +122,7 @@ void test('[DP6] a workload whose new chains are refused stays in the class that
   assert.equal(leads, undefined, 'a new one leads nowhere: its packets are dropped');
 });
 
-void test('[DP61] classes have numbers of their own, the same whoever else is there', () => {
+void test('[DP67] classes have numbers of their own, the same whoever else is there', () => {
   const names = Array.from({ length: 2_000 }, (_, index) => `class-${index}`);
   const numbers = classNumbers(names);
   assert.equal(new Set(numbers.values()).size, names.length);

@@ -17,7 +17,13 @@ export type Action =
   | { readonly action: 'return' }
   | { readonly action: 'jump'; readonly chain: string }
   | { readonly action: 'goto'; readonly chain: string }
-  | { readonly action: 'look-up'; readonly map: string; readonly key: MapKey }
+  | {
+      readonly action: 'look-up';
+      readonly map: string;
+      readonly key: MapKey;
+      /** The map from what `key` is to the classes that `map` is asked for; absent, it is asked for `key`. */
+      readonly classes?: string;
+    }
   | {
       readonly action: 'dispatch';
       readonly map: string;

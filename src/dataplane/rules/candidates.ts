@@ -1,16 +1,8 @@
 // Rules as ordered candidates: what each asks of a packet, with its ports and addresses told apart.
-import { FAMILIES, type Family, familyBits, parsePrefix } from '#lib';
+import { FAMILIES, type Family, parsePrefix } from '#lib';
 import type { DataplaneEntity, DataplaneRule, IpSet } from '#calc/dataplane-update';
 import type { Action } from './action.ts';
-import {
-  type Interval,
-  complementOf,
-  intersectIntervals,
-  netIntervals,
-  portIntervals,
-  setIntervals,
-  wholeInterval,
-} from './intervals.ts';
+import { type Interval, complementOf, intersectIntervals, portIntervals } from './intervals.ts';
 import type { Match, PacketEnd } from './match.ts';
 
 const ICMP = 1;
@@ -103,31 +95,13 @@ export function matchesOf(rule: DataplaneRule): Match[][] {
   });
 }
 
-/**
- * The addresses of one end that fit, when the matches ask of nothing else, and name no big set. `read`
- * is told of each set that was written out.
- */
-export function addressesOf(
-  matches: readonly Match[],
+/** What a rule asks of the address of one end; nothing where it is not for the family. */
+export function farMatches(
+  rule: DataplaneRule,
   end: PacketEnd,
   family: Family,
-  setOf: (id: string) => IpSet | undefined,
-): readonly Interval[] | undefined {
-  let fitting: readonly Interval[] = [wholeInterval(familyBits(family))];
-  for (const match of matches) {
-    if ((match.match !== 'nets' && match.match !== 'ip-set') || match.end !== end) return undefined;
-    let one: readonly Interval[];
-    if (match.match === 'nets') {
-      one = netIntervals(match.nets, family);
-    } else {
-      const set = setOf(match.set);
-      if (!set || !isExpanded(set)) return undefined;
-      one = setIntervals(set, family);
-    }
-    const wanted = match.negated ? complementOf(one, familyBits(family)) : one;
-    fitting = intersectIntervals(fitting, wanted);
-  }
-  return fitting;
+): (Match & { readonly match: 'nets' | 'ip-set' })[] {
+  return fitsFamily(rule, family) ? addressMatches(rule[end], end, family) : [];
 }
 
 /** Whether a set's members are written out into maps. */
@@ -210,10 +184,14 @@ function needsPorts(rule: DataplaneRule): boolean {
   );
 }
 
-function addressMatches(entity: DataplaneEntity, end: PacketEnd, family: Family): Match[] {
+function addressMatches(
+  entity: DataplaneEntity,
+  end: PacketEnd,
+  family: Family,
+): (Match & { readonly match: 'nets' | 'ip-set' })[] {
   const nets = ofFamily(entity.nets ?? [], family);
   const notNets = ofFamily(entity.notNets ?? [], family);
-  const matches: Match[] = [];
+  const matches: (Match & { readonly match: 'nets' | 'ip-set' })[] = [];
   if (nets.length > 0) {
     matches.push({ match: 'nets', end, family, nets });
   }

@@ -1,12 +1,12 @@
 // Ordered rules compiled into a few look-ups: by family and protocol, by port, by address; first match wins.
 import { FAMILIES, type Family } from '#lib';
-import type { Direction, IpSet } from '#calc/dataplane-update';
+import type { Direction } from '#calc/dataplane-update';
 import type { Action } from './action.ts';
+import { type AddressClasses, type AddressQuestion, fittingClasses } from './address-classes.ts';
 import {
   type Candidate,
   type PlacedRule,
   type ScopeProtocol,
-  addressesOf,
   candidatesOf,
   isFinal,
   matchesOf,
@@ -18,7 +18,9 @@ import type { Match, PacketEnd } from './match.ts';
 import { shortHash } from './names.ts';
 import {
   type MapEntry,
+  type ClassEntry,
   type MapKey,
+  type RangeEntry,
   type ServiceEntry,
   type VerdictMap,
   isExact,
@@ -31,7 +33,7 @@ const LINEAR_MAX = 4;
 /** How often a rule may be repeated in the chains of ports, on average, and how many more there may be. */
 const REPEATS_MAX = 8;
 const ROOM_MIN = 1024;
-/** How many addresses may be written into maps for a rule, on average, and how many more there may be. */
+/** How many classes of addresses may be written into maps for a rule, on average, and how many more there may be. */
 const WRITTEN_MAX = 16;
 const WRITTEN_MIN = 1024;
 
@@ -40,7 +42,13 @@ export interface ClassifierOptions {
   readonly name: string;
   readonly comment: string;
   readonly direction: Direction;
-  readonly ipSetOf: (id: string) => IpSet | undefined;
+  /** What rules ask of the far end's addresses, and which classes that makes; undefined where these are too many. */
+  readonly classesOf: (family: Family) => FarClasses | undefined;
+}
+
+export interface FarClasses {
+  readonly question: AddressQuestion;
+  readonly classes: AddressClasses;
 }
 
 export interface Classified {
@@ -111,7 +119,7 @@ class Classifier {
   readonly #end: PacketEnd;
   /** For rules that are repeated; below nought it has become too big. */
   #room = 0;
-  /** For addresses that are written into maps; without it sets are asked one by one. */
+  /** For classes that are written into maps; without it sets are asked one by one. */
   #toWrite = 0;
 
   constructor(options: ClassifierOptions) {
@@ -248,8 +256,8 @@ class Classifier {
     const sparse = isDense ? undefined : this.#winning(scope, plan, indexes);
     const name = `${scope.name}/${shortHash(JSON.stringify([indexes.map((one) => list[one]?.id), keepsAll]))}`;
     if (sparse && fallback !== undefined) {
-      const rule = this.#addressLookUp(scope, `${name}/addresses`, sparse);
-      this.#add({ name, rules: [rule, goTo(fallback)] });
+      const rules = this.#addressLookUp(scope, `${name}/addresses`, sparse, fallback);
+      this.#add({ name, rules: [...rules, goTo(fallback)] });
       return name;
     }
     const open = plan.anyPort.filter((index) => index < end);
@@ -273,13 +281,13 @@ class Classifier {
     scope: Scope,
     { list, open = [] }: PortPlan,
     indexes: readonly number[],
-  ): MapEntry[] | undefined {
+  ): RangeEntry[] | undefined {
     const firsts = this.#firstByAddress(scope, list, indexes);
     if (!firsts) return undefined;
     const won = withoutEarlier(firsts, open);
     if (won.length > this.#toWrite) return undefined;
     this.#toWrite -= won.length;
-    return won.flatMap(({ first, last, value }): MapEntry[] => {
+    return won.flatMap(({ first, last, value }): RangeEntry[] => {
       const chain = targetOf(list[value]);
       return chain === undefined ? [] : [{ first, last, chain }];
     });
@@ -294,9 +302,7 @@ class Classifier {
     for (const index of indexes) {
       const candidate = list[index];
       const addresses =
-        candidate && isFinal(candidate)
-          ? addressesOf(candidate.rest, this.#end, scope.family, this.#options.ipSetOf)
-          : undefined;
+        candidate && isFinal(candidate) ? this.#fitting(scope, candidate.rest) : undefined;
       if (!addresses) return undefined;
       lists.push(addresses);
     }
@@ -310,7 +316,7 @@ class Classifier {
     const flush = () => {
       const written = run.reduce((sum, { addresses }) => sum + addresses.length, 0);
       if (run.length > LINEAR_MAX && written <= this.#toWrite) {
-        rules.push(this.#byAddress(scope, run));
+        rules.push(...this.#byAddress(scope, run));
       } else rules.push(...run.map(({ candidate }) => ruleOf(scope, candidate)));
       run = [];
     };
@@ -327,18 +333,24 @@ class Classifier {
     return rules;
   }
 
-  #addressesOf({ family }: Scope, candidate: Candidate): readonly Interval[] | undefined {
+  #addressesOf(scope: Scope, candidate: Candidate): readonly Interval[] | undefined {
     if (candidate.ports || candidate.rest.length === 0 || !isFinal(candidate)) return undefined;
-    return addressesOf(candidate.rest, this.#end, family, this.#options.ipSetOf);
+    return this.#fitting(scope, candidate.rest);
+  }
+
+  /** Indexes of the classes of addresses that fit; undefined when the matches ask of more, or of a big set. */
+  #fitting({ family }: Scope, matches: readonly Match[]): readonly Interval[] | undefined {
+    const far = this.#options.classesOf(family);
+    return far && fittingClasses(matches, far.question, far.classes);
   }
 
   #byAddress(
     scope: Scope,
     run: readonly { readonly candidate: Candidate; readonly addresses: readonly Interval[] }[],
-  ): Rule {
+  ): Rule[] {
     const fragments = firstMatches(run.map(({ addresses }) => addresses));
     this.#toWrite -= fragments.length;
-    const entries = fragments.flatMap(({ first, last, value }): MapEntry[] => {
+    const entries = fragments.flatMap(({ first, last, value }): RangeEntry[] => {
       const chain = targetOf(run[value]?.candidate);
       return chain === undefined ? [] : [{ first, last, chain }];
     });
@@ -346,8 +358,41 @@ class Classifier {
     return this.#addressLookUp(scope, `${scope.name}/addresses-${shortHash(ids.join())}`, entries);
   }
 
-  #addressLookUp({ family }: Scope, name: string, entries: readonly MapEntry[]): Rule {
-    return this.#lookUp(name, { by: 'address', end: this.#end, family }, entries);
+  /**
+   * `ranges` are of indexes of classes. What they do not name goes on behind the look-up; where they name what is in no
+   * class, and not all classes, the rest goes to `fallback`.
+   */
+  #addressLookUp(
+    { family }: Scope,
+    name: string,
+    ranges: readonly RangeEntry[],
+    fallback?: string,
+  ): Rule[] {
+    const far = this.#options.classesOf(family);
+    if (!far) return [];
+    const { classes, numbers, map } = far.classes;
+    const chains = new Map<number, string>();
+    for (const { first, last, chain } of ranges) {
+      for (let index = Number(first); index <= Number(last); index++) chains.set(index, chain);
+    }
+    const others = chains.get(classes.length);
+    const entries = classes.flatMap((one, index): ClassEntry[] => {
+      const chain = chains.get(index) ?? (others === undefined ? undefined : fallback);
+      return chain === undefined ? [] : [{ number: numbers.get(one.name) ?? '', chain }];
+    });
+    const matches: Match[] = [{ match: 'family', family }];
+    const rules: Rule[] = [];
+    if (entries.length > 0) {
+      const verdicts = `m-${name}-classes`;
+      this.#maps.set(verdicts, { name: verdicts, key: { by: 'class' }, entries });
+      const key: MapKey = { by: 'address', end: this.#end, family };
+      rules.push({
+        matches,
+        actions: [{ action: 'look-up', map: verdicts, key, classes: map.name }],
+      });
+    }
+    if (others !== undefined) rules.push({ ...goTo(others), matches });
+    return rules;
   }
 
   /** The name says what kind of map it is, for that cannot be changed in place. */
@@ -355,7 +400,6 @@ class Classifier {
     const map = `m-${name}${isExact(entries) ? '' : '-ranges'}`;
     this.#maps.set(map, { name: map, key, entries });
     const matches: Match[] = [];
-    if (key.by === 'address') matches.push({ match: 'family', family: key.family });
     if (key.by === 'port' && typeof scope?.protocol === 'number') {
       matches.push({ match: 'protocol', protocols: [scope.protocol] });
     }

@@ -89,13 +89,23 @@ const known: Readonly<Record<Family, WeakMap<IpSet, readonly Interval[]>>> = {
   6: new WeakMap(),
 };
 
-/** The addresses of a set of type `net` that are of one family. */
+/**
+ * The addresses of a set of type `net` that are of one family. Where every member is one address each is a range of its
+ * own, so that one more or less leaves the others as they are.
+ */
 export function setIntervals(set: IpSet, family: Family): readonly Interval[] {
   const before = known[family].get(set);
   if (before) return before;
-  const intervals = netIntervals(set.members, family);
+  const each = prefixIntervals(set.members, family);
+  const isExact = each.every(([first, last]) => first === last);
+  const intervals = isExact ? distinctValues(each) : mergeIntervals(each);
   known[family].set(set, intervals);
   return intervals;
+}
+
+function distinctValues(single: readonly Interval[]): Interval[] {
+  const sorted = single.toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  return sorted.filter(([value], index) => value !== sorted[index - 1]?.[0]);
 }
 
 interface Edge {

@@ -11,6 +11,7 @@ import type {
 } from '#calc/dataplane-update';
 import { entity, policy, rule } from '../fixture.ts';
 import type { Action } from './action.ts';
+import type { ClassMap } from './address-classes.ts';
 import type { Chain } from './chain.ts';
 import type { Match, PacketEnd } from './match.ts';
 import type { PolicyStep } from './policy-chains.ts';
@@ -206,10 +207,18 @@ export interface Outcome {
   readonly verdict: string | undefined;
 }
 
+/** What has been rendered. */
+export interface Program {
+  readonly chains: Iterable<Chain>;
+  readonly maps: Iterable<VerdictMap>;
+  readonly classMaps: Iterable<ClassMap>;
+}
+
 /** Carries rendered chains out as the kernel does: jumps come back, gotos do not. */
 export class Machine {
   readonly #chains: ReadonlyMap<string, Chain>;
   readonly #maps: ReadonlyMap<string, VerdictMap>;
+  readonly #classMaps: ReadonlyMap<string, ClassMap>;
   readonly #packet: Packet;
   #logged = 0;
   #decision: string | undefined;
@@ -217,12 +226,10 @@ export class Machine {
   /** How many rules the packet has met. */
   rules = 0;
 
-  constructor(
-    { chains, maps }: { chains: Iterable<Chain>; maps: Iterable<VerdictMap> },
-    packet: Packet,
-  ) {
+  constructor({ chains, maps, classMaps }: Program, packet: Packet) {
     this.#chains = new Map([...chains].map((chain) => [chain.name, chain]));
     this.#maps = new Map([...maps].map((map) => [map.name, map]));
+    this.#classMaps = new Map([...classMaps].map((map) => [map.name, map]));
     this.#packet = packet;
   }
 
@@ -281,7 +288,7 @@ export class Machine {
         return end === 'return' ? undefined : end;
       }
       case 'look-up': {
-        const chain = this.#lookUp(this.#maps.get(action.map), action.key);
+        const chain = this.#lookUp(this.#maps.get(action.map), action.key, action.classes);
         return chain === undefined ? undefined : this.#walk(chain);
       }
       default:
@@ -289,11 +296,18 @@ export class Machine {
     }
   }
 
-  #lookUp(map: VerdictMap | undefined, key: MapKey): string | undefined {
+  #lookUp(map: VerdictMap | undefined, key: MapKey, classes?: string): string | undefined {
     assert.ok(map, 'the map is there');
-    assert.deepEqual(map.key, key);
+    assert.deepEqual(map.key, classes === undefined ? key : { by: 'class' });
+    if (classes !== undefined) {
+      const number = this.#classOf(classes, key);
+      const named = map.entries.filter((entry) => 'number' in entry && entry.number === number);
+      assert.ok(named.length <= 1, 'a class is named once');
+      return named[0]?.chain;
+    }
     const { family, protocol, port, address } = this.#packet;
     const found = map.entries.filter((entry) => {
+      if ('number' in entry) return false;
       if ('protocol' in entry) return entry.family === family && entry.protocol === protocol;
       if (key.by === 'address') assert.equal(key.family, family, 'the family was asked for before');
       if (key.by === 'port') assert.ok([6, 17, 132].includes(protocol), 'the protocol has ports');
@@ -305,6 +319,17 @@ export class Machine {
     });
     assert.ok(found.length <= 1, 'entries do not overlap');
     return found[0]?.chain;
+  }
+
+  #classOf(name: string, key: MapKey): string | undefined {
+    const map = this.#classMaps.get(name);
+    assert.ok(map && key.by === 'address', 'the map of classes is there');
+    const { family, address } = this.#packet;
+    assert.deepEqual([map.family, key.family], [family, family], 'the family was asked for before');
+    const value = parseAddress(address[key.end])?.bits ?? 0n;
+    const found = map.entries.filter(({ first, last }) => first <= value && value <= last);
+    assert.ok(found.length <= 1, 'ranges of classes do not overlap');
+    return found[0]?.value;
   }
 }
 

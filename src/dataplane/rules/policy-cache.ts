@@ -1,5 +1,7 @@
 // Rendered policies kept from one apply to the next: what did not change is the same object again.
 import type { DataplanePolicy, Direction, IpSet } from '#calc/dataplane-update';
+import type { ClassMap } from './address-classes.ts';
+import { askedAgain, classMapsOf } from './far-questions.ts';
 import {
   type NamedPolicies,
   type PolicySettings,
@@ -15,37 +17,53 @@ interface Entry {
   readonly rendered: RenderedPolicies;
 }
 
+type SetOf = (id: string) => IpSet | undefined;
+
 /** By direction and name of the group. Policies and IP sets are values. */
 export class PolicyCache {
   readonly #shapes = new SetShapes();
   #kept = new Map<string, Entry>();
   #used = new Map<string, Entry>();
-  /** What the kept entries looked at of each IP set; undefined where nobody has asked yet. */
-  #seen: Map<string, Set<IpSet | string>> | undefined;
+  /** Which kept entries looked at which IP set; undefined where nobody has asked yet. */
+  #users: ReadonlyMap<string, ReadonlySet<string>> | undefined;
 
   /** What was not asked for since the last call is forgotten. */
   forgetUnused(): void {
     this.#kept = this.#used;
     this.#used = new Map();
-    this.#seen = undefined;
+    this.#users = undefined;
     this.#shapes.forgetUnused();
   }
 
-  /** Whether all that is kept would be rendered as it is with another IP set of this ID, or with none. */
-  saysTheSame(id: string, set: IpSet | undefined): boolean {
-    this.#seen ??= this.#setsSeen();
-    return [...(this.#seen.get(id) ?? [])].every((known) => this.#isSeenAs(known, set));
+  /**
+   * The maps from address to class that are others when these IP sets (by ID) are others; undefined where more would be
+   * rendered in another way. `setOf` gives the sets as they are now.
+   */
+  afterSets(changed: Iterable<string>, setOf: SetOf): ClassMap[] | undefined {
+    this.#users ??= this.#usersOfSets();
+    const users = new Set<string>();
+    for (const id of changed) for (const key of this.#users.get(id) ?? []) users.add(key);
+    const maps: ClassMap[] = [];
+    for (const key of users) {
+      const entry = this.#kept.get(key);
+      const now = entry && this.#withSets(entry, setOf);
+      if (!entry || !now) return undefined;
+      this.#kept.set(key, now);
+      const former = new Set(classMapsOf(entry.rendered.asked));
+      maps.push(...classMapsOf(now.rendered.asked).filter((map) => !former.has(map)));
+    }
+    return maps;
   }
 
-  #setsSeen(): Map<string, Set<IpSet | string>> {
-    const seen = new Map<string, Set<IpSet | string>>();
-    for (const { rendered } of this.#kept.values()) {
-      for (const [id, known] of rendered.sets) {
-        const all = seen.get(id) ?? new Set();
-        seen.set(id, all.add(known));
+  #usersOfSets(): Map<string, Set<string>> {
+    const users = new Map<string, Set<string>>();
+    for (const [key, { rendered }] of this.#kept) {
+      for (const id of rendered.sets.keys()) {
+        const all = users.get(id) ?? new Set();
+        users.set(id, all.add(key));
       }
     }
-    return seen;
+    return users;
   }
 
   rendered(group: NamedPolicies, direction: Direction, settings: PolicySettings): RenderedPolicies {
@@ -54,34 +72,33 @@ export class PolicyCache {
     const before = this.#used.get(key) ?? this.#kept.get(key);
     const { denyAction } = settings;
     const kernelLog = JSON.stringify(settings.kernelLog);
-    const entry =
-      before && this.#isCurrent(before, policies, settings)
-        ? before
-        : {
-            policies,
-            denyAction,
-            kernelLog,
-            rendered: renderPolicies(group, direction, settings, this.#shapes),
-          };
+    const setOf: SetOf = (id) => settings.ipSets.get(id);
+    const isSame =
+      before?.denyAction === denyAction &&
+      before.kernelLog === kernelLog &&
+      before.policies.length === policies.length &&
+      before.policies.every((policy, index) => policy === policies[index]);
+    const entry = (isSame ? this.#withSets(before, setOf) : undefined) ?? {
+      policies,
+      denyAction,
+      kernelLog,
+      rendered: renderPolicies(group, direction, settings, this.#shapes),
+    };
     this.#used.set(key, entry);
     return entry.rendered;
   }
 
-  #isCurrent(
-    { policies, denyAction, kernelLog, rendered }: Entry,
-    wanted: readonly DataplanePolicy[],
-    settings: PolicySettings,
-  ): boolean {
-    return (
-      denyAction === settings.denyAction &&
-      kernelLog === JSON.stringify(settings.kernelLog) &&
-      policies.length === wanted.length &&
-      policies.every((policy, index) => policy === wanted[index]) &&
-      [...rendered.sets].every(([id, known]) => this.#isSeenAs(known, settings.ipSets.get(id)))
-    );
-  }
-
-  #isSeenAs(known: IpSet | string, set: IpSet | undefined): boolean {
-    return typeof known === 'string' ? known === this.#shapes.of(set) : known === set;
+  /** The entry with the sets as they are now; undefined where it must be rendered anew. */
+  #withSets(entry: Entry, setOf: SetOf): Entry | undefined {
+    const { rendered } = entry;
+    for (const [id, shape] of rendered.sets) {
+      if (shape !== this.#shapes.of(setOf(id))) return undefined;
+    }
+    const asked = rendered.asked.map((one) => askedAgain(one, setOf));
+    if (asked.every((one, index) => one === rendered.asked[index])) return entry;
+    const all = asked.filter((one) => one !== undefined);
+    return all.length === asked.length
+      ? { ...entry, rendered: { ...rendered, asked: all } }
+      : undefined;
   }
 }

@@ -4,8 +4,10 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { DataplanePolicy, DataplaneRule, IpSet } from '#calc/dataplane-update';
 import { entity, policy, rule } from '../fixture.ts';
+import { classMapsOf } from './far-questions.ts';
 import {
   IP_SETS,
+  indexed,
   Machine,
   type Outcome,
   type Packet,
@@ -29,7 +31,9 @@ function render(policies: readonly DataplanePolicy[], ipSets = IP_SETS): Rendere
 
 function outcomeOf(policies: readonly DataplanePolicy[], packet: Packet): Outcome {
   const rendered = render(policies);
-  return new Machine(rendered, packet).run(rendered.steps);
+  return new Machine({ ...rendered, classMaps: classMapsOf(rendered.asked) }, packet).run(
+    rendered.steps,
+  );
 }
 
 void test('[DP11] the kernel rules of a rule match the packets that the rule matches', () => {
@@ -61,7 +65,10 @@ void test('[DP40] of many rules the first that a packet fits decides, however th
     fc.property(many, fc.array(packets, { minLength: 1, maxLength: 8 }), (list, some) => {
       const rendered = render(list);
       for (const packet of some) {
-        const got = new Machine(rendered, packet).run(rendered.steps);
+        const got = new Machine(
+          { ...rendered, classMaps: classMapsOf(rendered.asked) },
+          packet,
+        ).run(rendered.steps);
         assert.deepEqual(got, expectedOf(list, packet));
       }
     }),
@@ -77,7 +84,10 @@ void test('[DP40] the usual rules too, many of them', () => {
       (list, some) => {
         const rendered = render(list);
         for (const packet of some) {
-          const got = new Machine(rendered, packet).run(rendered.steps);
+          const got = new Machine(
+            { ...rendered, classMaps: classMapsOf(rendered.asked) },
+            packet,
+          ).run(rendered.steps);
           assert.deepEqual(got, expectedOf(list, packet));
         }
       },
@@ -112,7 +122,7 @@ void test('[DP40] a packet meets no more rules for a thousand policies than for 
         policy(`p${index}`, { ingress: [rule('Allow', shape(index))] }),
       );
       const rendered = render(list);
-      const machine = new Machine(rendered, packet);
+      const machine = new Machine({ ...rendered, classMaps: classMapsOf(rendered.asked) }, packet);
       machine.run(rendered.steps);
       return machine.rules;
     });
@@ -164,4 +174,31 @@ void test('[DP13] with an IP set missing Deny matches everything and other rules
   });
   assert.deepEqual(rulesOf(rule('Pass', { source: entity({ notIpSets: ['none'] }) })).rules, []);
   assert.deepEqual(rulesOf(rule('Deny', { source, protocol: 6 })).rules?.[0]?.matches, []);
+});
+
+void test('[DP40] ports that are open to all are not open to whom an earlier rule denies', () => {
+  const denied = rule('Deny', { source: entity({ ipSets: ['net-a'] }), protocol: 6 });
+  const open = [80, 443, 53, 8080, 8443, 9090, 9091, 9092].map((port) =>
+    rule('Allow', { protocol: 6, destination: entity({ ports: [[port, port]] }) }),
+  );
+  const allowed = rule('Allow', { source: entity({ ipSets: ['net-b'] }), protocol: 6 });
+  const list = [policy('p', { ingress: indexed([denied, ...open, allowed]) })];
+  for (const source of ['10.1.0.1', '10.2.0.1', '192.0.2.1', 'fd00::1', 'fd00::2']) {
+    const family = source.includes(':') ? 6 : 4;
+    for (const destination of [80, 22]) {
+      const packet: Packet = {
+        family,
+        protocol: 6,
+        address: { source, destination: family === 4 ? '10.9.9.9' : 'fd99::1' },
+        port: { source: 40_000, destination },
+        type: 0,
+        code: 0,
+      };
+      assert.deepEqual(
+        outcomeOf(list, packet),
+        expectedOf(list, packet),
+        `${source} ${destination}`,
+      );
+    }
+  }
 });

@@ -8,8 +8,10 @@ import type {
   IpSet,
 } from '#calc/dataplane-update';
 import { policyKey } from '#calc/dataplane-update';
+import type { Family } from '#lib';
 import type { Action } from './action.ts';
-import { type PlacedRule, isExpanded } from './candidates.ts';
+import { type Asked, FarQuestions } from './far-questions.ts';
+import type { PlacedRule } from './candidates.ts';
 import type { Chain } from './chain.ts';
 import { type ClassifierEntry, classify, walk } from './classifier.ts';
 import { decisionChain } from './decision.ts';
@@ -49,8 +51,10 @@ export interface RenderedPolicies {
   readonly maps: readonly VerdictMap[];
   readonly hits: ReadonlyMap<string, RuleHit>;
   readonly problems: readonly PolicyProblem[];
-  /** What was looked at of each IP set: itself where its members were written out. */
-  readonly sets: ReadonlyMap<string, IpSet | string>;
+  /** What was looked at of each IP set, but for what `asked` says. */
+  readonly sets: ReadonlyMap<string, string>;
+  /** What was asked of members of small sets. */
+  readonly asked: readonly Asked[];
 }
 
 /** Policies that stand side by side; the name is that of no other group of the direction. */
@@ -104,10 +108,11 @@ class PolicyRenderer {
   readonly #shapes: SetShapes;
   readonly #prefixes = new LogPrefixes();
   readonly #problems: PolicyProblem[] = [];
-  readonly #sets = new Map<string, IpSet | string>();
+  readonly #sets = new Map<string, string>();
   readonly #steps: PolicyStep[] = [];
   readonly #chains: Chain[] = [];
   readonly #maps: VerdictMap[] = [];
+  readonly #asked: Asked[] = [];
 
   constructor(direction: Direction, settings: PolicySettings, shapes: SetShapes) {
     this.#direction = direction;
@@ -125,6 +130,7 @@ class PolicyRenderer {
       hits: this.#prefixes.hits,
       problems: this.#problems,
       sets: this.#sets,
+      asked: this.#asked,
     };
   }
 
@@ -142,9 +148,11 @@ class PolicyRenderer {
       name: policyChainName(name, direction),
       comment: `${key}${more} ${direction}`,
       direction,
-      ipSetOf: (id: string) => this.#read(id),
+      classesOf: (family: Family) => far.of(family),
     };
     const rules = placed.flatMap((one) => one.rules);
+    const end = direction === 'ingress' ? ('source' as const) : ('destination' as const);
+    const far = new FarQuestions({ name: options.name, rules, end }, (id) => this.#look(id));
     const found = classify(rules, options);
     if (!found && placed.length > 1) {
       const middle = placed.length >> 1;
@@ -154,6 +162,7 @@ class PolicyRenderer {
       return;
     }
     const { chains, maps, entry } = found ?? walk(rules, options);
+    if (found) this.#asked.push(...far.askedFor(chains));
     this.#chains.push(...chains.map((chain) => this.#withExactSets(chain)));
     this.#maps.push(...maps);
     const passes = placed.some(({ policy }) => canPass(policy, direction));
@@ -215,12 +224,6 @@ class PolicyRenderer {
   #look(id: string): IpSet | undefined {
     const set = this.#settings.ipSets.get(id);
     if (!this.#sets.has(id)) this.#sets.set(id, this.#shapes.of(set));
-    return set;
-  }
-
-  #read(id: string): IpSet | undefined {
-    const set = this.#look(id);
-    if (set && isExpanded(set)) this.#sets.set(id, set);
     return set;
   }
 

@@ -8,6 +8,7 @@ import type {
 } from '#calc/dataplane-update';
 import { differences, PersistentMap } from '#lib';
 import type { Chain } from './chain.ts';
+import type { ClassMap } from './address-classes.ts';
 import { type ClassNumbers, classNumbers } from './class-name.ts';
 import { endpointChain, type EndpointContext } from './endpoint-chains.ts';
 import { areAlike, type EndpointIndex, NO_ENDPOINTS, withEndpoints } from './endpoint-classes.ts';
@@ -46,6 +47,8 @@ export interface Ruleset {
   readonly classes: ReadonlyMap<string, ReadonlyMap<string, string>>;
   /** By name. */
   readonly maps: ReadonlyMap<string, VerdictMap>;
+  /** By name. */
+  readonly classMaps: PersistentMap<ClassMap>;
   /** By ID. */
   readonly ipSets: ReadonlyMap<string, IpSet>;
   /** Meaning of log prefixes. */
@@ -122,6 +125,7 @@ export function rulesetOf(
     classNumbers: classNumbers(index.classes.keys()),
     classes,
     maps: programs.maps,
+    classMaps: PersistentMap.from(programs.classMaps),
     ipSets,
     hits: prefixes.hits,
     problems,
@@ -167,26 +171,32 @@ export function nextRendering(
     before !== undefined &&
     SAID.every((part) => before.state[part] === state[part]) &&
     areAlike(before.endpoints, endpoints);
-  const ipSets = isSaid ? changedSets(before, state, cache) : undefined;
+  const sets = isSaid ? changedSets(before, state, cache) : undefined;
   const ruleset =
-    isSaid && ipSets
-      ? { ...before.ruleset, ipSets, workloads: endpoints.places }
+    isSaid && sets
+      ? { ...before.ruleset, ...sets, workloads: endpoints.places }
       : rulesetOf(state, addresses, cache, endpoints);
   return { state, endpoints, ruleset };
 }
 
-/** The sets, with those of rules; undefined where rules say members of one that changed. */
+/** What says members; undefined where rules would be others with those that changed. */
 function changedSets(
   { ruleset, state: before }: Rendering,
   after: DataplaneState,
   cache: PolicyCache,
-): PersistentMap<IpSet> | undefined {
+): Pick<Ruleset, 'ipSets' | 'classMaps'> | undefined {
   let ipSets = PersistentMap.from(ruleset.ipSets);
+  const changed: string[] = [];
   for (const { key, after: set } of differences(before.ipSets, after.ipSets)) {
-    if (HOST_SETS.has(key) || !cache.saysTheSame(key, set)) return undefined;
+    if (HOST_SETS.has(key)) return undefined;
+    changed.push(key);
     ipSets = set ? ipSets.with(key, set) : ipSets.without(key);
   }
-  return ipSets;
+  const maps = cache.afterSets(changed, (id) => ipSets.get(id));
+  if (!maps) return undefined;
+  let { classMaps } = ruleset;
+  for (const map of maps) classMaps = classMaps.with(map.name, map);
+  return { ipSets, classMaps };
 }
 
 const HOST_SETS: ReadonlySet<string> = new Set([

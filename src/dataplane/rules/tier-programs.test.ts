@@ -44,7 +44,11 @@ function programsOf(lists: readonly (readonly DataplanePolicy[])[]): TierProgram
 function enter(programs: TierPrograms, list: readonly DataplanePolicy[], packet: Packet) {
   const { name: chain } = programs.tier(tierOf(list), 'ingress');
   const machine = new Machine(
-    { chains: programs.chains.values(), maps: programs.maps.values() },
+    {
+      chains: programs.chains.values(),
+      maps: programs.maps.values(),
+      classMaps: programs.classMaps.values(),
+    },
     packet,
   );
   return { outcome: machine.run([{ chain, passes: false }]), rulesMet: machine.rules };

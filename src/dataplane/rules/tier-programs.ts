@@ -2,6 +2,8 @@
 import type { Family } from '#lib';
 import type { DataplanePolicy, Direction, EndpointTier } from '#calc/dataplane-update';
 import { type Action, RETURN } from './action.ts';
+import type { ClassMap } from './address-classes.ts';
+import { classMapsOf } from './far-questions.ts';
 import type { Chain, Rule } from './chain.ts';
 import { defaultDecision } from './decision.ts';
 import type { LogPrefixes } from './log-prefix.ts';
@@ -49,6 +51,7 @@ export function tierContent(tier: EndpointTier): string {
 export class TierPrograms {
   readonly chains = new Map<string, Chain>();
   readonly maps = new Map<string, VerdictMap>();
+  readonly classMaps = new Map<string, ClassMap>();
   readonly #options: TierProgramsOptions;
   readonly #programs: Readonly<Record<Direction, Map<string, Program>>>;
 
@@ -160,6 +163,7 @@ export class TierPrograms {
     const rendered = cache.rendered(group, direction, settings);
     for (const chain of rendered.chains) this.chains.set(chain.name, chain);
     for (const map of rendered.maps) this.maps.set(map.name, map);
+    for (const map of classMapsOf(rendered.asked)) this.classMaps.set(map.name, map);
     prefixes.absorb(rendered.hits);
     for (const { what, message } of rendered.problems) onProblem(what, message);
     return rendered.steps;

@@ -2,14 +2,15 @@
 import type { Family } from '#lib';
 import type { PacketEnd } from './match.ts';
 
-/** What a map is asked for. `service` is family and protocol; `port` is the destination's. */
+/** What a map is asked for: `service` is family and protocol, `port` the destination's, `class` what a map found. */
 export type MapKey =
   | { readonly by: 'service' }
   | { readonly by: 'port' }
-  | { readonly by: 'address'; readonly end: PacketEnd; readonly family: Family };
+  | { readonly by: 'address'; readonly end: PacketEnd; readonly family: Family }
+  | { readonly by: 'class' };
 
-/** A range of ports or addresses, or a family and protocol, and the chain that goes on. */
-export type MapEntry = ServiceEntry | RangeEntry;
+/** A range of ports or addresses, a family and protocol, or a class, and the chain that goes on. */
+export type MapEntry = ServiceEntry | RangeEntry | ClassEntry;
 
 export interface ServiceEntry {
   readonly family: Family;
@@ -20,6 +21,12 @@ export interface ServiceEntry {
 export interface RangeEntry {
   readonly first: bigint;
   readonly last: bigint;
+  readonly chain: string;
+}
+
+/** By the number of a class. */
+export interface ClassEntry {
+  readonly number: string;
   readonly chain: string;
 }
 
