@@ -7,6 +7,7 @@ import {
 } from './felix-configuration-cel.ts';
 import { type Static, type TOptional, type TSchema, type TUnsafe, Type } from 'typebox';
 import { type KindDefinition, ObjectMeta, type Problem, type Resource } from './kind.ts';
+import { enterpriseFields } from './felix-enterprise-fields.ts';
 import { parametersInConfiguration } from './parameters/configuration-parameters.ts';
 import { withoutEffect } from './parameters/parameter-effects.ts';
 import { AGENT_PARAMETERS, resolveParameters } from './parameters/resolve-parameters.ts';
@@ -410,6 +411,8 @@ export const FelixConfigurationSpec = Type.Object(
     ...choices,
     ...texts,
     ...structures,
+    // Nothing reads them by name.
+    ...(enterpriseFields(Duration) as Record<never, never>),
   },
   { crd: SPEC_RULES },
 );

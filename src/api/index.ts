@@ -58,6 +58,7 @@ export {
 export * from './number-or-text.ts';
 export { objectMetaSchema, type OpenApiSchema, openApiSchema } from './open-api.ts';
 export { parametersInConfiguration } from './parameters/configuration-parameters.ts';
+export { ENTERPRISE_PARAMETERS } from './parameters/enterprise-parameters.ts';
 export {
   effectOf,
   type ParameterEffect,

@@ -1,4 +1,5 @@
 // Where the CRDs differ from Calico's on purpose, and why.
+import { ENTERPRISE_PARAMETERS } from '#api';
 
 export interface Difference {
   readonly kinds: readonly string[];
@@ -27,6 +28,14 @@ export const DIFFERENCES: readonly Difference[] = [
     keywords: ['(field)'],
     added: false,
     reason: 'what is built of Calico Enterprise has its parameters',
+  },
+  {
+    kinds: ['FelixConfiguration'],
+    path: new RegExp(`^spec\\.(${ENTERPRISE_PARAMETERS.map(({ field }) => field).join('|')})$`),
+    keywords: ['(field)'],
+    added: false,
+    reason:
+      'parameters of Calico Enterprise are taken too, with a warning where they have no effect',
   },
   {
     kinds: ['FelixConfiguration'],

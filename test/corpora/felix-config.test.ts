@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   AGENT_PARAMETERS,
+  ENTERPRISE_PARAMETERS,
   defaultValue,
   dscpNumber,
   isDscp,
@@ -219,7 +220,9 @@ test('every parameter of Calico has its names, default and traits', {
     'FlowLogsCollectTcpStats',
   ];
   const isOurs = (name: string): boolean =>
-    ofEnterprise.includes(name) || /^FlowLogs(File|EnableNetworkSets)/.test(name);
+    ofEnterprise.includes(name) ||
+    ENTERPRISE_PARAMETERS.some((one) => one.name === name) ||
+    /^FlowLogs(File|EnableNetworkSets)/.test(name);
   const others = more.filter(({ name }) => !isOurs(name));
   for (const one of others) assert.deepEqual(one.traits, ['internal'], one.name);
   console.log(`felix-config parameters: ${known.length} of ${known.length}`);

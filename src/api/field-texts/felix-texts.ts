@@ -1,4 +1,5 @@
 // Texts of FelixConfiguration: every parameter of the node's agent, with what it is where nothing says.
+import { enterpriseTexts } from '../felix-enterprise-fields.ts';
 import type { Parameter } from '../parameters/parameter.ts';
 import { AGENT_PARAMETERS } from '../parameters/resolve-parameters.ts';
 import { FELIX_BPF_TEXTS } from './felix-bpf-texts.ts';
@@ -183,6 +184,9 @@ const INTERFACES_AND_ROUTES: FieldTexts = {
 };
 
 const RULES: FieldTexts = {
+  dropActionOverride:
+    "What denied packets get: LogAndDrop and LogAndAccept also tell the kernel's log; with Accept nothing is " +
+    'stopped by policy',
   chainInsertMode:
     "Whether the agent's rules come before those of others (Insert) or after them (Append)",
   defaultEndpointToHostAction:
@@ -245,6 +249,7 @@ export const FELIX_TEXTS: FieldTexts = {
       ...INTERFACES_AND_ROUTES,
       ...RULES,
       ...FELIX_BPF_TEXTS,
+      ...enterpriseTexts(),
     }),
   },
 };

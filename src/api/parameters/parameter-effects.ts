@@ -1,6 +1,7 @@
 // What each parameter does here: most work; some are for parts that are not built, some for what is no part of this.
 import { jsonEqual } from '#lib';
 import { BPF_PARAMETERS } from './bpf-parameters.ts';
+import { ENTERPRISE_PARTS } from './enterprise-parameters.ts';
 import { defaultValue, type ParameterValue } from './parameter.ts';
 import { AGENT_PARAMETERS, type ParameterProblem } from './resolve-parameters.ts';
 
@@ -154,8 +155,17 @@ const WITHOUT_MEANING: Readonly<Record<string, readonly string[]>> = {
 
 const EFFECTS: ReadonlyMap<string, ParameterEffect> = new Map([
   ...entries(NOT_YET, (part) => ({ effect: 'not-yet', part })),
+  ...entries(ofEnterprise(), (part) => ({ effect: 'not-yet', part })),
   ...entries(WITHOUT_MEANING, (why) => ({ effect: 'none', why })),
 ]);
+
+function ofEnterprise(): Record<string, string[]> {
+  const parts = [...ENTERPRISE_PARTS].map(([part, parameters]) => [
+    part,
+    parameters.map(({ name }) => name),
+  ]);
+  return Object.fromEntries(parts);
+}
 
 function entries(
   table: Readonly<Record<string, readonly string[]>>,

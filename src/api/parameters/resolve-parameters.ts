@@ -2,6 +2,7 @@
 import { closestName } from '#lib';
 import { BPF_PARAMETERS } from './bpf-parameters.ts';
 import { DATAPLANE_PARAMETERS } from './dataplane-parameters.ts';
+import { ENTERPRISE_PARAMETERS } from './enterprise-parameters.ts';
 import { defaultValue, type Parameter, ParameterError, type ParameterValue } from './parameter.ts';
 import { PROCESS_PARAMETERS } from './process-parameters.ts';
 
@@ -9,6 +10,7 @@ export const AGENT_PARAMETERS: readonly Parameter[] = [
   ...PROCESS_PARAMETERS,
   ...DATAPLANE_PARAMETERS,
   ...BPF_PARAMETERS,
+  ...ENTERPRISE_PARAMETERS,
 ];
 
 const ENVIRONMENT_PREFIX = 'felix_';
