@@ -213,6 +213,16 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
   ),
   NATOutgoingExclusions: row('Whether hosts see the addresses of pods too.', CALC, '[CG39]'),
   NATPortRange: row('Source ports of what pods send out.', NAT, '[DP24]'),
+  NFTablesFlowTableDataIfacePattern: row(
+    "The host's interfaces that take part in the offload of flows.",
+    'src/dataplane/nft/flow-offload.test.ts',
+    '[DP60] interfaces',
+  ),
+  NFTablesFlowTableOffload: row(
+    'All: established connections take the short way of the kernel past the rules.',
+    'test/kernel/dataplane-offload.test.ts',
+    '[DP64]',
+  ),
   NetlinkTimeoutSecs: row(
     'How long the kernel is waited for.',
     'test/kernel/linux-socket.test.ts',
