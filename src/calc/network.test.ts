@@ -214,6 +214,8 @@ test('[CG40] settings and failsafe ports of the configuration are those of the s
       logPrefix: '%t %p',
       logActionRateLimit: '20/hour',
       logActionRateLimitBurst: 7,
+      nftablesFlowTableOffload: 'All',
+      nftablesFlowTableDataIfacePattern: '^eth',
     }),
     calico('BGPConfiguration', 'default', {
       serviceClusterIPs: [{ cidr: '10.96.0.0/12' }],
@@ -226,6 +228,7 @@ test('[CG40] settings and failsafe ports of the configuration are those of the s
   assert.deepEqual(settings.failsafeOutbound, []);
   assert.equal(settings.denyAction, 'Reject');
   assert.equal(settings.dropInvalid, false);
+  assert.deepEqual(settings.flowOffload, { hostInterfacePattern: '^eth' });
   assert.equal(settings.allowVxlanFromWorkloads, true);
   assert.deepEqual(settings.deviceRouteSource, { 4: '192.0.2.9' });
   assert.equal(settings.logPrefix, '%t %p');
