@@ -20,6 +20,8 @@ export interface FlowCollectorOptions {
   /** Takes a bounded number of reports; `onTaken` says that more may come. */
   readonly onReports: (reports: readonly ConnectionReport[]) => void;
   readonly onState: (state: FlowReadingState) => void;
+  /** How many seconds it took to take connections in, each time. */
+  readonly onRead?: (seconds: readonly number[]) => void;
   /** Until it is known which workloads are here, everything waits in the kernel's buffers. */
   readonly isReady: () => boolean;
   /** Adds what is known of the connections' sockets. */
@@ -62,6 +64,8 @@ export class FlowCollector {
   #unnamed = 0;
   #overruns = 0;
   #stateText = '';
+  /** Seconds each, since it was told. */
+  #reads: number[] = [];
 
   readonly #unreadable = new Map<LogReader, number>();
 
@@ -80,6 +84,7 @@ export class FlowCollector {
       groups: [...logs].map(([group, log]) => ({
         group,
         received: log.received,
+        datagrams: log.datagrams,
         lost: log.lost,
         unreadable: this.#unreadable.get(log) ?? 0,
       })),
@@ -185,11 +190,13 @@ export class FlowCollector {
     const { conntrack, tracker, isReady } = this.#options;
     if (!isReady()) return;
     const now = Date.now();
+    const began = performance.now();
     const events = conntrack.events();
     this.#options.onBegun?.(
       events.filter(({ type }) => type === 'new').map(({ original }) => original),
     );
     for (const event of events) tracker.onConntrack(event, now);
+    if (events.length > 0) this.#noteRead(began);
     // What was lost shows in a listing: the sooner, the less is missing.
     if (conntrack.lost > this.#overruns) this.#listAt = 0;
     this.#overruns = conntrack.lost;
@@ -220,8 +227,15 @@ export class FlowCollector {
     const began = performance.now();
     const entries = conntrack.dump().map((entry) => ({ ...entry, type: 'update' as const }));
     tracker.onListing(entries, now);
-    const took = performance.now() - began;
+    const took = this.#noteRead(began);
     this.#listAt = now + Math.max(LISTING_MS, took * LISTING_SHARE);
+  }
+
+  /** Milliseconds since then. */
+  #noteRead(began: number): number {
+    const took = performance.now() - began;
+    this.#reads.push(took / 1_000);
+    return took;
   }
 
   #drain(now: number, last = false): ConnectionReport[] {
@@ -240,6 +254,8 @@ export class FlowCollector {
     const state = this.state();
     const text = JSON.stringify(state);
     if (text !== this.#stateText) this.#options.onState(state);
+    if (this.#reads.length > 0) this.#options.onRead?.(this.#reads);
+    this.#reads = [];
     this.#stateText = text;
   }
 }

@@ -24,6 +24,8 @@ export interface FlowReadingState {
   readonly groups: readonly {
     readonly group: number;
     readonly received: number;
+    /** Messages of the kernel that these came in. */
+    readonly datagrams: number;
     readonly lost: number;
     /** Packets that rules decided about, and that are none of IP. */
     readonly unreadable: number;
@@ -56,4 +58,6 @@ export type ToFlowThread =
 export type FromFlowThread =
   | { readonly type: 'ask'; readonly prefixes: readonly string[] }
   | { readonly type: 'reports'; readonly reports: readonly ConnectionReport[] }
-  | { readonly type: 'state'; readonly state: FlowReadingState };
+  | { readonly type: 'state'; readonly state: FlowReadingState }
+  /** How many seconds it took to take connections in, each time since the last message. */
+  | { readonly type: 'read'; readonly seconds: readonly number[] };

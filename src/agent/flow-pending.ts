@@ -48,6 +48,8 @@ export class PendingJudge {
   /** First traces, while `setFixed`. */
   readonly #first = new Map<string, readonly PolicyHit[] | undefined>();
   readonly #judges = new Map<string, Judge>();
+  /** How often staged policies were weighed, for flows that are new and for those that go on. */
+  readonly evaluations = { new: 0, ongoing: 0 };
 
   /** Takes in tiers and staged policies; ignores the rest. */
   onUpdates(updates: readonly SyncerUpdate[]): void {
@@ -126,6 +128,7 @@ export class PendingJudge {
     const tiers = judge && this.#tiersOf(judge[direction]);
     const packet = tiers && packetOf(report);
     if (!judge || !tiers || !packet || !this.#state) return undefined;
+    this.evaluations[report.previousTime === undefined ? 'new' : 'ongoing']++;
     const walk = new PendingWalk(this.#state, packet, report);
     return walk.run(tiers, judge.profiles);
   }

@@ -62,6 +62,7 @@ function run(options: FlowThreadOptions): void {
     ask: (prefixes) => tell({ type: 'ask', prefixes }),
     onReports: (reports) => tell({ type: 'reports', reports }),
     onState: (state) => tell({ type: 'state', state }),
+    onRead: (seconds) => tell({ type: 'read', seconds }),
     isReady: () => locals !== undefined,
     inspect: (reports) => sockets.inspect(reports),
     onBegun: (tuples) => sockets.onBegun(tuples),

@@ -14,6 +14,8 @@ export interface FlowWorkerOptions extends FlowThreadOptions {
   readonly hitOf: (prefix: string) => RuleHit | undefined;
   readonly onReports: (reports: readonly ConnectionReport[]) => void;
   readonly log: (message: string) => void;
+  /** How many seconds it took to take connections in, each time. */
+  readonly onRead?: (seconds: readonly number[]) => void;
 }
 
 const RESTART_MS = 1_000;
@@ -136,6 +138,8 @@ export class FlowWorker {
         // Whatever else waits for this thread comes first.
         setImmediate(() => this.#tell({ type: 'taken' }));
         return;
+      case 'read':
+        return this.#options.onRead?.(message.seconds);
       case 'state':
         this.#state = message.state;
         this.#tellOlder(message.state);

@@ -4,6 +4,7 @@ import type { HostSettings } from '#calc/dataplane-update';
 import { OWN_INTERFACES, TABLE_NAME } from '#dataplane';
 import {
   ChangeMonitor,
+  type InterfaceMessages,
   type NftablesSocket,
   Poller,
   ROUTE_PROTOCOL,
@@ -12,11 +13,13 @@ import {
 
 /**
  * Looks when somebody else has changed own routes, tunnels or the table, or when the host's addresses have
- * changed, which host endpoints and tunnels go by. `own`: the sockets of the dataplane itself.
+ * changed, which host endpoints and tunnels go by. `own`: the sockets of the dataplane itself; `onInterfaces` is
+ * told of all messages about interfaces.
  */
 export function watchDrift(
   own: { readonly routes: RouteSocket; readonly nftables: NftablesSocket },
   repair: () => void,
+  onInterfaces: (seen: InterfaceMessages) => void,
 ): { onSettings: (settings: Pick<HostSettings, 'workloadPrefixes'>) => void; stop: () => void } {
   let prefixes: readonly string[] = [];
   const monitor = ChangeMonitor.open({
@@ -30,6 +33,7 @@ export function watchDrift(
   const poller = new Poller();
   const look = (): void => {
     const changes = monitor.read();
+    onInterfaces(monitor.seen);
     if (Object.values(changes).some(Boolean)) watch.onChange();
   };
   for (const descriptor of monitor.descriptors) poller.onReadable(descriptor, look);

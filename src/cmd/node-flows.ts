@@ -25,6 +25,8 @@ export interface NodeFlowsOptions {
   readonly log: Logger;
   /** Also told of each report. */
   readonly onFlows: (flows: readonly Flow[]) => void;
+  /** How many seconds it took to take connections in, each time. */
+  readonly onRead: (seconds: readonly number[]) => void;
 }
 
 /** What has been read so far. */
@@ -82,6 +84,7 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     groups: LOG_GROUPS,
     hitOf: (prefix) => dataplane.hitOf(prefix),
     log: (message) => log.warn(message),
+    onRead: options.onRead,
     onReports: (told) => {
       const flows = told.map((report) => describeReport(report, context));
       reports += flows.length;
@@ -102,7 +105,7 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     groups: () =>
       LOG_GROUPS.map((group) => {
         const known = worker.state?.groups.find((one) => one.group === group);
-        return known ?? { group, received: 0, lost: 0, unreadable: 0 };
+        return known ?? { group, received: 0, datagrams: 0, lost: 0, unreadable: 0 };
       }),
     connections: () => worker.state?.connections ?? 0,
     reports: () => reports,

@@ -99,7 +99,11 @@ async function runNode(options: NodeOptions): Promise<void> {
   const problems = hostProblems(host, 'programs the kernel');
   if (problems.length > 0) throw new Error(`Cannot run the agent: ${problems.join('; ')}`);
   const level = options.logLevel ?? 'info';
-  const log = pino({ level, name: options.name }, pino.destination(2));
+  const output = pino.destination(2);
+  let logErrors = 0;
+  // Who reads the log may go; the host's network stays as it is to be.
+  output.on('error', () => logErrors++);
+  const log = pino({ level, name: options.name }, output);
   mkdirSync(options.runDir, { recursive: true, mode: 0o700 });
   for (const [path, value] of SYSCTLS) writeSysctlInNamespace(currentNamespace(), path, value);
 
@@ -137,6 +141,7 @@ async function runNode(options: NodeOptions): Promise<void> {
       dataplane: () => dataplane.counts,
       matching: () => calc.matching(),
       log: () => flows.groups(),
+      logErrors: () => logErrors,
       names: () => directory.counts,
       flows: {
         connections: () => flows.connections(),
@@ -145,6 +150,8 @@ async function runNode(options: NodeOptions): Promise<void> {
         merged: () => flows.merged(),
         overruns: () => flows.overruns(),
         lost: () => flows.lost(),
+        fileEntries: (verdict) => flows.fileEntries(verdict),
+        evaluations: () => staged.evaluations,
       },
     },
     log: (message) => log.info(message),
@@ -223,7 +230,11 @@ async function runNode(options: NodeOptions): Promise<void> {
     },
     log: (message) => log.warn(message),
   });
-  const drift = watchDrift({ routes, nftables }, () => loop.repair());
+  const drift = watchDrift(
+    { routes, nftables },
+    () => loop.repair(),
+    (seen) => metrics.agent.onInterfaces(seen),
+  );
   const captures = startCaptures({
     node: options.name,
     client,
@@ -263,6 +274,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     dataplane,
     log,
     onFlows: (reports) => metrics.rules.onFlows(reports),
+    onRead: (seconds) => metrics.agent.onConnectionsRead(seconds),
   });
   const cni = new CniServer({
     socketPath: join(options.runDir, 'cni.sock'),

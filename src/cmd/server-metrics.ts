@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Resources } from '#apiserver';
 import type { GoldmaneServer } from '#goldmane';
 import {
+  flowMeter,
   measureProcess,
   measureServer,
   MetricRegistry,
@@ -94,6 +95,9 @@ export async function startServerMetrics(
     watches: () => resources.counts.watches,
     revision: () => resources.store.revision,
   });
+  const meter = flowMeter(metrics);
+  keeping?.keeper.measure(meter);
+  parts.goldmane?.measure(meter);
   const stopMeasuring = measureProcess(metrics);
   const servers: MetricsServer[] = [];
   for (const where of places) {

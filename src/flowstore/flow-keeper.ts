@@ -34,6 +34,14 @@ export interface FlowKeeperCounts {
   readonly waiting: number;
 }
 
+/** Told of how long things took, in milliseconds. */
+export interface FlowKeeperMeter {
+  /** Reports that came at once were merged. */
+  readonly onBatch: (reports: number, milliseconds: number) => void;
+  /** Buckets were closed; how long that took, and how long after the ones before. */
+  readonly onRollover: (milliseconds: number, sinceLastMs: number | undefined) => void;
+}
+
 const INTERVAL_MS = 1_000;
 const RETAIN_EVERY_MS = 60_000;
 const WAITING_MAX = 200_000;
@@ -55,6 +63,8 @@ export class FlowKeeper {
   #failures = 0;
   #retryAt = 0;
   #retainAt: number;
+  #meter: FlowKeeperMeter | undefined;
+  #rolledAt: number | undefined;
 
   constructor(options: FlowKeeperOptions) {
     this.#options = options;
@@ -76,6 +86,11 @@ export class FlowKeeper {
     };
   }
 
+  /** Has the work measured from now on. */
+  measure(meter: FlowKeeperMeter): void {
+    this.#meter = meter;
+  }
+
   /** Records that the storage does not have yet. */
   get unkept(): readonly FlowRecord[] {
     return [...this.#waiting, ...this.#aggregator.current()];
@@ -94,18 +109,30 @@ export class FlowKeeper {
 
   add(flows: readonly Flow[]): void {
     const now = this.#now();
+    const began = performance.now();
     for (const flow of flows) this.#aggregator.add(flow, now);
+    if (flows.length > 0) this.#meter?.onBatch(flows.length, performance.now() - began);
   }
 
   /** Keeps what is due; does nothing while it is at it. */
   tick(): void {
-    this.#waiting.push(...this.#aggregator.flush(this.#now()));
+    this.#rollOver();
     this.#giveUp();
     if (this.#working) return;
     this.#working = true;
     this.#work = this.#keep().finally(() => {
       this.#working = false;
     });
+  }
+
+  #rollOver(): void {
+    const began = performance.now();
+    const records = this.#aggregator.flush(this.#now());
+    if (records.length === 0) return;
+    this.#waiting.push(...records);
+    const since = this.#rolledAt === undefined ? undefined : began - this.#rolledAt;
+    this.#rolledAt = began;
+    this.#meter?.onRollover(performance.now() - began, since);
   }
 
   /** Waits for the storage; throws nothing: what it does not take is said in the log. */

@@ -68,6 +68,14 @@ export interface GoldmaneCounts {
   readonly received: ReadonlyMap<string, number>;
 }
 
+/** Told of how long things took. */
+export interface GoldmaneMeter {
+  /** A stream has told what there was when it began. */
+  readonly onBackfill: (milliseconds: number) => void;
+  /** A flow of another agent was taken in, from this address. */
+  readonly onCollected: (source: string, seconds: number) => void;
+}
+
 export class GoldmaneServer {
   readonly #options: GoldmaneOptions;
   readonly #server: Server;
@@ -78,6 +86,7 @@ export class GoldmaneServer {
   readonly #counts = { streams: 0, collectors: 0, collected: 0 };
   readonly #received = new Map<string, number>();
   #port = 0;
+  #meter: GoldmaneMeter | undefined;
 
   private constructor(options: GoldmaneOptions) {
     this.#options = options;
@@ -105,6 +114,11 @@ export class GoldmaneServer {
 
   get counts(): GoldmaneCounts {
     return { ...this.#counts, received: this.#received };
+  }
+
+  /** Has the work measured from now on. */
+  measure(meter: GoldmaneMeter): void {
+    this.#meter = meter;
   }
 
   close(): Promise<void> {
@@ -223,6 +237,7 @@ export class GoldmaneServer {
       const now = this.#now();
       const begin = startTimeGte === 0 ? now : absolute(startTimeGte, now);
       let next = Math.floor(begin / BUCKET_MS) * BUCKET_MS;
+      let began: number | undefined = performance.now();
       while (!ended.signal.aborted) {
         // A bucket takes late reports for as long as it was open, and is kept soon after.
         const closed = Math.floor((this.#now() - 2 * BUCKET_MS) / BUCKET_MS) * BUCKET_MS;
@@ -233,6 +248,8 @@ export class GoldmaneServer {
           }
           next = closed + BUCKET_MS;
         }
+        if (began !== undefined) this.#meter?.onBackfill(performance.now() - began);
+        began = undefined;
         if (call.writableLength > UNREAD_MAX) throw new RequestError('flows are not read in time');
         await sleep(this.#options.pollMs ?? POLL_MS, undefined, { signal: ended.signal }).catch(
           () => undefined,
@@ -252,8 +269,10 @@ export class GoldmaneServer {
     this.#counts.collectors++;
     call.on('data', ({ flow }: MessageOf<typeof FlowUpdate>) => {
       try {
-        this.#countFrom(peer);
+        const began = performance.now();
+        const source = this.#countFrom(peer);
         if (flow) this.#takeIn(reportOf(flow, peer));
+        this.#meter?.onCollected(source, (performance.now() - began) / 1_000);
         call.write({});
       } catch (error) {
         call.destroy(
@@ -266,10 +285,12 @@ export class GoldmaneServer {
     call.on('close', () => this.#counts.collectors--);
   }
 
-  #countFrom(peer: string): void {
+  /** Returns by which name it is counted. */
+  #countFrom(peer: string): string {
     const isFull = this.#received.size >= SOURCES_MAX && !this.#received.has(peer);
     const source = isFull ? 'other' : peer;
     this.#received.set(source, (this.#received.get(source) ?? 0) + 1);
+    return source;
   }
 
   /** A client that connects again sends again what it sent before. */

@@ -1,8 +1,9 @@
 // The definitions of the agent's metrics: Felix' names where Felix has one.
-import { counter, gauge, type MetricDefinition, summary } from './metric-definition.ts';
+import { counter, gauge, histogram, type MetricDefinition, summary } from './metric-definition.ts';
 
 export const AGENT_METRICS: readonly MetricDefinition[] = [
   gauge('felix_host', 'Always 1; the label says which host this agent serves.', ['host']),
+  counter('felix_log_errors', 'How often lines of the log could not be written.'),
   gauge('felix_active_local_endpoints', 'Endpoints of this host whose policy is programmed.'),
   gauge('felix_active_local_policies', 'Policies and profiles that endpoints of this host use.'),
   gauge('felix_active_local_selectors', 'IP sets from selectors that rules of this host use.'),
@@ -37,6 +38,14 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
     'type',
   ]),
   summary('felix_int_dataplane_msg_batch_size', 'Changes of resources that one apply took in.'),
+  summary(
+    'felix_int_dataplane_iface_msg_batch_size',
+    "Messages about interfaces that came at once, the agent's own changes included.",
+  ),
+  summary(
+    'felix_int_dataplane_addr_msg_batch_size',
+    'Messages about addresses of interfaces that came at once.',
+  ),
   counter('tortie_kernel_writes_total', 'Changes made in the kernel.'),
   counter('tortie_kernel_repairs_total', 'Things of ours that somebody else had changed.'),
   gauge('tortie_unfiltered_endpoints', 'Endpoints whose policy is not all in the kernel.'),
@@ -62,11 +71,30 @@ export const AGENT_METRICS: readonly MetricDefinition[] = [
   gauge('felix_route_table_num_routes', 'Routes that this agent looks after.', ['table']),
   summary('felix_route_table_resync_seconds', "Time to read the host's routes back."),
   counter('felix_nflog_logs_received', 'Messages of the policy log.', ['groupNum']),
+  counter(
+    'felix_nflog_netlink_messages_received',
+    'Messages of the kernel that these came in, several in one.',
+    ['groupNum'],
+  ),
   counter('felix_nflog_buffer_overruns', 'Messages that the kernel gave up, its buffer full.', [
     'groupNum',
   ]),
   counter('felix_nflog_parse_errors', 'Messages whose packet could not be read.', ['groupNum']),
   gauge('felix_collector_epstats', 'Connections followed.'),
+  gauge(
+    'felix_collector_allowed_flowlog_aggregator_store',
+    'Entries of flow log files that wait for the end of their interval.',
+    ['action'],
+  ),
+  histogram(
+    'felix_collector_conntrack_processing_latency_seconds',
+    'Time to take in connection events that came at once, or a listing of connections.',
+  ),
+  counter(
+    'felix_collector_policy_eval_flows_total',
+    'Reports whose staged policies were weighed: of a new flow, or of one that goes on.',
+    ['reason'],
+  ),
   gauge('felix_collector_lookupcache_endpoints', 'Pods, hosts and host endpoints that flows name.'),
   gauge('felix_collector_lookupcache_networksets', 'Network sets that flows name.'),
   gauge('felix_collector_lookupcache_services', 'Services that flows name.'),

@@ -20,7 +20,8 @@ const SOURCES: AgentSources = {
     evaluations: { matched: 8, unmatched: 2 },
     scans: { 'single-value': 3, 'full-scan': 1 },
   }),
-  log: () => [{ group: 1, received: 40, lost: 2, unreadable: 3 }],
+  log: () => [{ group: 1, received: 40, datagrams: 7, lost: 2, unreadable: 3 }],
+  logErrors: () => 6,
   names: () => ({ endpoints: 21, networkSets: 22, services: 23 }),
   flows: {
     connections: () => 12,
@@ -29,6 +30,8 @@ const SOURCES: AgentSources = {
     merged: () => 15,
     overruns: () => 16,
     lost: () => 2,
+    fileEntries: (verdict) => (verdict === 'allow' ? 31 : 32),
+    evaluations: () => ({ new: 33, ongoing: 34 }),
   },
 };
 
@@ -78,6 +81,9 @@ test('applies, read-backs and the state of the datastore', async () => {
   agent.onApplied({ ...APPLIED, errors: 2, unfiltered: 1 });
   agent.onApplied(APPLIED);
   agent.onRoutesRead(0.25);
+  agent.onInterfaces({ links: 3, addresses: 0 });
+  agent.onInterfaces({ links: 0, addresses: 2 });
+  agent.onConnectionsRead([0.004, 0.03]);
   const values = await valuesOf(metrics);
   for (const [series, wanted] of [
     ['felix_host{host="one"}', 1],
@@ -109,6 +115,15 @@ test('applies, read-backs and the state of the datastore', async () => {
     ['felix_label_index_strategy_evals{strategy="endpoint-single-value"}', 3],
     ['felix_nflog_buffer_overruns{groupNum="1"}', 2],
     ['felix_nflog_parse_errors{groupNum="1"}', 3],
+    ['felix_nflog_netlink_messages_received{groupNum="1"}', 7],
+    ['felix_log_errors', 6],
+    ['felix_int_dataplane_iface_msg_batch_size_sum', 3],
+    ['felix_int_dataplane_iface_msg_batch_size_count', 1],
+    ['felix_int_dataplane_addr_msg_batch_size_sum', 2],
+    ['felix_collector_conntrack_processing_latency_seconds_bucket{le="0.005"}', 1],
+    ['felix_collector_conntrack_processing_latency_seconds_bucket{le="0.05"}', 2],
+    ['felix_collector_allowed_flowlog_aggregator_store{action="deny"}', 32],
+    ['felix_collector_policy_eval_flows_total{reason="ongoing"}', 34],
     ['felix_collector_lookups_cache_policies', 30],
     ['felix_collector_epstats', 12],
     ['felix_collector_lookupcache_endpoints', 21],

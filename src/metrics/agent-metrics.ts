@@ -58,9 +58,12 @@ export interface AgentSources {
   readonly log: () => readonly {
     readonly group: number;
     readonly received: number;
+    readonly datagrams: number;
     readonly lost: number;
     readonly unreadable: number;
   }[];
+  /** How often the log could not be written. */
+  readonly logErrors: () => number;
   /** Whom flows are named after. */
   readonly names: () => {
     readonly endpoints: number;
@@ -78,6 +81,10 @@ export interface AgentSources {
     readonly overruns: () => number;
     /** Packets and reports given up. */
     readonly lost: () => number;
+    /** Entries of flow log files that wait. */
+    readonly fileEntries: (verdict: 'allow' | 'deny') => number;
+    /** How often staged policies were weighed, for new flows and for those that go on. */
+    readonly evaluations: () => { readonly new: number; readonly ongoing: number };
   };
 }
 
@@ -152,6 +159,20 @@ export class AgentMetrics {
     metrics.set('felix_active_local_selectors', counts.ipSets);
   }
 
+  /** Messages of the kernel about interfaces and their addresses, of one look. */
+  onInterfaces({ links, addresses }: { readonly links: number; readonly addresses: number }): void {
+    const metrics = this.#metrics;
+    if (links > 0) metrics.observe('felix_int_dataplane_iface_msg_batch_size', links);
+    if (addresses > 0) metrics.observe('felix_int_dataplane_addr_msg_batch_size', addresses);
+  }
+
+  /** How long it took to take connections in, each time. */
+  onConnectionsRead(seconds: readonly number[]): void {
+    for (const each of seconds) {
+      this.#metrics.observe('felix_collector_conntrack_processing_latency_seconds', each);
+    }
+  }
+
   onRoutesRead(seconds: number): void {
     this.#metrics.observe('felix_route_table_resync_seconds', seconds);
   }
@@ -167,17 +188,26 @@ export class AgentMetrics {
     }
     this.#collectDataplane(dataplane());
     this.#collectMatching(matching());
-    for (const { group, received, lost, unreadable } of log()) {
+    for (const { group, received, datagrams, lost, unreadable } of log()) {
       const labels = { groupNum: String(group) };
       metrics.total('felix_nflog_logs_received', received, labels);
+      metrics.total('felix_nflog_netlink_messages_received', datagrams, labels);
       metrics.total('felix_nflog_buffer_overruns', lost, labels);
       metrics.total('felix_nflog_parse_errors', unreadable, labels);
     }
+    metrics.total('felix_log_errors', sources.logErrors());
     const { endpoints, networkSets, services } = names();
     metrics.set('felix_collector_lookupcache_endpoints', endpoints);
     metrics.set('felix_collector_lookupcache_networksets', networkSets);
     metrics.set('felix_collector_lookupcache_services', services);
     metrics.set('felix_collector_epstats', flows.connections());
+    for (const action of ['allow', 'deny'] as const) {
+      const waiting = flows.fileEntries(action);
+      metrics.set('felix_collector_allowed_flowlog_aggregator_store', waiting, { action });
+    }
+    for (const [reason, count] of Object.entries(flows.evaluations())) {
+      metrics.total('felix_collector_policy_eval_flows_total', count, { reason });
+    }
     metrics.total('tortie_flow_reports_total', flows.reports());
     metrics.set('tortie_flow_reports_waiting', flows.waiting());
     metrics.total('tortie_flow_reports_merged_total', flows.merged());

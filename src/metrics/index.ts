@@ -19,6 +19,7 @@ export { RULE_METRICS, RuleMetrics, type RuleMetricsOptions } from './rule-metri
 export {
   type AddressCount,
   type AddressCounts,
+  flowMeter,
   measureServer,
   SERVER_METRICS,
   type ServerSources,

@@ -2,7 +2,7 @@
 
 export interface MetricDefinition {
   readonly name: string;
-  readonly type: 'gauge' | 'counter' | 'summary';
+  readonly type: 'gauge' | 'counter' | 'summary' | 'histogram';
   readonly help: string;
   readonly labels?: readonly string[];
 }
@@ -17,4 +17,13 @@ export function counter(name: string, help: string, labels?: readonly string[]):
 
 export function summary(name: string, help: string): MetricDefinition {
   return { name, type: 'summary', help };
+}
+
+/** With the buckets that Go's client has by default: seconds from 0.005 to 10. */
+export function histogram(
+  name: string,
+  help: string,
+  labels?: readonly string[],
+): MetricDefinition {
+  return { name, type: 'histogram', help, ...(labels && { labels }) };
 }

@@ -1,5 +1,5 @@
 // Metrics by their definitions: a value for a name that is not defined is a mistake of ours, not a new metric.
-import { Counter, Gauge, Registry, Summary } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry, Summary } from 'prom-client';
 import type { MetricDefinition } from './metric-definition.ts';
 
 export type MetricLabels = Readonly<Record<string, string>>;
@@ -7,13 +7,15 @@ export type MetricLabels = Readonly<Record<string, string>>;
 /** Quantiles of the last minutes, as Go's client has them by default. */
 const PERCENTILES = [0.5, 0.9, 0.99];
 const MAX_AGE_SECONDS = 600;
+/** As Go's client has them by default. */
+const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** `text` is the exposition format; whoever collects is asked first. */
 export class MetricRegistry {
   readonly #registry = new Registry();
   readonly #gauges = new Map<string, Gauge>();
   readonly #counters = new Map<string, Counter>();
-  readonly #summaries = new Map<string, Summary>();
+  readonly #observed = new Map<string, Summary | Histogram>();
   readonly #texts: (() => string)[] = [];
   #hidden: readonly string[] = [];
   readonly #collectors: (() => void | Promise<void>)[] = [];
@@ -23,9 +25,11 @@ export class MetricRegistry {
       const base = { name, help, labelNames: [...labels], registers: [this.#registry] };
       if (type === 'gauge') this.#gauges.set(name, new Gauge(base));
       else if (type === 'counter') this.#counters.set(name, new Counter(base));
-      else {
+      else if (type === 'histogram') {
+        this.#observed.set(name, new Histogram({ ...base, buckets: BUCKETS }));
+      } else {
         const summary = { ...base, percentiles: PERCENTILES, maxAgeSeconds: MAX_AGE_SECONDS };
-        this.#summaries.set(name, new Summary({ ...summary, ageBuckets: 5 }));
+        this.#observed.set(name, new Summary({ ...summary, ageBuckets: 5 }));
       }
     }
   }
@@ -48,7 +52,7 @@ export class MetricRegistry {
 
   /** Seconds, sizes. */
   observe(name: string, value: number, labels: MetricLabels = {}): void {
-    found(this.#summaries, name).observe({ ...labels }, value);
+    found(this.#observed, name).observe({ ...labels }, value);
   }
 
   /** All series of a gauge or counter, in place of those there were. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MetricRegistry } from './metric-registry.ts';
-import { type AddressCounts, measureServer, SERVER_METRICS } from './server-metrics.ts';
+import { type AddressCounts, flowMeter, measureServer, SERVER_METRICS } from './server-metrics.ts';
 
 const ADDRESSES: AddressCounts = {
   inUse: [
@@ -77,4 +77,27 @@ test('the server says its addresses, flows, requests and watches', async () => {
     'old counts are not told as new ones',
   );
   assert.ok(later.includes('tortie_store_revision 77'));
+});
+
+test('the work on flows is measured under the names and types of Goldmane', async () => {
+  const metrics = new MetricRegistry(SERVER_METRICS);
+  const meter = flowMeter(metrics);
+  meter.onBatch(4, 2);
+  meter.onRollover(7, undefined);
+  meter.onRollover(9, 15_000);
+  meter.onBackfill(3);
+  meter.onCollected('192.0.2.7', 0.02);
+  const lines = linesOf(await metrics.text());
+  for (const wanted of [
+    'goldmane_aggr_flow_index_batch_size_sum 4',
+    'goldmane_aggr_flow_index_latency_ms_sum 0.5',
+    'goldmane_aggr_rollover_duration_ms_count 2',
+    'goldmane_aggr_rollover_latency_ms_sum 15000',
+    'goldmane_aggr_backfill_latency_ms_sum 3',
+    'goldmane_collector_flow_process_latency_bucket{le="0.01",source="192.0.2.7"} 0',
+    'goldmane_collector_flow_process_latency_bucket{le="0.025",source="192.0.2.7"} 1',
+    'goldmane_collector_flow_process_latency_count{source="192.0.2.7"} 1',
+  ]) {
+    assert.ok(lines.includes(wanted), `${wanted} in ${lines.join('\n')}`);
+  }
 });

@@ -1,6 +1,6 @@
 // The server's metrics: addresses under the names of kube-controllers, flows under those of Goldmane, the store.
-import type { FlowKeeperCounts } from '#flowstore';
-import { counter, gauge, type MetricDefinition } from './metric-definition.ts';
+import type { FlowKeeperCounts, FlowKeeperMeter } from '#flowstore';
+import { counter, gauge, histogram, type MetricDefinition, summary } from './metric-definition.ts';
 import type { MetricLabels, MetricRegistry } from './metric-registry.ts';
 
 const POOL_AND_NODE = ['ippool', 'node'];
@@ -31,6 +31,22 @@ export const SERVER_METRICS: readonly MetricDefinition[] = [
   counter('goldmane_aggr_received_flows_total', 'Reports about flows taken in.'),
   counter('goldmane_aggr_dropped_flows_total', 'Reports about flows that could not be kept.'),
   gauge('goldmane_aggr_num_unique_flows', 'Records of flows that are not kept yet.'),
+  summary('goldmane_aggr_flow_index_batch_size', 'Reports about flows that came at once.'),
+  summary('goldmane_aggr_flow_index_latency_ms', 'Time to merge a report into its record.'),
+  summary('goldmane_aggr_rollover_duration_ms', 'Time to close the buckets that were due.'),
+  summary(
+    'goldmane_aggr_rollover_latency_ms',
+    'Time from the last closing of buckets to the next.',
+  ),
+  summary(
+    'goldmane_aggr_backfill_latency_ms',
+    "Time until a stream of Goldmane's API has told what there was before it.",
+  ),
+  histogram(
+    'goldmane_collector_flow_process_latency',
+    'Seconds to take in a flow that such an agent sent.',
+    ['source'],
+  ),
   gauge('goldmane_num_streams', "Streams of flows that clients of Goldmane's API have open."),
   gauge('goldmane_collector_num_clients', "Agents of others that are connected to Goldmane's API."),
   counter('goldmane_collector_received_flows', 'Flows that such agents sent.', ['source']),
@@ -45,6 +61,28 @@ export const SERVER_METRICS: readonly MetricDefinition[] = [
     'Watches that the server ended: read too slowly, or late.',
   ),
 ];
+
+/** Fills the metrics of the work of the keeper of flows, and of what collects them for it. */
+export function flowMeter(metrics: MetricRegistry): FlowKeeperMeter & {
+  readonly onBackfill: (milliseconds: number) => void;
+  readonly onCollected: (source: string, seconds: number) => void;
+} {
+  return {
+    onBatch: (reports, milliseconds) => {
+      metrics.observe('goldmane_aggr_flow_index_batch_size', reports);
+      metrics.observe('goldmane_aggr_flow_index_latency_ms', milliseconds / reports);
+    },
+    onRollover: (milliseconds, sinceLastMs) => {
+      metrics.observe('goldmane_aggr_rollover_duration_ms', milliseconds);
+      if (sinceLastMs !== undefined)
+        metrics.observe('goldmane_aggr_rollover_latency_ms', sinceLastMs);
+    },
+    onBackfill: (milliseconds) =>
+      metrics.observe('goldmane_aggr_backfill_latency_ms', milliseconds),
+    onCollected: (source, seconds) =>
+      metrics.observe('goldmane_collector_flow_process_latency', seconds, { source }),
+  };
+}
 
 /** A number for each pool and node; `no_ippool` and `no_affinity` where there is none. */
 export interface AddressCount {

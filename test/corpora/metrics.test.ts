@@ -26,6 +26,7 @@ const LABELS: Readonly<Record<string, readonly string[]>> = {
   ipam_blocks: POOL_AND_NODE,
   felix_host: ['host'],
   goldmane_collector_received_flows: ['source'],
+  goldmane_collector_flow_process_latency: ['source'],
 };
 
 /** Patterns of names and why they are not served, from the table. */

@@ -27,6 +27,12 @@ export interface KernelChanges {
   readonly table: boolean;
 }
 
+/** What `read` saw, our own changes among it. */
+export interface InterfaceMessages {
+  readonly links: number;
+  readonly addresses: number;
+}
+
 /** Groups of linux/rtnetlink.h, and of linux/netfilter/nfnetlink.h. */
 const ROUTE_GROUPS = [1, 5, 9, 7, 11] as const;
 const NFTABLES_GROUP = 7;
@@ -49,6 +55,7 @@ export class ChangeMonitor {
   readonly #route: NetlinkSocket;
   readonly #nftables: NetlinkSocket;
   #lost = 0;
+  #seen: InterfaceMessages = { links: 0, addresses: 0 };
 
   private constructor(options: ChangeMonitorOptions) {
     const place = options.namespace === undefined ? {} : { namespace: options.namespace };
@@ -70,9 +77,20 @@ export class ChangeMonitor {
     return [this.#route.fd, this.#nftables.fd];
   }
 
+  /** Messages about interfaces that the last `read` has read. */
+  get seen(): InterfaceMessages {
+    return this.#seen;
+  }
+
   /** What others have changed since the last call; does not wait. */
   read(): KernelChanges {
     const messages = this.#route.receive();
+    const isLink = ({ type }: NetlinkMessage): boolean =>
+      type === LINK_MESSAGE.NEW || type === LINK_MESSAGE.DELETE;
+    this.#seen = {
+      links: messages.filter(isLink).length,
+      addresses: messages.filter(isAddress).length,
+    };
     const seen = (holds: (message: NetlinkMessage) => boolean) =>
       messages.some((message) => message.port !== this.#options.own.routes && holds(message));
     const table = this.#readTable();

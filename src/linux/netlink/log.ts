@@ -113,6 +113,11 @@ export class LogReader {
     return this.#received;
   }
 
+  /** Messages of the kernel that these came in. */
+  get datagrams(): number {
+    return this.#socket.datagrams;
+  }
+
   /** The packets that have come; does not wait. */
   read(): LogPacket[] {
     const packets: LogPacket[] = [];

@@ -69,6 +69,7 @@ export class NetlinkSocket {
   #sequence = 0;
   #sendBufferBytes = 0;
   #overruns = 0;
+  #datagrams = 0;
   #closed = false;
   #pending: NetlinkMessage[] = [];
 
@@ -119,6 +120,11 @@ export class NetlinkSocket {
     return this.#overruns;
   }
 
+  /** How many messages of the kernel `receive` has read; each may hold several notifications. */
+  get datagrams(): number {
+    return this.#datagrams;
+  }
+
   /** Sends one request and waits for its acknowledgement; returns the messages that came before. */
   request(request: NetlinkRequest): NetlinkMessage[] {
     const sequence = this.#send([request], MESSAGE_FLAG.REQUEST | MESSAGE_FLAG.ACK);
@@ -127,22 +133,40 @@ export class NetlinkSocket {
   }
 
   /**
-   * As `request`, but what the kernel does for it is done on another thread: it works while it takes the
-   * request. Nothing else may be asked of this socket meanwhile.
+   * Sends requests, which the kernel carries out in their order, whatever becomes of those before; gives for each why it
+   * was refused, if it was. The kernel works while it takes them: that is done on another thread, and nothing else may
+   * be asked of this socket meanwhile.
    */
-  async requestInBackground(request: NetlinkRequest): Promise<NetlinkMessage[]> {
+  async requestsInBackground(
+    requests: readonly NetlinkRequest[],
+  ): Promise<(NetlinkError | undefined)[]> {
     this.#assertOpen();
-    const action = request.action ?? `netlink request of type ${request.type}`;
-    const sequence = this.#nextSequence(1);
-    const bytes = encodeMessages([request], sequence, MESSAGE_FLAG.REQUEST | MESSAGE_FLAG.ACK);
+    const first = this.#nextSequence(requests.length);
+    const bytes = encodeMessages(requests, first, MESSAGE_FLAG.REQUEST | MESSAGE_FLAG.ACK);
     const to = kernelAddress();
     const sent = await libcInBackground('sendto', this.#fd, bytes, bytes.length, 0, to, to.length);
     if (sent !== bytes.length) {
-      throw new NetlinkError(action, sent < 0 ? -sent : ERRNO.EMSGSIZE, {
+      throw new NetlinkError(actionOf(requests[0]), sent < 0 ? -sent : ERRNO.EMSGSIZE, {
         detail: `${bytes.length} bytes to send`,
       });
     }
-    return this.#collect(sequence, action).messages;
+    return this.#collectAll(first, requests);
+  }
+
+  #collectAll(first: number, requests: readonly NetlinkRequest[]): (NetlinkError | undefined)[] {
+    const answers = requests.map((_, index) => new Answer(first + index));
+    const deadline = performance.now() + answerTimeoutMs;
+    while (answers.some(({ end }) => !end)) {
+      for (const message of this.#readWaiting(deadline, actionOf(requests[0]))) {
+        const answer = answers[message.sequence - first];
+        if (!answer?.add(message)) this.#keep(message);
+      }
+    }
+    return answers.map(({ end }, index) => {
+      if (!end || end.errno === 0) return undefined;
+      const { errno, detail } = end;
+      return new NetlinkError(actionOf(requests[index]), errno, detail ? { detail } : {});
+    });
   }
 
   /** Sends a dump request and reads to its end; begins again when the table changed meanwhile. */
@@ -198,8 +222,12 @@ export class NetlinkSocket {
     for (let datagrams = 0; datagrams < RECEIVE_LIMIT; datagrams++) {
       const messages = this.#read();
       if (messages === undefined) break;
-      if (messages === 'overrun') this.#overruns++;
-      else for (const message of messages) received.push(message);
+      if (messages === 'overrun') {
+        this.#overruns++;
+        continue;
+      }
+      this.#datagrams++;
+      for (const message of messages) received.push(message);
     }
     return received;
   }
@@ -332,6 +360,10 @@ export class NetlinkSocket {
   #assertOpen(): void {
     if (this.#closed) throw new Error('the netlink socket is closed');
   }
+}
+
+function actionOf(request: NetlinkRequest | undefined): string {
+  return request?.action ?? `netlink request of type ${request?.type}`;
 }
 
 /** struct sockaddr_nl of the kernel: port 0, no groups. */
