@@ -49,6 +49,7 @@ export type { VxlanSettings } from './netlink/vxlan-settings.ts';
 export {
   ChangeMonitor,
   type ChangeMonitorOptions,
+  type InterfaceMessages,
   type KernelChanges,
 } from './netlink/change-monitor.ts';
 export { LinkedNamespaces } from './netlink/namespace-id.ts';
