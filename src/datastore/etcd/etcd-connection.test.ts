@@ -1,9 +1,10 @@
 // How etcd is reached: several endpoints, TLS with client certificates, users, and what is said when it is not.
 import assert from 'node:assert/strict';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, suite, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import type { Store, StoreKey } from '../store.ts';
 import {
   EtcdProcess,
@@ -13,6 +14,7 @@ import {
   makeCertificates,
   tlsArgs,
 } from './etcd-fixture.ts';
+import { etcdOptions } from './etcd-options.ts';
 import { type EtcdStoreOptions, openEtcdStore } from './etcd-store.ts';
 
 const key: StoreKey = { kind: 'pods', namespace: 'shop', name: 'a' };
@@ -95,6 +97,47 @@ suite('etcd connection', () => {
     );
     const plain = endpoints.map((url) => url.replace('https', 'http'));
     await assert.rejects(openEtcdStore({ endpoints: plain, timeoutMs: 500 }), refusal);
+  });
+
+  test('[ET12] certificates are renewed without a restart, authorities too', async (context) => {
+    const folder = await mkdtemp(join(tmpdir(), 'tortie-etcd-renew-'));
+    context.after(() => rm(folder, { recursive: true, force: true }));
+    await makeCertificates(folder);
+    const etcd = await startEtcd(context, { scheme: 'https', args: tlsArgs(folder) });
+    const environment = {
+      ETCD_ENDPOINTS: etcd.endpoint,
+      ETCD_CA_CERT_FILE: join(folder, 'ca.pem'),
+      ETCD_CERT_FILE: join(folder, 'client.pem'),
+      ETCD_KEY_FILE: join(folder, 'client.key'),
+    };
+    const troubles: string[] = [];
+    const onTrouble = (error: Error): void => {
+      const { cause } = error;
+      troubles.push(`${error.message}: ${cause instanceof Error ? cause.message : ''}`);
+    };
+    const options = { ...(await etcdOptions({}, environment)), renewMs: 20, onTrouble };
+    const store = await openStore(context, options);
+    const seen: number[] = [];
+    const onEvent = ({ revision }: { revision: number }): void => void seen.push(revision);
+    await store.watch({ kind: 'pods', from: store.revision, onEvent });
+    const written = [await store.write({ key, value: { n: 1 } })];
+    // Broken first, and said once for as long as it lasts.
+    await writeFile(environment.ETCD_CERT_FILE, 'no certificate');
+    for (let tries = 0; troubles.length === 0; tries++) {
+      assert.ok(tries < 500, 'nothing was said of the broken file');
+      await setTimeout(20);
+    }
+    written.push(await store.write({ key, value: { n: 2 } }));
+    await setTimeout(100);
+    assert.equal(troubles.length, 1);
+    assert.match(troubles[0] ?? '', /certificates for etcd: cannot use ETCD_CERT_FILE ".*client/);
+    // All of another authority: nothing of before would do.
+    await makeCertificates(folder);
+    await etcd.kill();
+    await etcd.run();
+    written.push(await store.write({ key, value: { n: 3 } }));
+    written.push(await store.write({ key, value: { n: 4 } }));
+    assert.deepEqual(seen, written);
   });
 
   test('[ET7] users: a token is asked for, and again when etcd has forgotten it; roles count', async (context) => {

@@ -78,7 +78,7 @@ const CHANNEL = {
 };
 
 export class EtcdConnection {
-  readonly #endpoints: readonly { readonly url: string; readonly client: Client }[];
+  #endpoints: readonly OpenEndpoint[];
   readonly #user: EtcdConnectionOptions['user'];
   readonly #timeoutMs: number;
   #current = 0;
@@ -90,14 +90,18 @@ export class EtcdConnection {
     const { endpoints, tls = {}, user, timeoutMs = TIMEOUT_MS } = options;
     this.#user = user;
     this.#timeoutMs = timeoutMs;
-    this.#endpoints = endpoints.map((url) => {
-      const endpoint = readEndpoint(url);
-      const { target, secure } = endpoint;
-      const credentials = secure ? secureBy(tls, endpoint) : plain();
-      // TLS takes no address for a server's name (RFC 6066): what is sent is not looked at.
-      const named = isIP(endpoint.host) > 0 ? { 'grpc.ssl_target_name_override': 'etcd' } : {};
-      return { url, client: new Client(target, credentials, { ...CHANNEL, ...named }) };
-    });
+    this.#endpoints = endpoints.map((url) => openEndpoint(url, tls));
+  }
+
+  /**
+   * Calls and streams that begin from now on are with these certificates; those under way go on. Throws where
+   * they are none, and leaves all as it was.
+   */
+  renew(tls: EtcdTls): void {
+    if (this.#closed) return;
+    const before = this.#endpoints;
+    this.#endpoints = before.map(({ url }) => openEndpoint(url, tls));
+    for (const { client } of before) client.close();
   }
 
   /** Where calls go at present. */
@@ -249,6 +253,20 @@ export class EtcdConnection {
       error,
     );
   }
+}
+
+interface OpenEndpoint {
+  readonly url: string;
+  readonly client: Client;
+}
+
+function openEndpoint(url: string, tls: EtcdTls): OpenEndpoint {
+  const endpoint = readEndpoint(url);
+  const { target, secure } = endpoint;
+  const credentials = secure ? secureBy(tls, endpoint) : plain();
+  // TLS takes no address for a server's name (RFC 6066): what is sent is not looked at.
+  const named = isIP(endpoint.host) > 0 ? { 'grpc.ssl_target_name_override': 'etcd' } : {};
+  return { url, client: new Client(target, credentials, { ...CHANNEL, ...named }) };
 }
 
 interface Endpoint {

@@ -1,6 +1,7 @@
 // How etcd is reached, by the values of flags and by the variables of the environment that Calico's tools read.
 import { checkGivenFiles, type GivenFile, type Holds, readGivenFile } from '../given-file.ts';
 import type { EtcdConnectionOptions, EtcdTls } from './etcd-connection.ts';
+import type { EtcdStoreOptions } from './etcd-store.ts';
 
 export interface EtcdFlags {
   readonly etcdEndpoints?: string;
@@ -16,7 +17,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export async function etcdOptions(
   flags: EtcdFlags,
   environment: Environment,
-): Promise<EtcdConnectionOptions> {
+): Promise<EtcdConnectionOptions & Pick<EtcdStoreOptions, 'readTls'>> {
   const endpoints = (flags.etcdEndpoints ?? environment['ETCD_ENDPOINTS'] ?? '')
     .split(',')
     .map((url) => url.trim())
@@ -27,17 +28,19 @@ export async function etcdOptions(
         'http://127.0.0.1:2379',
     );
   }
-  const tls = await tlsOptions(flags, environment);
+  const tls = tlsOptions(flags, environment);
   const name = flags.etcdUsername ?? environment['ETCD_USERNAME'] ?? '';
   const password = environment['ETCD_PASSWORD'] ?? '';
   if ((name === '') !== (password === '')) {
     const missing = name === '' ? '--etcd-username or ETCD_USERNAME' : 'ETCD_PASSWORD';
     throw new Error(`a user of etcd has a name and a password; give ${missing} too`);
   }
-  return { endpoints, tls, ...(name === '' ? {} : { user: { name, password } }) };
+  const readTls = (): EtcdTls => tlsOptions(flags, environment);
+  const user = name === '' ? {} : { user: { name, password } };
+  return { endpoints, tls, ...(Object.keys(tls).length > 0 && { readTls }), ...user };
 }
 
-async function tlsOptions(flags: EtcdFlags, environment: Environment): Promise<EtcdTls> {
+function tlsOptions(flags: EtcdFlags, environment: Environment): EtcdTls {
   const given = (flag: string, value: string | undefined, holds: Holds): GivenFile => {
     const variable = flag.slice(2).replaceAll('-', '_').toUpperCase();
     if (value !== undefined) return { name: flag, path: value, holds };

@@ -19,6 +19,7 @@ import {
   EtcdConnection,
   type EtcdConnectionOptions,
   EtcdRefusal,
+  type EtcdTls,
 } from './etcd-connection.ts';
 import {
   COMPARE_EQUAL,
@@ -32,9 +33,14 @@ import {
 import { EtcdMirror } from './etcd-mirror.ts';
 import { isForgotten } from './key-load.ts';
 import { compactPeriodically } from './periodic-compaction.ts';
+import { renewPeriodically } from './renewed-certificates.ts';
 import type { InputOf } from '#lib/protobuf-message';
 
 export interface EtcdStoreOptions extends EtcdConnectionOptions {
+  /** Reads the certificates again, which are then renewed without a restart; those of `tls` are the first. */
+  readonly readTls?: () => EtcdTls;
+  /** Milliseconds between looks at them (10 s). */
+  readonly renewMs?: number;
   /** How much of the changes is kept in memory for watches that resume. */
   readonly log?: LogLimits;
   /** What goes on although something is wrong: values that are none, a broken watch. */
@@ -52,6 +58,7 @@ const CONTROLLERS: StoreKey = {
   name: 'default',
 };
 const COMPACTION_MS = 600_000;
+const RENEW_MS = 10_000;
 
 /** Rejects with `StoreUnavailable` where no endpoint can be reached, or with what etcd refuses. */
 export async function openEtcdStore(options: EtcdStoreOptions): Promise<Store> {
@@ -75,9 +82,12 @@ class EtcdStore implements Store {
   readonly #mirror: EtcdMirror;
   /** The last write of a key that is under way: those of one key go one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #options: EtcdStoreOptions;
   #endCompaction: (() => void) | undefined;
+  #endRenewal: (() => void) | undefined;
 
   constructor(options: EtcdStoreOptions) {
+    this.#options = options;
     const { log = DEFAULT_LOG, timeoutMs = TIMEOUT_MS, onTrouble, onFatal } = options;
     this.#connection = new EtcdConnection({ ...options, timeoutMs });
     this.#mirror = new EtcdMirror(this.#connection, {
@@ -96,6 +106,15 @@ class EtcdStore implements Store {
       revision: () => this.revision,
       compact: (revision) => this.compact(revision),
       onTrouble: (error) => this.#mirror.trouble('cannot compact', error),
+    });
+    const { tls, readTls, renewMs = RENEW_MS } = this.#options;
+    if (!readTls) return;
+    this.#endRenewal = renewPeriodically({
+      current: tls,
+      read: readTls,
+      renew: (renewed) => this.#connection.renew(renewed),
+      everyMs: renewMs,
+      onTrouble: (error) => this.#mirror.trouble('cannot take new certificates for etcd', error),
     });
   }
 
@@ -158,6 +177,7 @@ class EtcdStore implements Store {
     // Writes under way resolve when they are durable: nobody will read them here.
     this.#mirror.end(new StoreUnavailable('the store is closed'));
     this.#endCompaction?.();
+    this.#endRenewal?.();
     while (this.#turns.size > 0) await Promise.all(this.#turns.values());
     this.#connection.close();
   }
