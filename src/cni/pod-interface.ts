@@ -7,9 +7,10 @@ import {
   RouteSocket,
   currentNamespace,
   openNamespace,
-  writeSysctlInNamespace,
+  writeSysctlsInNamespace,
 } from '#linux';
 import { CniError } from './cni-error.ts';
+import { DOOMED_GROUP, LinkRemover } from './link-remover.ts';
 import { CNI_CODE } from './protocol.ts';
 
 /** One end in the node's namespace, the other in the pod's. */
@@ -36,7 +37,7 @@ export interface InterfaceDriver {
   exists(hostName: string): boolean;
   /** Each way in which the kernel is not as desired, in words; empty: all is well. */
   differences(desired: PodInterface): string[];
-  /** Removes both ends; false when there was none. Others may be asked for meanwhile. */
+  /** Removes both ends; false when there was none. Others may be asked for meanwhile, and go with it. */
   detach(hostName: string): Promise<boolean>;
 }
 
@@ -57,6 +58,7 @@ export const NEXT_HOP: Readonly<Record<Family, string>> = {
 export const DEFAULT_ROUTE: Readonly<Record<Family, string>> = { 4: '0.0.0.0/0', 6: '::/0' };
 
 const FALLBACK_MTU = 1500;
+const MTU_KEPT_MS = 500;
 
 /** Settings of the host's end (spec 06; proxying answers the pod for every address at once). */
 const HOST_SYSCTLS: Readonly<Record<Family, readonly (readonly [string, string])[]>> = {
@@ -97,14 +99,14 @@ export interface VethDriverOptions {
 export class VethDriver implements InterfaceDriver {
   readonly #namespace: number;
   readonly #host: RouteSocket;
-  readonly #remover: RouteSocket;
-  #removals: Promise<unknown> = Promise.resolve();
+  readonly #remover: LinkRemover;
   readonly #mtu: (() => number) | undefined;
+  #podMtu: { readonly value: number; readonly at: number } | undefined;
 
   constructor(options: VethDriverOptions = {}) {
     this.#namespace = options.namespace ?? currentNamespace();
     this.#host = RouteSocket.open({ namespace: this.#namespace });
-    this.#remover = RouteSocket.open({ namespace: this.#namespace });
+    this.#remover = new LinkRemover(this.#namespace);
     this.#mtu = options.mtu;
   }
 
@@ -120,7 +122,7 @@ export class VethDriver implements InterfaceDriver {
         peerName: desired.ifname,
         peerNamespace: descriptor,
         mac: HOST_MAC,
-        mtu: this.#podMtu(),
+        mtu: this.#mtuNow(),
         ...(desired.mac === undefined ? {} : { peerMac: desired.mac }),
       });
       try {
@@ -135,7 +137,8 @@ export class VethDriver implements InterfaceDriver {
 
   find(place: Pick<PodInterface, 'hostName' | 'netns' | 'ifname'>): AttachedInterface | undefined {
     const host = this.#host.link(place.hostName);
-    if (!host || !existsSync(place.netns)) return undefined;
+    // What a removal that was killed had begun with is as good as gone: it must not be used again.
+    if (!host || host.group === DOOMED_GROUP || !existsSync(place.netns)) return undefined;
     return inNamespace(place.netns, (pod) => {
       const link = pod.link(place.ifname);
       const isPair = link !== undefined && link.peer === host.index && host.peer === link.index;
@@ -154,26 +157,30 @@ export class VethDriver implements InterfaceDriver {
     return inNamespace(netns, (pod) => [...found, ...podDifferences(pod, desired)]);
   }
 
-  /** The kernel takes 13 to 41 ms for one, so they stand in a line of their own. */
+  /** The kernel takes 13 to 41 ms for one, or for many that go at once. */
   detach(hostName: string): Promise<boolean> {
-    const removed = this.#removals.then(() => this.#remover.deleteLinkInBackground(hostName));
-    this.#removals = removed.catch(() => false);
-    return removed;
+    return this.#remover.remove(hostName);
   }
 
   close(): void {
     this.#host.close();
-    void this.#removals.then(() => this.#remover.close());
+    void this.#remover.close();
   }
 
   /** The pod's end first; the host's end comes up last, and what is unknown there is dropped. */
   #configure(pod: RouteSocket, descriptor: number, desired: PodInterface): void {
     const { hostName, ifname, addresses } = desired;
     const families = familiesOf(addresses);
-    for (const family of families) {
-      writeSysctls(descriptor, POD_SYSCTLS[family], ifname);
-      writeSysctls(this.#namespace, HOST_SYSCTLS[family], hostName);
-    }
+    writeSysctls(
+      descriptor,
+      families.flatMap((family) => POD_SYSCTLS[family]),
+      ifname,
+    );
+    writeSysctls(
+      this.#namespace,
+      families.flatMap((family) => HOST_SYSCTLS[family]),
+      hostName,
+    );
     if (pod.link('lo')?.up === false) pod.setUp('lo');
     pod.setUp(ifname);
     this.#host.setUp(hostName);
@@ -201,8 +208,16 @@ export class VethDriver implements InterfaceDriver {
     }
   }
 
-  #podMtu(): number {
-    if (this.#mtu) return this.#mtu();
+  /** Of many pods that come at once the first looks. */
+  #mtuNow(): number {
+    const at = performance.now();
+    if (!this.#podMtu || at - this.#podMtu.at > MTU_KEPT_MS) {
+      this.#podMtu = { value: this.#mtu?.() ?? this.#leastMtu(), at };
+    }
+    return this.#podMtu.value;
+  }
+
+  #leastMtu(): number {
     const own = this.#host.links().filter(({ name, up }) => up && name !== 'lo' && !isPodEnd(name));
     return own.reduce((least, { mtu }) => Math.min(least, mtu), FALLBACK_MTU);
   }
@@ -290,7 +305,8 @@ function writeSysctls(
   settings: readonly (readonly [path: string, value: string])[],
   ifname: string,
 ): void {
-  for (const [path, value] of settings) {
-    writeSysctlInNamespace(descriptor, path.replace('/IF/', `/${ifname}/`), value);
-  }
+  writeSysctlsInNamespace(
+    descriptor,
+    settings.map(([path, value]) => [path.replace('/IF/', `/${ifname}/`), value]),
+  );
 }

@@ -29,6 +29,7 @@ export {
   sysctlsOfNamespace,
   withNamespace,
   writeSysctlInNamespace,
+  writeSysctlsInNamespace,
 } from './namespace.ts';
 export { type Link, type VethOptions } from './netlink/link-message.ts';
 export {

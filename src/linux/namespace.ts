@@ -152,8 +152,19 @@ function comeHome(home: number): void {
  * `net/ipv6/conf/<interface>/accept_dad`.
  */
 export function writeSysctlInNamespace(fd: number, path: string, value: string | number): void {
-  checkSysctl(path);
-  withNamespace(fd, () => writeFileSync(`/proc/sys/${path}`, String(value)));
+  writeSysctlsInNamespace(fd, [[path, value]]);
+}
+
+/** The same for several, in their order; the first that is refused ends it. */
+export function writeSysctlsInNamespace(
+  fd: number,
+  settings: readonly (readonly [path: string, value: string | number])[],
+): void {
+  if (settings.length === 0) return;
+  for (const [path] of settings) checkSysctl(path);
+  withNamespace(fd, () => {
+    for (const [path, value] of settings) writeFileSync(`/proc/sys/${path}`, String(value));
+  });
 }
 
 /** The text of a network sysctl of a namespace, with the newline that ends it. */

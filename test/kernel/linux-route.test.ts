@@ -324,22 +324,27 @@ void test('a thousand routes are listed whole', (t) => {
   assert.equal(new Set(listed.map(({ destination }) => destination)).size, 1000);
 });
 
-void test('an interface is deleted in the background while this thread goes on', async (t) => {
+void test('interfaces are deleted in the background, at one wait for all, while this thread goes on', async (t) => {
   const host = makeNamespace(t);
-  host.route.createVeth({ name: 'left', peerName: 'right' });
-  host.route.setUp('left');
-  host.route.setUp('right');
+  const names = Array.from({ length: 40 }, (_, index) => `left${index}`);
+  for (const [index, name] of names.entries()) {
+    host.route.createVeth({ name, peerName: `right${index}` });
+    host.route.setUp(name);
+    host.route.setUp(`right${index}`);
+  }
+  host.route.createVeth({ name: 'stays', peerName: 'peer' });
   const remover = RouteSocket.open({ namespace: host.fd });
   t.after(() => remover.close());
   let turns = 0;
-  let gone: boolean | undefined;
-  void remover.deleteLinkInBackground('left').then((found) => (gone = found));
+  let gone: boolean[] | undefined;
+  void remover.deleteLinksInBackground(['absent', ...names], 7).then((found) => (gone = found));
   while (gone === undefined) {
     await new Promise(setImmediate);
     turns++;
   }
-  assert.equal(gone, true);
-  assert.ok(turns > 10, `${turns} turns of the event loop`);
-  assert.equal(host.route.link('right'), undefined);
-  assert.equal(await remover.deleteLinkInBackground('left'), false);
+  assert.deepEqual(gone, [false, ...names.map(() => true)]);
+  assert.ok(turns > 0, `${turns} turns of the event loop`);
+  const left = host.route.links().map(({ name }) => name);
+  assert.deepEqual(left.toSorted(), ['lo', 'peer', 'stays']);
+  assert.deepEqual(await remover.deleteLinksInBackground(['left0'], 7), [false]);
 });

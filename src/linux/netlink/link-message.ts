@@ -21,6 +21,8 @@ export interface Link {
   readonly master?: number;
   /** Index of its peer (veth) or lower interface, in the namespace of that one. */
   readonly peer?: number;
+  /** Of interfaces; absent is the group that all are in at first. */
+  readonly group?: number;
   /** Of links of kind `vxlan`. */
   readonly vxlan?: VxlanSettings;
 }
@@ -46,6 +48,7 @@ export const LINK_ATTRIBUTE = {
   LINK: 5,
   MASTER: 10,
   LINKINFO: 18,
+  GROUP: 27,
   NET_NS_FD: 28,
   EXT_MASK: 29,
 } as const;
@@ -125,6 +128,7 @@ export function parseLink(body: Uint8Array): Link | undefined {
   const mac = attributes.bytes(LINK_ATTRIBUTE.ADDRESS);
   const master = attributes.u32(LINK_ATTRIBUTE.MASTER);
   const peer = attributes.u32(LINK_ATTRIBUTE.LINK);
+  const group = attributes.u32(LINK_ATTRIBUTE.GROUP);
   return {
     index: view.getInt32(4, LITTLE_ENDIAN),
     name,
@@ -135,6 +139,7 @@ export function parseLink(body: Uint8Array): Link | undefined {
     carrier: (flags & IFF_LOWER_UP) !== 0,
     ...(master === undefined ? {} : { master }),
     ...(peer === undefined ? {} : { peer }),
+    ...(group ? { group } : {}),
     ...(data === undefined ? {} : { vxlan: parseVxlan(data) }),
   };
 }

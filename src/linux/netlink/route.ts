@@ -186,20 +186,26 @@ export class RouteSocket {
   }
 
   /**
-   * As `deleteLink`, but this thread goes on while the kernel waits. Nothing else may be asked of this
-   * object meanwhile.
+   * As `deleteLink` for many, but the kernel waits once for all of them, and this thread goes on meanwhile; nothing
+   * else may be asked of this object until then. They are put into the group of interfaces `group`, and that is deleted
+   * with whatever else is in it. False for those that were not there.
    */
-  async deleteLinkInBackground(name: string): Promise<boolean> {
-    const action = `cannot delete interface ${name}`;
-    this.#writes++;
-    try {
-      const body = linkByName(name).finish();
-      await this.#socket.requestInBackground({ type: LINK_MESSAGE.DELETE, body, action });
-      return true;
-    } catch (error) {
-      if (isRefusal(error, 'ENODEV')) return false;
-      throw error;
-    }
+  async deleteLinksInBackground(names: readonly string[], group: number): Promise<boolean[]> {
+    const marks = names.map((name) => ({
+      type: LINK_MESSAGE.SET,
+      body: linkByName(name).u32(LINK_ATTRIBUTE.GROUP, group).finish(),
+      action: `cannot delete interface ${name}`,
+    }));
+    const action = `cannot delete ${names.length} interfaces`;
+    const body = new AttributeWriter(linkHeader()).u32(LINK_ATTRIBUTE.GROUP, group).finish();
+    const requests = [...marks, { type: LINK_MESSAGE.DELETE, body, action }];
+    this.#writes += requests.length;
+    const refusals = await this.#socket.requestsInBackground(requests);
+    const wereThere = refusals.slice(0, -1).map((refusal) => refusal === undefined);
+    const hard = refusals.find((refusal) => refusal && !isRefusal(refusal, 'ENODEV'));
+    if (hard) throw hard;
+    // What was put into the group and is not there any more was deleted by somebody else.
+    return wereThere;
   }
 
   addresses(): LinkAddress[] {

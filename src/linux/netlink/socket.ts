@@ -133,9 +133,9 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends requests, which the kernel carries out in their order, whatever becomes of those before; gives for each why it
-   * was refused, if it was. The kernel works while it takes them: that is done on another thread, and nothing else may
-   * be asked of this socket meanwhile.
+   * Sends requests, which the kernel carries out in their order, whatever becomes of those before; gives for each why
+   * it was refused, if it was. The kernel works while it takes them: that is done on another thread, and nothing else
+   * may be asked of this socket meanwhile.
    */
   async requestsInBackground(
     requests: readonly NetlinkRequest[],

@@ -1,0 +1,10 @@
+// A process that removes pods' interfaces when it is told to, to be killed meanwhile.
+import { VethDriver } from '#cni';
+import { openNamespace } from '#linux';
+
+const [path = '', ...names] = process.argv.slice(2);
+const driver = new VethDriver({ namespace: openNamespace(path), mtu: () => 1500 });
+process.once('message', () => {
+  for (const name of names) void driver.detach(name);
+});
+process.send?.('ready');
