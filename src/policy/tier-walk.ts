@@ -157,11 +157,12 @@ export function walkProfiles(profiles: readonly WalkProfile[], walk: Walk): Deci
     const rule = profile.rules.find(
       (it) => it.action !== 'Log' && mismatches(it, walk.traffic).length === 0,
     );
-    // Pass goes on to the next profile.
-    if (!rule || rule.action === 'Pass') continue;
-    const verdict = rule.action === 'Allow' ? 'allow' : 'deny';
+    if (!rule) continue;
     const reason = `rule ${rule.index} ${rule.action} of profile ${profile.name} matches`;
-    note(walk, null, verdict, reason);
+    note(walk, null, OUTCOMES[rule.action], reason);
+    // To the next profile.
+    if (rule.action === 'Pass') continue;
+    const verdict = rule.action === 'Allow' ? 'allow' : 'deny';
     return { ...UNDECIDED, verdict };
   }
   return UNDECIDED;

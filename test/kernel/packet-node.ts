@@ -22,6 +22,8 @@ export interface Injected extends Omit<CraftedPacket, 'id'> {
 }
 
 const GROUP = 77;
+/** Of the flow log: towards an endpoint, and from it. */
+const FLOW_GROUPS = [1, 2];
 /** After every chain of the dataplane: what comes here has passed. */
 const observer = (verdict: 'drop' | 'accept') => `table inet observe {
   chain i { type filter hook input priority 1000; log group ${GROUP} snaplen 64; ${verdict}; }
@@ -31,6 +33,13 @@ const observer = (verdict: 'drop' | 'accept') => `table inet observe {
 const BATCH = 4_000;
 /** The kernel hands each packet over at once. */
 const QUIET_MS = 40;
+
+/** What became of a packet. */
+export interface Fate {
+  readonly passed: boolean;
+  /** Prefixes with which decisions about it were logged, in no order. */
+  readonly prefixes: readonly string[];
+}
 
 interface Space {
   readonly path: string;
@@ -46,6 +55,7 @@ export class PacketNode {
   readonly #far: Space;
   readonly #host: HostSocket;
   readonly #log: LogReader;
+  readonly #flows: readonly LogReader[];
   readonly routes: RouteSocket;
   readonly dataplane: Dataplane;
 
@@ -70,12 +80,10 @@ export class PacketNode {
     this.run('nft', observer(letsGo ? 'accept' : 'drop'));
     writeSysctlInNamespace(fd, 'net/netfilter/nf_conntrack_checksum', 0);
     this.#host = new HostSocket(fd);
-    this.#log = LogReader.open({
-      group: GROUP,
-      namespace: fd,
-      queueThreshold: 1,
-      bufferBytes: 64 << 20,
-    });
+    const listen = (group: number) =>
+      LogReader.open({ group, namespace: fd, queueThreshold: 1, bufferBytes: 64 << 20 });
+    this.#log = listen(GROUP);
+    this.#flows = FLOW_GROUPS.map(listen);
     const nftables = NftablesSocket.open({ namespace: fd });
     const sysctls = sysctlsOfNamespace(fd);
     const routes = RouteSocket.open({ namespace: fd });
@@ -129,29 +137,45 @@ export class PacketNode {
 
   /** Which of the packets pass. */
   async passing(packets: readonly Injected[]): Promise<boolean[]> {
-    const passed: boolean[] = [];
-    for (let start = 0; start < packets.length; start += Math.min(BATCH, MAX_ID)) {
-      passed.push(...(await this.#batch(packets.slice(start, start + BATCH))));
-    }
-    return passed;
+    return (await this.fates(packets)).map(({ passed }) => passed);
   }
 
-  async #batch(packets: readonly Injected[]): Promise<boolean[]> {
-    this.#log.read();
+  /** What becomes of each of the packets. */
+  async fates(packets: readonly Injected[]): Promise<Fate[]> {
+    const fates: Fate[] = [];
+    for (let start = 0; start < packets.length; start += Math.min(BATCH, MAX_ID)) {
+      fates.push(...(await this.#batch(packets.slice(start, start + BATCH))));
+    }
+    return fates;
+  }
+
+  async #batch(packets: readonly Injected[]): Promise<Fate[]> {
+    for (const reader of [this.#log, ...this.#flows]) reader.read();
     for (const [index, { from, ...packet }] of packets.entries()) {
       const crafted = { ...packet, id: index + 1 };
       if (from === null) this.#host.send(crafted);
       else this.#wire(from).send(crafted);
     }
     const seen = new Set<number>();
+    const prefixes = new Map<number, string[]>();
     for (let quiet = false; !quiet; ) {
       await sleep(QUIET_MS);
       const read = this.#log.read();
       for (const { payload } of read) seen.add(idOf(payload));
-      quiet = read.length === 0;
+      const decisions = this.#flows.flatMap((reader) => reader.read());
+      for (const { payload, prefix } of decisions) {
+        const id = idOf(payload);
+        prefixes.set(id, [...(prefixes.get(id) ?? []), prefix]);
+      }
+      quiet = read.length === 0 && decisions.length === 0;
     }
-    if (this.#log.lost > 0) throw new Error(`${this.#log.lost} packets went unseen`);
-    return packets.map((_, index) => seen.has(index + 1));
+    for (const { lost } of [this.#log, ...this.#flows]) {
+      if (lost > 0) throw new Error(`${lost} packets went unseen`);
+    }
+    return packets.map((_, index) => ({
+      passed: seen.has(index + 1),
+      prefixes: prefixes.get(index + 1) ?? [],
+    }));
   }
 
   #wire(name: string): WireSocket {
@@ -171,7 +195,7 @@ export class PacketNode {
   close(): void {
     this.dataplane.close();
     this.routes.close();
-    this.#log.close();
+    for (const reader of [this.#log, ...this.#flows]) reader.close();
     this.#host.close();
     for (const wire of this.#wires.values()) wire.close();
     for (const { path, fd } of this.#spaces) {
