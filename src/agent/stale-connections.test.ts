@@ -63,3 +63,37 @@ test('connections of an address go when its owner goes or changes', () => {
     [3],
   );
 });
+
+test('connections of many that go are looked for together, but before an address has another owner', async () => {
+  let table: ConntrackEntry[] = [];
+  let dumps = 0;
+  const told: number[] = [];
+  const connections = {
+    dump: () => {
+      dumps++;
+      return table;
+    },
+    delete: ({ id }: ConntrackEntry) => {
+      table = table.filter((one) => one.id !== id);
+      return true;
+    },
+  };
+  const stale = new StaleConnections(connections, {
+    intervalMs: 40,
+    onForgotten: (count) => told.push(count),
+  });
+  table = ['1', '2', '3', '4'].map((last) => entry(Number(last), `10.0.0.${last}`, '10.0.0.9'));
+  const all = { '10.0.0.1/32': 'a', '10.0.0.2/32': 'b', '10.0.0.3/32': 'c', '10.0.0.4/32': 'd' };
+  stale.onApplied(stateWith(all));
+  const { '10.0.0.1/32': _, ...three } = all;
+  assert.equal(stale.onApplied(stateWith(three)), 1, 'the first that goes is looked for at once');
+  stale.onApplied(stateWith({ '10.0.0.3/32': 'c', '10.0.0.4/32': 'd' }));
+  assert.equal(stale.onApplied(stateWith({ '10.0.0.4/32': 'd' })), 0);
+  assert.equal(dumps, 1);
+  const next = stateWith({ '10.0.0.4/32': 'd', '10.0.0.3/32': 'other' });
+  assert.equal(stale.onApplied(next), 2, 'one of them is taken');
+  assert.equal(stale.onApplied(stateWith({ '10.0.0.3/32': 'other' })), 0);
+  while (told.length === 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.deepEqual([told, table], [[1], []]);
+  stale.stop();
+});

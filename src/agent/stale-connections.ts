@@ -9,30 +9,68 @@ export interface ConnectionTable {
   delete(entry: ConntrackEntry): boolean;
 }
 
+export interface StaleConnectionsOptions {
+  /** Told how many connections were forgotten some time after an apply. */
+  readonly onForgotten?: (count: number) => void;
+  readonly intervalMs?: number;
+}
+
+/** Reading all connections takes time, however few are looked for. */
+const INTERVAL_MS = 500;
+
 /**
  * Established connections pass before policy: those of an address that left this host would let old peers
- * talk to whoever has it next. Called after each apply, when the old owner's chains and routes are gone.
+ * talk to whoever has it next. Called after each apply, when the old owner's chains and routes are gone. Where workloads
+ * keep going, those of one interval are looked for together, but before somebody else gets their address.
  */
 export class StaleConnections {
   readonly #connections: ConnectionTable;
+  readonly #onForgotten: (count: number) => void;
+  readonly #intervalMs: number;
   #endpoints: DataplaneState['endpoints'] = new Map();
+  readonly #gone = new Set<string>();
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(connections: ConnectionTable) {
+  constructor(connections: ConnectionTable, options: StaleConnectionsOptions = {}) {
     this.#connections = connections;
+    this.#onForgotten = options.onForgotten ?? (() => undefined);
+    this.#intervalMs = options.intervalMs ?? INTERVAL_MS;
   }
 
-  /** Returns how many connections were forgotten. Costs a dump when an address has lost its owner. */
+  /** Returns how many connections were forgotten by now. Costs a dump when an address has lost its owner. */
   onApplied({ endpoints }: Pick<DataplaneState, 'endpoints'>): number {
-    const gone = new Set<string>();
-    for (const { before, after } of differences(this.#endpoints, endpoints)) {
+    const changes = [...differences(this.#endpoints, endpoints)];
+    this.#endpoints = endpoints;
+    for (const { before, after } of changes) {
       // Another interface is another owner.
       const kept = after?.interfaceName === before?.interfaceName ? after?.addresses : [];
       for (const prefix of before?.addresses ?? []) {
-        if (!kept?.includes(prefix)) gone.add(prefix.split('/')[0] ?? prefix);
+        if (!kept?.includes(prefix)) this.#gone.add(addressOf(prefix));
       }
     }
-    this.#endpoints = endpoints;
-    if (gone.size === 0) return 0;
+    if (this.#gone.size === 0) return 0;
+    const isTaken = changes.some(({ after }) =>
+      after?.addresses.some((prefix) => this.#gone.has(addressOf(prefix))),
+    );
+    const left = this.#lookedAt + this.#intervalMs - performance.now();
+    if (isTaken || left <= 0) return this.#forget();
+    this.#timer ??= setTimeout(() => this.#onForgotten(this.#forget()), left);
+    return 0;
+  }
+
+  /** What is still to be forgotten is forgotten now. */
+  stop(): void {
+    this.#forget();
+  }
+
+  #forget(): number {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#gone.size === 0) return 0;
+    const gone = new Set(this.#gone);
+    this.#gone.clear();
+    this.#lookedAt = performance.now();
     let forgotten = 0;
     for (const entry of this.#connections.dump()) {
       const { original, reply } = entry;
@@ -41,4 +79,9 @@ export class StaleConnections {
     }
     return forgotten;
   }
+}
+
+/** `10.0.0.1/32` without its length. */
+function addressOf(prefix: string): string {
+  return prefix.split('/')[0] ?? prefix;
 }

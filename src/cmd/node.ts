@@ -131,7 +131,10 @@ async function runNode(options: NodeOptions): Promise<void> {
     ready: () => loop.ready,
   });
   const connections = ConntrackSocket.open({ events: [] });
-  const stale = new StaleConnections(connections);
+  const onForgotten = (forgotten: number) => {
+    if (forgotten > 0) log.info({ forgotten }, 'connections of workloads that have gone');
+  };
+  const stale = new StaleConnections(connections, { onForgotten });
   const told = new ToldProblems((problem) =>
     log.warn(problem, 'a resource is not as it should be'),
   );
@@ -183,8 +186,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     onApplied: (state, report) => {
       logApply(log, report);
       metrics.onParameters(calc.parameters().values);
-      const forgotten = stale.onApplied(state);
-      if (forgotten > 0) log.info({ forgotten }, 'connections of workloads that have gone');
+      onForgotten(stale.onApplied(state));
       reporter.onApplied(state, report);
       drift.onSettings(state.settings);
       settings.onApplied(state, calc.parameters().values);
@@ -310,6 +312,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   await flows.stop();
   await metrics.stop();
   dataplane.close();
+  stale.stop();
   connections.close();
   await client.close();
 }

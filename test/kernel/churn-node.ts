@@ -158,6 +158,7 @@ export class ChurnNode {
     const connections = ConntrackSocket.open({ namespace, events: [] });
     t.after(() => connections.close());
     const stale = new StaleConnections(connections);
+    t.after(() => stale.stop());
     let took = 0;
     this.loop = new ApplyLoop({
       calculation: graph,
