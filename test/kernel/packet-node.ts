@@ -56,6 +56,7 @@ export class PacketNode {
   readonly #host: HostSocket;
   readonly #log: LogReader;
   readonly #flows: readonly LogReader[];
+  readonly #heard = new Map<string, number>();
   readonly routes: RouteSocket;
   readonly dataplane: Dataplane;
 
@@ -149,8 +150,21 @@ export class PacketNode {
     return fates;
   }
 
+  /** How often each prefix was logged so far, of whatever packet: interfaces send some by themselves. */
+  heard(): ReadonlyMap<string, number> {
+    this.#decisions();
+    return new Map(this.#heard);
+  }
+
+  #decisions() {
+    const read = this.#flows.flatMap((reader) => reader.read());
+    for (const { prefix } of read) this.#heard.set(prefix, (this.#heard.get(prefix) ?? 0) + 1);
+    return read;
+  }
+
   async #batch(packets: readonly Injected[]): Promise<Fate[]> {
-    for (const reader of [this.#log, ...this.#flows]) reader.read();
+    this.#log.read();
+    this.#decisions();
     for (const [index, { from, ...packet }] of packets.entries()) {
       const crafted = { ...packet, id: index + 1 };
       if (from === null) this.#host.send(crafted);
@@ -162,7 +176,7 @@ export class PacketNode {
       await sleep(QUIET_MS);
       const read = this.#log.read();
       for (const { payload } of read) seen.add(idOf(payload));
-      const decisions = this.#flows.flatMap((reader) => reader.read());
+      const decisions = this.#decisions();
       for (const { payload, prefix } of decisions) {
         const id = idOf(payload);
         prefixes.set(id, [...(prefixes.get(id) ?? []), prefix]);
