@@ -31,11 +31,35 @@ export function reachable(
     moved = chainsMoved || mapsMoved;
   }
   for (const [name, set] of sets) {
-    if (!set.type.verdicts || set.references) continue;
+    if (!set.type.verdicts || set.references || refused.has(name)) continue;
     sets.set(name, reachableVerdicts(set, actual.sets.get(name), chains));
   }
-  keepClasses({ chains, sets }, actual);
+  keepClasses({ chains, sets }, actual, refused);
+  keepNeeded({ chains, sets }, desired, actual);
   return { chains, sets };
+}
+
+/** What stays as it was leads where it led: that stays too, though nobody else wants it any more. */
+function keepNeeded({ chains, sets }: Target, desired: TableState, actual: TableState): void {
+  const seen = new Set([
+    ...[...chains].filter(([name, one]) => one !== desired.chains.get(name)).map(([name]) => name),
+    ...[...sets].filter(([name, one]) => one !== desired.sets.get(name)).map(([name]) => name),
+  ]);
+  for (const name of seen) {
+    const chain = chains.get(name) ?? actual.chains.get(name);
+    const set = sets.get(name) ?? actual.sets.get(name);
+    if (chain && !chains.has(name)) chains.set(name, chain);
+    if (set && !chain && !sets.has(name)) sets.set(name, set);
+    for (const one of chain?.content?.references ?? (set ? ledTo(set) : [])) seen.add(one);
+  }
+}
+
+function ledTo({ references, entries }: SetState): Iterable<string> {
+  if (references) return references;
+  return [...entries].flatMap(([, [element]]) => {
+    const verdict = element?.verdict;
+    return verdict && 'chain' in verdict ? [verdict.chain] : [];
+  });
 }
 
 interface Target {
@@ -44,11 +68,23 @@ interface Target {
 }
 
 /** A workload whose new class leads nowhere stays in the one it was in, with all that this one needs. */
-function keepClasses(target: Target, actual: TableState): void {
+function keepClasses(target: Target, actual: TableState, refused: ReadonlySet<string>): void {
   const places = target.sets.get(WORKLOADS_MAP);
   if (!places) return;
   const held = [...(actual.sets.get(WORKLOADS_MAP)?.entries ?? [])];
   const former = new Map(held.map(([text, elements]) => [elements[0]?.key, { text, elements }]));
+  const maps = CLASS_MAPS.filter((map) => !refused.has(map));
+  if (refused.has(WORKLOADS_MAP)) {
+    // They stay where they are: so do the ways that they had.
+    for (const [, [element]] of places.entries) {
+      for (const map of maps) {
+        if (element?.data !== undefined && !entryOf(element.data, target.sets.get(map))) {
+          keepEntry(map, element.data, target, actual);
+        }
+      }
+    }
+    return;
+  }
   const entries = new Map(places.entries);
   for (const [text, [element]] of places.entries) {
     const before = former.get(element?.key);
@@ -57,7 +93,7 @@ function keepClasses(target: Target, actual: TableState): void {
     if (leadsOn(element?.data, target.sets) || !leadsOn(name, actual.sets)) continue;
     entries.delete(text);
     entries.set(before.text, before.elements);
-    for (const map of CLASS_MAPS) keepEntry(map, name, target, actual);
+    for (const map of maps) keepEntry(map, name, target, actual);
   }
   target.sets.set(WORKLOADS_MAP, { ...places, entries });
 }
