@@ -193,6 +193,17 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     'test/kernel/live-migration.test.ts',
     '[AG23]',
   ),
+  LocalSubnetL2Reachability: row(
+    'PodsAndLoadBalancers: the node answers ARP and neighbour discovery for its pods of pools without tunnel that ' +
+      "are in its interfaces' subnets, and for its share of load balancers.",
+    'test/kernel/dataplane-proxied.test.ts',
+    '[DP71]',
+  ),
+  LocalSubnetL2ReachabilityRefreshInterval: row(
+    'How often neighbours are told again; 0 is never.',
+    REFRESH,
+    'each part is due',
+  ),
   LogActionRateLimit: row('How often a Log rule may log.', LOG, '[DP50]'),
   LogActionRateLimitBurst: row('How many before that.', LOG, '[DP50]'),
   LogSeverityScreen: row(

@@ -304,6 +304,8 @@ export interface DataplaneState {
   readonly blackholes: readonly string[];
   /** At most one of a family. */
   readonly tunnels: readonly VxlanTunnel[];
+  /** Addresses without length that the host says are its own to neighbours in a subnet that has them. */
+  readonly proxied: readonly string[];
   /** Null where no pool asks for it. */
   readonly ipip: IpipTunnel | null;
   readonly natOutgoing: NatOutgoing;
@@ -328,6 +330,7 @@ export const BARE_STATE: DataplaneState = {
   routes: [],
   blackholes: [],
   tunnels: [],
+  proxied: [],
   ipip: null,
   natOutgoing: { sources: [], excluded: [] },
   serviceLoopPrevention: { action: 'Drop', nets: [] },

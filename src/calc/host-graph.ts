@@ -133,6 +133,11 @@ export class HostGraph {
     if (name === this.hostname) this.#configuration.setNodeLabels(node?.labels ?? {});
   }
 
+  /** Addresses of a Service's load balancer that any node may answer for. */
+  setBalancer(key: string, addresses: readonly string[] | undefined): void {
+    this.#network.setBalancer(key, addresses);
+  }
+
   setVxlan(node: string, source: Model.VxlanSource | undefined): void {
     this.#network.setVxlan(node, source);
   }

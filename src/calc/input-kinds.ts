@@ -18,6 +18,7 @@ const OTHER_KINDS: readonly string[] = [
   'projectcalico.org/FelixConfiguration',
   'projectcalico.org/BGPConfiguration',
   'projectcalico.org/LiveMigration',
+  '/Service',
 ];
 
 /** Whether the calculation reads a kind: what an agent need not watch, it should not. */

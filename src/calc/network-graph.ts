@@ -16,6 +16,7 @@ import { IpipTunnels } from './routes/ipip-tunnels.ts';
 import type { L3Route } from './routes/l3-route.ts';
 import { L3RouteResolver, type PlacedWorkload } from './routes/l3-route-resolver.ts';
 import { type HostMetadata, NodeBook } from './routes/node-book.ts';
+import { ProxiedAddresses } from './routes/proxied-addresses.ts';
 import { VxlanResolver } from './routes/vxlan-resolver.ts';
 import { VxlanTunnels } from './routes/vxlan-tunnels.ts';
 import { type WireguardEnd, WireguardResolver } from './routes/wireguard-resolver.ts';
@@ -36,6 +37,7 @@ export interface HostNetwork {
   readonly routes: readonly HostRoute[];
   readonly blackholes: readonly string[];
   readonly tunnels: readonly VxlanTunnel[];
+  readonly proxied: readonly string[];
   readonly ipip: IpipTunnel | null;
   readonly natOutgoing: NatOutgoing;
 }
@@ -57,6 +59,7 @@ export class NetworkGraph {
   readonly #blackholeList = new SnapshotList<string>();
   readonly #tunnels: VxlanTunnels;
   readonly #ipip: IpipTunnels;
+  readonly #proxied: ProxiedAddresses;
   readonly #touched = new Set<string>();
   #parameters: Parameters;
   #encapsulation: Encapsulation = { ipip: false, vxlan: false, vxlanV6: false };
@@ -73,6 +76,7 @@ export class NetworkGraph {
     this.#routes = new HostRoutes(this.#resolver, this.#vxlan, this.#nodes);
     this.#tunnels = new VxlanTunnels(hostname, this.#vxlan);
     this.#ipip = new IpipTunnels(this.#nodes);
+    this.#proxied = new ProxiedAddresses(this.#nodes, this.#resolver);
   }
 
   /** `workloads`: all that have a node. */
@@ -91,6 +95,7 @@ export class NetworkGraph {
     if (pool) this.#pools.set(key, pool);
     else this.#pools.delete(key);
     this.#natIsOld = true;
+    this.#proxied.onPools();
     this.#resolver.setPool(key, pool);
   }
 
@@ -123,6 +128,11 @@ export class NetworkGraph {
     if (this.#vxlan.setSource(node, source)) this.#touchRoutes(node);
   }
 
+  /** Addresses of a Service's load balancer. */
+  setBalancer(key: string, addresses: readonly string[] | undefined): void {
+    this.#proxied.setBalancer(key, addresses);
+  }
+
   setWireguard(node: string, source: WireguardSource | undefined): void {
     this.#wireguard.setSource(node, source);
   }
@@ -147,6 +157,8 @@ export class NetworkGraph {
       for (const destination of this.#resolver.routes().keys()) destinations.add(destination);
     }
     this.#routes.settle(destinations, this.#encapsulation);
+    const isProxy = this.#parameters.is('LocalSubnetL2Reachability', 'PodsAndLoadBalancers');
+    this.#proxied.settle(destinations, isProxy);
     if (this.#natIsOld) {
       const hosts = this.#nodeSources.values();
       const nat = natOutgoing(this.#parameters, this.#pools.values(), hosts);
@@ -160,6 +172,7 @@ export class NetworkGraph {
       routes: this.#routes.list(),
       blackholes: this.#blackholeList.list(this.#blackholes.snapshot()),
       tunnels: this.#tunnels.list(this.#parameters, this.#encapsulation),
+      proxied: this.#proxied.list(this.#pools.values()),
       ipip: this.#ipip.tunnel(this.#parameters, this.#encapsulation),
       natOutgoing: this.#natOutgoing,
     };

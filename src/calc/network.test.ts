@@ -365,3 +365,35 @@ test('[CG48] routes to other hosts are made as programClusterRoutes says, those 
   assert.deepEqual(count('EnabledIPIPOnly'), [2, 2, 2], 'nobody else makes the others');
   assert.deepEqual(count('EnabledNoEncapOnly'), [2, 0, 2]);
 });
+
+test('[CG49] the host answers for its pods of pools without tunnel, and for its share of load balancers', () => {
+  const balancer = (ips: readonly string[], spec: object = {}) =>
+    resource('v1', 'Service', 'shop/web', {
+      spec: { type: 'LoadBalancer', ...spec },
+      status: { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } },
+    });
+  const many = Array.from({ length: 40 }, (_, index) => `172.16.0.${100 + index}`);
+  const nodes = [node(HOST, '172.16.0.1', ONE), node('two', '172.16.0.2', TWO)];
+  const on = felix({ localSubnetL2Reachability: 'PodsAndLoadBalancers' });
+  const plain = pool('172.16.0.0/26', {});
+  const graph = graphOf(
+    ...nodes,
+    plain,
+    pool('10.0.0.0/24', { vxlanMode: 'Always' }),
+    namespace('shop'),
+    pod('shop/web', '172.16.0.9'),
+    pod('shop/wrapped', '10.0.0.9'),
+    pod('shop/remote', '172.16.0.10', { node: 'two' }),
+    balancer(['10.0.0.77', ...many]),
+  );
+  assert.deepEqual(graph.state().proxied, []);
+  graph.onUpdates([update(on)]);
+  const [, ...share] = graph.state().proxied.toSorted((a, b) => a.length - b.length);
+  assert.ok(graph.state().proxied.includes('172.16.0.9'), 'its own pod');
+  assert.ok(!graph.state().proxied.includes('10.0.0.77'), 'of a pool with a tunnel');
+  assert.ok(share.length > 5 && share.length < 35, `${share.length} of 40`);
+  graph.onUpdates([update(node('two', '172.16.0.2', TWO), true)]);
+  assert.equal(graph.state().proxied.length, 41, 'the last node has all');
+  graph.onUpdates([update(balancer(many, { externalTrafficPolicy: 'Local' }))]);
+  assert.deepEqual(graph.state().proxied, ['172.16.0.9']);
+});

@@ -16,6 +16,7 @@ import {
   type Pod,
   type Profile,
   type Resource,
+  type Service,
   type ServiceAccount,
   serviceAccountToProfile,
   type Tier,
@@ -26,6 +27,7 @@ import type { PolicyId } from './dataplane-update.ts';
 import type { HostGraph } from './host-graph.ts';
 import { namesNodes } from './kubernetes-policies.ts';
 import { decodeBlock, decodeNode, decodePool } from './node-decoder.ts';
+import { balancerAddresses } from './balancer-decoder.ts';
 import { decodeMigration } from './migration-decoder.ts';
 import { decodeHostEndpoint, decodeNetworkSet, decodePod, reuse } from './object-decoder.ts';
 import { POLICY_KINDS, policyCompiler, policyIdOf } from './policy-decoder.ts';
@@ -81,6 +83,7 @@ export class ResourceDecoder {
         'projectcalico.org/BGPConfiguration',
         (key, it) => this.#readBgp(key, it as BGPConfiguration | undefined),
       ],
+      ['/Service', (key, it) => this.#readService(key, it as Service | undefined)],
       [
         'projectcalico.org/LiveMigration',
         (key, it) => graph.setMigration(key, it && decodeMigration(it as LiveMigration)),
@@ -155,6 +158,11 @@ export class ResourceDecoder {
         ports: slice.ports,
       },
     );
+  }
+
+  #readService(key: string, service: Service | undefined): void {
+    const addresses = service && balancerAddresses(service);
+    this.#graph.setBalancer(key, addresses?.length === 0 ? undefined : addresses);
   }
 
   #readTier(key: string, tier: Tier | undefined): void {

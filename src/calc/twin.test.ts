@@ -235,6 +235,7 @@ const felix = fc.record(
     ipv6Support: fc.boolean(),
     programClusterRoutes: from('Disabled', 'Enabled', 'EnabledIPIPOnly', 'EnabledNoEncapOnly'),
     ipipEnabled: fc.boolean(),
+    localSubnetL2Reachability: from('PodsAndLoadBalancers', 'Disabled'),
     ipipMTU: from(0, 1400),
     deviceRouteProtocol: from(3, 80, 90),
     removeExternalRoutes: fc.boolean(),
@@ -323,6 +324,20 @@ const anyMigration = fc
   )
   .map(([path, source, target]) => calico('LiveMigration', path, { source, target }));
 
+const anyService = fc
+  .tuple(
+    from('shop/db', 'data/web'),
+    from('LoadBalancer', 'LoadBalancer', 'ClusterIP'),
+    from('Cluster', 'Local', undefined),
+    fc.subarray(['172.16.0.77', '10.0.0.9', 'fd16::7', '192.0.2.9']),
+  )
+  .map(([path, type, externalTrafficPolicy, ips]) =>
+    resource('v1', 'Service', path, {
+      spec: { type, externalTrafficPolicy },
+      status: { loadBalancer: { ingress: ips.map((ip) => ({ ip })) } },
+    }),
+  );
+
 const named = <S>(kind: string, names: readonly string[], spec: fc.Arbitrary<S>) =>
   fc.tuple(from(...names), spec).map(([name, one]) => calico(kind, name, one as object));
 const staged = <S extends object>(spec: fc.Arbitrary<S>) =>
@@ -344,6 +359,7 @@ const anyResource: fc.Arbitrary<Resource> = fc.oneof(
   anyHost,
   anySlice,
   anyMigration,
+  anyService,
   { arbitrary: named('NetworkPolicy', ['shop/a', 'shop/b', 'data/a-b'], policySpec), weight: 3 },
   { arbitrary: named('GlobalNetworkPolicy', ['a', 'b', 'c'], globalSpec), weight: 3 },
   named('StagedNetworkPolicy', ['shop/a', 'shop/c'], staged(policySpec)),

@@ -61,6 +61,10 @@ export class NodeSettings {
     });
     this.#mtu = new MtuFile(mtuFile, warn);
     this.#timers = new RefreshTimers((part) => {
+      if (part === 'announcements') {
+        dataplane.announceAll();
+        return;
+      }
       // The host's interfaces may have another MTU now.
       if (part === 'host') this.#state = undefined;
       loop().repair([part]);
@@ -108,6 +112,7 @@ export class NodeSettings {
       table: shortest(ms('NftablesRefreshInterval'), ms('IpsetsRefreshInterval')),
       routes: ms('RouteRefreshInterval'),
       host: ms('InterfaceRefreshInterval'),
+      announcements: ms('LocalSubnetL2ReachabilityRefreshInterval'),
     });
     const timeouts = timeoutsOf(values);
     const isServed = values.get('HealthEnabled') === true;

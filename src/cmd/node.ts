@@ -41,6 +41,7 @@ import { Syncer, type SyncerUpdate } from '#datastore/syncer';
 import { Directory } from '#flows';
 import { BlockAllocator, Inventory, INVENTORY_KINDS, reconcileTunnels } from '#ipam';
 import {
+  announceAddress,
   ConntrackSocket,
   currentNamespace,
   hostProblems,
@@ -121,6 +122,7 @@ async function runNode(options: NodeOptions): Promise<void> {
     routes,
     sysctls: sysctlsOfNamespace(currentNamespace()),
     log: (message) => log.warn(message),
+    announce: (answered) => announceAddress(answered),
     onRoutesRead: (seconds) => metrics.agent.onRoutesRead(seconds),
   });
   const reporter = new StatusReporter({

@@ -9,6 +9,7 @@ import { type NftablesKernel, NftTable } from './nft/table.ts';
 import type { TableCalls, TableSize } from './nft/table-counts.ts';
 import { desiredRoutes } from './routes/desired-routes.ts';
 import { IpipDevice, type IpipKernel } from './routes/ipip-device.ts';
+import { type Answered, ProxiedNeighbours, type ProxyKernel } from './routes/proxied-neighbours.ts';
 import { readRoutesTo, type RouteKernel, RouteTable } from './routes/route-table.ts';
 import { TunnelDevices, type TunnelKernel } from './routes/tunnel-devices.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
@@ -39,8 +40,10 @@ export interface RuleCounter extends RuleHit {
 
 export interface DataplaneOptions {
   readonly nftables: NftablesKernel & FlowtableKernel & CounterKernel & { close(): void };
-  readonly routes: RouteKernel & TunnelKernel & IpipKernel & { close(): void };
+  readonly routes: RouteKernel & TunnelKernel & IpipKernel & ProxyKernel & { close(): void };
   readonly sysctls: SysctlKernel;
+  /** Tells neighbours that an address is at an interface; throws where it cannot. */
+  readonly announce?: (answered: Answered) => void;
   /** Told how many seconds it took to read the host's routes back. */
   readonly onRoutesRead?: (seconds: number) => void;
   /** Told once of each thing that is wrong with the state; the rest of the state is enforced. */
@@ -96,6 +99,7 @@ export class Dataplane {
   readonly #policies = new PolicyCache();
   readonly #tunnels: TunnelDevices;
   readonly #ipip: IpipDevice;
+  readonly #proxied: ProxiedNeighbours;
   readonly #sysctls: HostSysctls;
   readonly #offload: FlowOffload;
   #hits: ReadonlyMap<string, RuleHit> = new Map();
@@ -110,6 +114,7 @@ export class Dataplane {
     this.#routes = new RouteTable(options.routes);
     this.#tunnels = new TunnelDevices(options.routes);
     this.#ipip = new IpipDevice(options.routes);
+    this.#proxied = new ProxiedNeighbours(options.routes, options.sysctls);
     this.#sysctls = new HostSysctls(options.sysctls);
     this.#offload = new FlowOffload(options.nftables, () => options.routes.links());
   }
@@ -147,6 +152,8 @@ export class Dataplane {
     const removed = unread ? NO_ROUTES : this.#routes.removeUnwanted();
     const filtered = this.#table.apply(ruleset);
     const added = unread ? NO_ROUTES : this.#routes.addWanted();
+    const proxied = this.#proxied.apply(state);
+    this.#announce(proxied.begun);
     const offload = this.#offload.apply(state);
     for (const warning of offload.warnings) {
       if (!this.#warned.includes(warning)) this.#options.log?.(warning);
@@ -162,6 +169,7 @@ export class Dataplane {
         ...removed.errors,
         ...filtered,
         ...added.errors,
+        ...proxied.errors,
         ...offload.errors,
       ],
       pending: added.pending,
@@ -246,7 +254,24 @@ export class Dataplane {
     if (part === 'table' || part === 'routes') return;
     this.#tunnels.resync();
     this.#ipip.resync();
+    this.#proxied.resync();
     this.#sysctls.resync();
+  }
+
+  /** Tells neighbours once more which addresses are here. */
+  announceAll(): void {
+    this.#announce(this.#proxied.answered);
+  }
+
+  #announce(all: readonly Answered[]): void {
+    for (const answered of all) {
+      try {
+        this.#options.announce?.(answered);
+      } catch (error) {
+        if (!(error instanceof SystemError)) throw error;
+        this.#options.log?.(error.message);
+      }
+    }
   }
 
   /** Which rule a logged packet met, by the prefix of its log, also of rules that have just gone. */

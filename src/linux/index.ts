@@ -13,6 +13,8 @@ export {
   type NetlinkMessage,
   type NetlinkRequest,
 } from './netlink/message.ts';
+export type { Proxy } from './netlink/proxy-message.ts';
+export { announceAddress } from './announcement.ts';
 export {
   NETLINK_PROTOCOL,
   NetlinkSocket,

@@ -1,4 +1,4 @@
-// Parameters of Calico Enterprise for parts that are not built: read and checked as the others, by the part they are for.
+// Parameters of Calico Enterprise for parts that are not built: read and checked as the others, by part.
 import { type Parameter, parameter, type ParameterParser } from './parameter.ts';
 import {
   boolean,

@@ -34,7 +34,6 @@ const NOT_YET: Readonly<Record<string, readonly string[]>> = {
     'WireguardRoutingRulePriority',
     'WireguardThreadingEnabled',
   ],
-  'what is being built': ['LocalSubnetL2Reachability', 'LocalSubnetL2ReachabilityRefreshInterval'],
   'routing tables of WireGuard and egress gateways': ['RouteTableRange', 'RouteTableRanges'],
   'the application layer': ['PolicySyncPathPrefix'],
   "Istio's ambient mesh": ['IstioAmbientMode', 'IstioDSCPMark'],

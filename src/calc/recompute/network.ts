@@ -1,5 +1,5 @@
 // The twin's routes and tunnels: each prefix looked at against all that is known, every time.
-import type { IPAMBlock, IPPool, KubernetesNode } from '#api';
+import type { IPAMBlock, IPPool, KubernetesNode, Service } from '#api';
 import {
   compareCodePoints,
   FAMILIES,
@@ -13,12 +13,14 @@ import {
   prefixContains,
   sha1Hex,
 } from '#lib';
+import { balancerAddresses } from '../balancer-decoder.ts';
 import type { Parameters } from '../configuration.ts';
 import type { HostRoute, IpipTunnel, VxlanPeer, VxlanTunnel } from '../dataplane-update.ts';
 import { natOutgoing } from '../host-settings.ts';
 import type { BlockSource, PoolSource, Workload } from '../model.ts';
 import { decodeBlock, type DecodedNode, decodeNode, decodePool } from '../node-decoder.ts';
 import type { HostNetwork, Topology } from '../network-graph.ts';
+import { balancerOwner } from '../routes/proxied-addresses.ts';
 import { encapsulationOf } from '../routes/encapsulation.ts';
 import type { L3Route, RouteType } from '../routes/l3-route.ts';
 import type { Cluster } from './cluster.ts';
@@ -38,6 +40,7 @@ interface Network {
   readonly blocks: readonly BlockSource[];
   readonly facts: readonly Fact[];
   readonly parameters: Parameters;
+  readonly services: readonly Service[];
 }
 
 export interface RecomputedNetwork {
@@ -71,7 +74,8 @@ export function networkOf(
     const prefix = parsePrefix(cidr);
     return prefix ? [{ ...fact, prefix: maskPrefix(prefix) }] : [];
   });
-  const network: Network = { hostname, nodes, pools, blocks, facts, parameters };
+  const services = cluster.list<Service>('/Service');
+  const network: Network = { hostname, nodes, pools, blocks, facts, parameters, services };
   return { host: hostNetwork(network), topology: topologyOf(network) };
 }
 
@@ -220,6 +224,7 @@ function hostNetwork(network: Network): HostNetwork {
     routes: [...routesOf(network).values()].flatMap((route) => hostRoute(network, route) ?? []),
     blackholes: [...new Set(own)].sort(compareCodePoints),
     tunnels: FAMILIES.flatMap((family) => tunnelOf(network, family) ?? []),
+    proxied: proxiedOf(network),
     ipip: ipipOf(network),
     natOutgoing: natOutgoing(
       parameters,
@@ -251,6 +256,27 @@ function hostRoute(network: Network, route: L3Route): HostRoute | undefined {
   if (!isIpip || route.sameSubnet) return { destination, gateway: nodeAddress };
   const { ipip } = encapsulation(network);
   return ipip ? { destination, gateway: nodeAddress, by: 'ipip' } : undefined;
+}
+
+function proxiedOf(network: Network): string[] {
+  const { hostname, parameters, nodes, pools, services } = network;
+  if (!parameters.is('LocalSubnetL2Reachability', 'PodsAndLoadBalancers')) return [];
+  const told = [...nodes].filter(([, { node }]) => !node.bgp || node.networks.length > 0);
+  const names = told.map(([name]) => name);
+  const own = [...routesOf(network).values()].filter(
+    ({ localWorkload, pool }) => localWorkload && pool === 'plain',
+  );
+  const inTunnel = (text: string) =>
+    pools.some((pool) => {
+      const prefix = parsePrefix(pool.cidr);
+      const address = parseAddress(text);
+      return prefix && address && poolTypeOf(pool) !== 'plain' && prefixContains(prefix, address);
+    });
+  const balancers = services
+    .flatMap(balancerAddresses)
+    .filter((address) => balancerOwner(address, names) === hostname && !inTunnel(address));
+  const texts = [...own.map(({ destination }) => destination.split('/')[0] ?? ''), ...balancers];
+  return [...new Set(texts)].sort();
 }
 
 function ipipOf(network: Network): IpipTunnel | null {

@@ -36,6 +36,7 @@ import {
 } from './link-message.ts';
 import { MESSAGE_FLAG, NetlinkError } from './message.ts';
 import { RouteDecoder } from './route-decoder.ts';
+import { parseProxy, type Proxy, proxyBody, proxyQuery } from './proxy-message.ts';
 import {
   ROUTE_MESSAGE,
   type Route,
@@ -293,6 +294,29 @@ export class RouteSocket {
     if (index === undefined) return false;
     const action = `cannot delete neighbour ${address} from interface ${name}`;
     return this.#delete(NEIGHBOUR_MESSAGE.DELETE, neighbourBody(index, address), action);
+  }
+
+  /** Addresses that interfaces answer for though others have them. */
+  proxies(): Proxy[] {
+    const nameOf = this.#nameOf();
+    const action = 'cannot list proxied neighbours';
+    const messages = this.#socket.dump({ type: NEIGHBOUR_MESSAGE.GET, body: proxyQuery(), action });
+    return present(messages.map(({ body }) => parseProxy(body, nameOf)));
+  }
+
+  /** Has the interface answer for an address from now on. */
+  addProxy({ interface: name, address, protocol }: Omit<Proxy, 'family'>): void {
+    const action = `cannot answer for ${address} at interface ${name}`;
+    const body = proxyBody(this.#index(name, action), address, protocol);
+    this.#write(NEIGHBOUR_MESSAGE.NEW, body, action, REPLACE);
+  }
+
+  /** False when the interface or the entry was not there. */
+  deleteProxy({ interface: name, address, protocol }: Omit<Proxy, 'family'>): boolean {
+    const index = linkIndex(this.#socket.fd, name);
+    if (index === undefined) return false;
+    const action = `cannot cease to answer for ${address} at interface ${name}`;
+    return this.#delete(NEIGHBOUR_MESSAGE.DELETE, proxyBody(index, address, protocol), action);
   }
 
   /** Where a VXLAN interface sends frames; none when there is no such interface. */
