@@ -197,7 +197,7 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     'PodsAndLoadBalancers: the node answers ARP and neighbour discovery for its pods of pools without tunnel that ' +
       "are in its interfaces' subnets, and for its share of load balancers.",
     'test/kernel/dataplane-proxied.test.ts',
-    '[DP71]',
+    '[DP80]',
   ),
   LocalSubnetL2ReachabilityRefreshInterval: row(
     'How often neighbours are told again; 0 is never.',

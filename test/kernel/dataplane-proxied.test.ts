@@ -19,7 +19,7 @@ const skip = process.getuid?.() === 0 ? false : 'needs root';
 const POD = { 4: '172.31.0.77', 6: 'fd31::77' } as const;
 const STRANGER = '172.31.0.88';
 
-test('[DP71] an address in the subnet of an interface is answered for, announced, and let go', {
+test('[DP80] an address in the subnet of an interface is answered for, announced, and let go', {
   skip,
 }, async (t) => {
   const router = await makeRouter(t, 0);
