@@ -224,3 +224,35 @@ test('a waiter gives up with the reason of its signal', async (t) => {
   );
   await assert.rejects(wait, { name: 'TimeoutError' });
 });
+
+test('where applies take long, what arrives meanwhile shares the next one', async (t) => {
+  const blockFor = (ms: number) => {
+    const end = performance.now() + ms;
+    while (performance.now() < end);
+  };
+  const applies: number[] = [];
+  const loop = new ApplyLoop({
+    calculation: { onUpdates: () => undefined, state: () => stateWith([]) },
+    enforcer: {
+      apply: () => {
+        const begun = performance.now();
+        blockFor(30);
+        applies.push(begun, performance.now());
+        return { writes: 0, errors: [], repaired: [], stuck: false, unfiltered: [], warnings: [] };
+      },
+      isEnforced: () => true,
+      resync: () => undefined,
+    },
+    onApplied: () => undefined,
+  });
+  t.after(() => loop.stop());
+  loop.onStatus('in-sync');
+  while (applies.length < 8) {
+    loop.onUpdates([]);
+    await sleep(2);
+  }
+  for (let at = 2; at < applies.length; at += 2) {
+    const pause = (applies[at] ?? 0) - (applies[at - 1] ?? 0);
+    assert.ok(pause >= 28, `${pause} ms between two applies of 30 ms`);
+  }
+});

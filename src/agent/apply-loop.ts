@@ -62,6 +62,7 @@ interface Waiter {
 
 /** Changes that arrive within this time share one apply. */
 const COALESCE_MS = 5;
+const REST_MAX_MS = 200;
 const BACKOFF_MS = { first: 100, most: 10_000 } as const;
 
 /**
@@ -85,6 +86,8 @@ export class ApplyLoop {
   readonly #resyncDue = new Set<KernelPart>();
   #timer: NodeJS.Timeout | undefined;
   #timerAt = 0;
+  /** An apply is followed by as long without one: what arrives meanwhile shares the next. */
+  #restUntil = 0;
 
   constructor(options: ApplyLoopOptions) {
     this.#options = options;
@@ -145,7 +148,8 @@ export class ApplyLoop {
 
   #schedule(delayMs: number): void {
     if (!this.#inSync && !this.#meanwhile) return;
-    const at = Math.max(Date.now() + delayMs, this.#isStuck ? this.#retryAt : 0);
+    const soonest = Math.max(this.#restUntil, this.#isStuck ? this.#retryAt : 0);
+    const at = Math.max(Date.now() + delayMs, soonest);
     if (this.#timer && this.#timerAt <= at) return;
     clearTimeout(this.#timer);
     this.#timerAt = at;
@@ -153,7 +157,14 @@ export class ApplyLoop {
   }
 
   #apply(): void {
+    const begun = performance.now();
     this.#timer = undefined;
+    this.#applyOnce();
+    const took = performance.now() - begun;
+    this.#restUntil = Date.now() + Math.min(took, REST_MAX_MS);
+  }
+
+  #applyOnce(): void {
     const { calculation, enforcer, onApplied } = this.#options;
     const waiters = [...this.#waiters];
     const isTry = this.#failures === 0 || this.#isStuck || Date.now() >= this.#retryAt;

@@ -20,8 +20,8 @@ const INTERVAL_MS = 500;
 
 /**
  * Established connections pass before policy: those of an address that left this host would let old peers
- * talk to whoever has it next. Called after each apply, when the old owner's chains and routes are gone. Where workloads
- * keep going, those of one interval are looked for together, but before somebody else gets their address.
+ * talk to whoever has it next. Called after each apply, when the old owner's chains and routes are gone. Where
+ * workloads keep going, those of one interval are looked for together, but before somebody else gets their address.
  */
 export class StaleConnections {
   readonly #connections: ConnectionTable;
