@@ -1,20 +1,11 @@
 // What reading flows costs on the path of packets, against the same policy read by nobody (needs root).
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FlowWorker, type SocketDetails } from '#agent';
-import type { LocalEndpoint } from '#calc/dataplane-update';
-import { policyKey } from '#calc/dataplane-update';
-import { Dataplane } from '#dataplane';
-import {
-  enableConntrackAccounting,
-  NftablesSocket,
-  RouteSocket,
-  sysctlsOfNamespace,
-  writeSysctlInNamespace,
-} from '#linux';
-import { ALLOW_ALL, policy, rule, stateOf, tierOf } from '../test/kernel/dataplane-router.ts';
+import type { Dataplane } from '#dataplane';
+import { enableConntrackAccounting, writeSysctlInNamespace } from '#linux';
 import { printFigure, printMachine } from './measurement.ts';
 import {
-  IPERF_PORT,
+  enforceOne,
   measure,
   measureRounds,
   podPath,
@@ -22,50 +13,13 @@ import {
   PODS,
   printPaths,
 } from './pod-path.ts';
-import { type Host, type Scratch, withScratch } from './scratch.ts';
-import { ECHO_PORT, SILENT_PORT } from './traffic.ts';
+import { type Scratch, withScratch } from './scratch.ts';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? 7);
 const SECONDS = 0.4;
 /** Of established traffic alone, to see what the readers work meanwhile. */
 const ESTABLISHED_SECONDS = 4;
 const START_MS = 20_000;
-const ports = (...list: number[]) => ({
-  ipSets: [],
-  notIpSets: [],
-  ports: list.map((port) => [port, port] as const),
-});
-
-function enforce(scratch: Scratch, router: Host): Dataplane {
-  const web = policy('web', {
-    ingress: [
-      rule('Allow', { protocol: 6, destination: ports(ECHO_PORT, IPERF_PORT) }),
-      rule('Allow', { index: 1, protocol: 17, destination: ports(ECHO_PORT, SILENT_PORT) }),
-    ],
-  });
-  const endpoints = PODS.map(
-    ({ name, address, interfaceName }): LocalEndpoint => ({
-      id: `default/${name}`,
-      interfaceName,
-      addresses: [`${address}/32`],
-      allowedSources: [],
-      floatingAddresses: [],
-      ingress: name === 'server' ? [tierOf(web)] : [],
-      egress: [],
-      profiles: [policyKey(ALLOW_ALL.id)],
-    }),
-  );
-  const dataplane = new Dataplane({
-    nftables: NftablesSocket.open({ namespace: router.fd }),
-    routes: RouteSocket.open({ namespace: router.fd }),
-    sysctls: sysctlsOfNamespace(router.fd),
-  });
-  scratch.later(() => dataplane.close());
-  const { errors } = dataplane.apply(stateOf(endpoints, [web]));
-  if (errors.length > 0) throw new Error(JSON.stringify(errors));
-  return dataplane;
-}
-
 /** A path whose policy log and connections somebody reads, or nobody. */
 class ReadPath {
   readonly worker: FlowWorker | undefined;
@@ -94,7 +48,7 @@ class ReadPath {
   static async make(scratch: Scratch, name: string, details?: SocketDetails): Promise<ReadPath> {
     let dataplane: Dataplane | undefined;
     const path = await podPath(scratch, name, (router) => {
-      dataplane = enforce(scratch, router);
+      dataplane = enforceOne(scratch, router);
       if (details) enableConntrackAccounting(router.fd);
       else writeSysctlInNamespace(router.fd, 'net/netfilter/nf_conntrack_acct', 0);
     });

@@ -1,10 +1,14 @@
 // One router with two pods behind it, whose processes serve and make traffic: what is measured on the path between.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeSysctlInNamespace } from '#linux';
+import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
+import { policyKey } from '#calc/dataplane-update';
+import { Dataplane } from '#dataplane';
+import { NftablesSocket, RouteSocket, sysctlsOfNamespace, writeSysctlInNamespace } from '#linux';
+import { ALLOW_ALL, policy, rule, stateOf, tierOf } from '../test/kernel/dataplane-router.ts';
+import { printFigure } from './measurement.ts';
 import { type Host, pinned, type Scratch, type Traffic } from './scratch.ts';
 import { ECHO_PORT, SILENT_PORT } from './traffic.ts';
-import { printFigure } from './measurement.ts';
 
 export const PODS = [
   { name: 'client', address: '10.65.0.1', interfaceName: 'cali00000000001' },
@@ -52,6 +56,41 @@ export async function podPath(
   scratch.later(() => ended(listener));
   const figures = { roundTrip: [], connection: [], connectMany: [], tcp: [], udp: [], judged: [] };
   return { name, router, client, clientHost, figures };
+}
+
+/** One policy that lets in what `measure` does, in the kernel of the router. Throws where it is not all there. */
+export function enforceOne(
+  scratch: Scratch,
+  router: Host,
+  settings?: DataplaneState['settings'],
+): Dataplane {
+  const list = [ECHO_PORT, IPERF_PORT, SILENT_PORT].map((port) => [port, port] as const);
+  const destination = { ipSets: [], notIpSets: [], ports: list };
+  const ingress = [6, 17].map((protocol, index) => rule('Allow', { index, protocol, destination }));
+  const web = policy('web', { ingress });
+  const endpoints = PODS.map(
+    ({ name, address, interfaceName }): LocalEndpoint => ({
+      id: `default/${name}`,
+      interfaceName,
+      addresses: [`${address}/32`],
+      allowedSources: [],
+      floatingAddresses: [],
+      ingress: name === 'server' ? [tierOf(web)] : [],
+      egress: [],
+      profiles: [policyKey(ALLOW_ALL.id)],
+    }),
+  );
+  const dataplane = new Dataplane({
+    nftables: NftablesSocket.open({ namespace: router.fd }),
+    routes: RouteSocket.open({ namespace: router.fd }),
+    sysctls: sysctlsOfNamespace(router.fd),
+  });
+  scratch.later(() => dataplane.close());
+  const state = stateOf(endpoints, [web], settings ? { settings } : {});
+  const { errors, pending, warnings } = dataplane.apply(state);
+  const left = [...errors, ...pending, ...warnings];
+  if (left.length > 0) throw new Error(JSON.stringify(left));
+  return dataplane;
 }
 
 function attach(router: Host, pod: Host, which: (typeof PODS)[number]): void {
@@ -110,7 +149,9 @@ export function measure(which: Measure, path: PodPath, seconds: number): Promise
   }
 }
 
-const MEASURES: readonly (readonly [Measure, name: string, unit: string, scale: number])[] = [
+type Measures = readonly (readonly [Measure, name: string, unit: string, scale: number])[];
+
+const MEASURES: Measures = [
   ['roundTrip', 'round trip of one byte', 'us', 1],
   ['connection', 'a new connection and one byte back', 'us', 1],
   ['connectMany', `connections, ${PARALLEL} at once`, 'connections/s', 1],
@@ -124,14 +165,15 @@ export async function measureRounds(
   paths: readonly PodPath[],
   rounds: number,
   seconds: number,
+  measures = MEASURES,
 ): Promise<void> {
-  for (const [which] of MEASURES) {
+  for (const [which] of measures) {
     for (const path of paths) await measure(which, path, seconds / 2);
   }
   for (let round = 0; round < rounds; round++) {
     const turn = round % paths.length;
     const turned = [...paths.slice(turn), ...paths.slice(0, turn)];
-    for (const [which] of MEASURES) {
+    for (const [which] of measures) {
       for (const path of turned) path.figures[which].push(await measure(which, path, seconds));
     }
   }
@@ -141,8 +183,8 @@ export async function measureRounds(
  * The best of the rounds each, and the ratio of the bests: on a machine that others use that is what comes
  * nearest to an idle one.
  */
-export function printPaths(paths: readonly PodPath[], peer: PodPath): void {
-  for (const [which, what, unit, scale] of MEASURES) {
+export function printPaths(paths: readonly PodPath[], peer: PodPath, measures = MEASURES): void {
+  for (const [which, what, unit, scale] of measures) {
     const best = ({ figures }: PodPath): number =>
       (unit === 'us' ? Math.min(...figures[which]) : Math.max(...figures[which])) * scale;
     for (const path of paths) {
