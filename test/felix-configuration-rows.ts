@@ -55,7 +55,7 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
   DisableConntrackInvalidCheck: row(
     'Packets of no valid connection are judged by policy instead of dropped.',
     SETTINGS,
-    '[DP58]',
+    '[DP81]',
   ),
   DropActionOverride: row(
     'What denied packets get instead; Accept lets them pass. Spoofed and invalid packets are dropped always.',
@@ -150,7 +150,7 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
   IPForwarding: row(
     'The host is made to forward; Disabled leaves it to others.',
     SETTINGS,
-    '[DP58]',
+    '[DP81]',
   ),
   IPv4ElevatedRoutePriority: row('Metric for pods that have just migrated here.', ROUTES, '[DP51]'),
   IPv4NormalRoutePriority: row('Metric of routes.', ROUTES, '[DP51]'),

@@ -107,7 +107,7 @@ void test('[DP57] what is denied is refused, dropped, or let pass and told', {
   assert.match(rules(router), /log prefix "calico-drop: " accept/);
 });
 
-void test('[DP58] invalid packets and forwarding are looked after unless they are left to others', {
+void test('[DP81] invalid packets and forwarding are looked after unless they are left to others', {
   skip,
 }, async (t) => {
   const router = await makeRouter(t, 1);

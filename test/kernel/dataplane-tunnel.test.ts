@@ -225,7 +225,7 @@ void test('[DP32] host endpoints let wrapped packets of the other nodes in and o
   assert.equal(await reaches(), 'open', 'an external node');
 });
 
-void test('[DP59] where the kernel cannot make an IPIP device that is said, and all else is done', async (t) => {
+void test('[DP82] where the kernel cannot make an IPIP device that is said, and all else is done', async (t) => {
   const { routers, pods } = await makePair(t);
   const [{ start, routes }] = routers;
   const dataplane = start();

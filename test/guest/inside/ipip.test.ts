@@ -53,7 +53,7 @@ function unwrapped({ machine }: Router): number {
   return link.stats64.rx.packets;
 }
 
-test('[DP59] pods and hosts of two nodes reach each other through IPIP, from nodes alone', async (t) => {
+test('[DP82] pods and hosts of two nodes reach each other through IPIP, from nodes alone', async (t) => {
   const [one, two, pod] = await makePair(t);
   const dataplanes = [one.start(), two.start()];
   for (const [index, dataplane] of dataplanes.entries()) {
