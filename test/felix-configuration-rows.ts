@@ -162,7 +162,8 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
     '[DP23]',
   ),
   InterfacePrefix: row(
-    "How the names of pods' interfaces begin; interfaces of each prefix without an endpoint are cut off.",
+    "How the names of workloads' interfaces begin, besides cali, which those of pods always have; interfaces of each " +
+      'prefix without an endpoint are cut off.',
     SETTINGS,
     '[DP55]',
   ),

@@ -84,8 +84,9 @@ function isOverridden(parameters: Parameters, feature: string, text: string): bo
   return isObject(given) && String(given[feature]).toLowerCase() === text;
 }
 
+/** What is made here begins with `cali`, whatever else there is: it would be no workload's otherwise. */
 function workloadPrefixes(parameters: Parameters): string[] {
-  return [...new Set(parameters.text('InterfacePrefix').split(','))].sort();
+  return [...new Set(['cali', ...parameters.text('InterfacePrefix').split(',')])].sort();
 }
 
 function texts(values: readonly ParameterValue[]): string[] {

@@ -239,6 +239,13 @@ test('[CG40] settings and failsafe ports of the configuration are those of the s
   });
 });
 
+test('[CG40] interfaces of pods are workloads, whatever other prefixes there are', () => {
+  const prefixes = (interfacePrefix: string) =>
+    graphOf(felix({ interfacePrefix })).state().settings.workloadPrefixes;
+  assert.deepEqual(prefixes('tap'), ['cali', 'tap']);
+  assert.deepEqual(prefixes('tap,cali,tap'), ['cali', 'tap']);
+});
+
 test('[CG41] with WorkloadIPs each workload is a route of its own', () => {
   const graph = graphOf(
     node('two', '172.16.0.2'),
