@@ -249,6 +249,11 @@ const failsafePorts = fc.constantFrom<object[] | undefined>(
     { protocol: 'UDP', port: 5353, net: '172.30.0.0/24' },
     { protocol: 'TCP', port: 9090, net: 'fd00:244::/32' },
   ],
+  [
+    { protocol: 'SCTP', port: 9090, net: '10.244.0.0/16' },
+    { protocol: 'tcp', port: 9090, net: '203.0.113.10/32' },
+    { protocol: 'udp', port: 41_000 },
+  ],
   undefined,
 );
 

@@ -216,3 +216,27 @@ test('[DP60] neighbour and listener messages reach the host whatever policy says
     types.map(() => false),
   );
 });
+
+test('[DP4] a pod that reaches itself by a service meets its own policy, both ways', async (t) => {
+  const node = makeNode(t);
+  const service: Readonly<Record<Family, string>> = { 4: '10.96.0.1', 6: 'fd96::1' };
+  const rules = FAMILIES.map((family) => {
+    const [name, way] = family === 4 ? ['ipv4', 'ip'] : ['ipv6', 'ip6'];
+    const match = `${way} daddr ${service[family]} tcp dport 80`;
+    return `meta nfproto ${name} ${match} dnat ${way} to ${podAddress(1, family)}`;
+  });
+  const lines = ['type nat hook prerouting priority dstnat', ...rules].join('\n');
+  node.run('nft', `table inet services {\nchain c {\n${lines}\n}\n}`);
+  const list = FAMILIES.map((family) => packet(family, { destination: service[family] }));
+  const judge = async (way: 'ingress' | 'egress', action: 'Allow' | 'Deny') => {
+    const one = policy('own', { [way]: [rule(action, { protocol: TCP, destination: port(80) })] });
+    enforce(node, stateOf([endpoint(1, { [way]: [tierOf(one)] }), endpoint(2)], [one]));
+    return passes(node, list);
+  };
+  enforce(node, stateOf([endpoint(1), endpoint(2)]));
+  assert.deepEqual(await passes(node, list), [true, true]);
+  assert.deepEqual(await judge('ingress', 'Deny'), [false, false]);
+  assert.deepEqual(await judge('egress', 'Deny'), [false, false]);
+  assert.deepEqual(await judge('ingress', 'Allow'), [true, true]);
+  assert.deepEqual(await judge('egress', 'Allow'), [true, true], 'of the port behind the service');
+});
