@@ -27,10 +27,11 @@ export class Parameters {
   readonly values: ReadonlyMap<string, ParameterValue>;
   readonly problems: readonly ParameterProblem[];
 
-  constructor(sources: readonly ParameterSource[]) {
+  /** `problems`: those of the sources themselves. */
+  constructor(sources: readonly ParameterSource[], problems: readonly ParameterProblem[] = []) {
     const resolved = resolveParameters([...sources, INSTALLATION]);
     this.values = resolved.values;
-    this.problems = [...resolved.problems, ...withoutEffect(resolved.values)];
+    this.problems = [...problems, ...resolved.problems, ...withoutEffect(resolved.values)];
   }
 
   text(name: string): string {
@@ -91,7 +92,7 @@ export class Configuration {
 
   /** The same object while nothing changed. */
   get parameters(): Parameters {
-    this.#parameters ??= new Parameters(this.#sources());
+    this.#parameters ??= new Parameters(this.#sources(), this.#problems());
     return this.#parameters;
   }
 
@@ -111,6 +112,13 @@ export class Configuration {
       values: parametersInConfiguration(spec),
     }));
     return [...this.#local, ...sources];
+  }
+
+  #problems(): ParameterProblem[] {
+    const [chosen, ...others] = this.#selecting().map(({ metadata }) => metadata.name);
+    if (chosen === undefined || others.length === 0) return [];
+    const message = `selects this node in ${[chosen, ...others].join(', ')}: ${chosen}, the oldest, counts`;
+    return [{ parameter: 'nodeSelector', message, fatal: false }];
   }
 
   /** Those that select this host's Node, the oldest first. */

@@ -189,6 +189,8 @@ test('[CG40] parameters come from the strongest source that gives them', () => {
   set(edge({ routeSyncDisabled: true }, 'old', '2026-01-01T00:00:00Z'));
   assert.equal(graph.state().settings.routeSync, false);
   assert.equal(graph.state().settings.ipForwarding, false, 'the oldest alone counts');
+  const told = graph.problems().map(({ message }) => message);
+  assert.deepEqual(told, ['selects this node in old, young: old, the oldest, counts']);
   set(node(HOST, '172.16.0.1', {}, { role: 'none' }));
   assert.equal(graph.state().settings.routeSync, true, 'nothing selects the node any more');
 });
