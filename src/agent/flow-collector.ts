@@ -1,5 +1,5 @@
 // Reads the kernel's policy log and connection events, and turns them into reports of connections.
-import type { ConnectionReport, ConnectionTracker, ConnectionTuple, RuleHit } from '#flows';
+import type { ConnectionEvent, ConnectionReport, ConnectionTracker, RuleHit } from '#flows';
 import {
   type ConntrackSocket,
   type LogPacket,
@@ -26,8 +26,8 @@ export interface FlowCollectorOptions {
   readonly isReady: () => boolean;
   /** Adds what is known of the connections' sockets. */
   readonly inspect?: (reports: ConnectionReport[]) => ConnectionReport[];
-  /** Told of the connections that begin, as the source calls. */
-  readonly onBegun?: (tuples: readonly ConnectionTuple[]) => void;
+  /** Told of connections that begin and end, at once. */
+  readonly onEvents?: (events: readonly ConnectionEvent[]) => void;
   readonly intervalMs?: number;
 }
 
@@ -192,9 +192,7 @@ export class FlowCollector {
     const now = Date.now();
     const began = performance.now();
     const events = conntrack.events();
-    this.#options.onBegun?.(
-      events.filter(({ type }) => type === 'new').map(({ original }) => original),
-    );
+    this.#options.onEvents?.(events);
     for (const event of events) tracker.onConntrack(event, now);
     if (events.length > 0) this.#noteRead(began);
     // What was lost shows in a listing: the sooner, the less is missing.

@@ -1,5 +1,11 @@
 // Whose socket a connection is, and what TCP measures of it, where it begins or ends on this host.
-import type { ConnectionReport, ConnectionTuple, FlowProcess, FlowTcp } from '#flows';
+import type {
+  ConnectionEvent,
+  ConnectionReport,
+  ConnectionTuple,
+  FlowProcess,
+  FlowTcp,
+} from '#flows';
 import type { DiagProtocol, DiagSocket, ProcessInfo } from '#linux';
 import type { SocketDetails } from './flow-messages.ts';
 import { SocketPlaces } from './flow-places.ts';
@@ -80,14 +86,15 @@ export class SocketInspector {
    * To be called as soon as connections begin: finds the processes of their clients while these have their
    * sockets. As the source calls, before NAT.
    */
-  onBegun(tuples: readonly ConnectionTuple[]): void {
+  onEvents(events: readonly ConnectionEvent[]): void {
     if (!this.#details.process) return;
     const began = performance.now();
     if (began < this.#lookAt) return;
-    const ends = tuples
+    const ends = events
+      .filter(({ type, original }) => type === 'new' && original.protocol === TCP)
       .slice(-BEGUN_MAX)
-      .filter(({ source, protocol }) => protocol === TCP && this.#isLocal(source))
-      .map(clientOf)
+      .filter(({ original }) => this.#isLocal(original.source))
+      .map(({ original }) => clientOf(original))
       .filter((end) => end !== undefined);
     if (ends.length === 0) return;
     this.#places.refresh();

@@ -65,7 +65,7 @@ function run(options: FlowThreadOptions): void {
     onRead: (seconds) => tell({ type: 'read', seconds }),
     isReady: () => locals !== undefined,
     inspect: (reports) => sockets.inspect(reports),
-    onBegun: (tuples) => sockets.onBegun(tuples),
+    onEvents: (events) => sockets.onEvents(events),
     ...(intervalMs !== undefined && { intervalMs }),
   });
   const stopBy = (deadline: number): void => {
