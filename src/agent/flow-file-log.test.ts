@@ -178,4 +178,9 @@ test('entries wait for a disk that takes none, are written later, and what is to
   await log.stop();
   assert.match(told[1] ?? '', /^Flow logs are written again; given up so far: [1-9]/);
   assert.equal(linesIn(directory).length + log.counts.lost, 11);
+  const last = new FlowFileLog({ host: 'one', log: (message) => told.push(message) });
+  last.setParameters(parameters(join(directory, 'flows.log'), { FileMaxFiles: 1 }));
+  last.add([flow(1), flow(2)]);
+  await last.stop();
+  assert.match(told.at(-1) ?? '', /^Flow logs end, 1 entries of which could not be written$/);
 });

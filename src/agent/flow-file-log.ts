@@ -86,8 +86,9 @@ export class FlowFileLog {
     clearInterval(this.#timer);
     this.#flush();
     await this.#work;
-    this.#lost += this.#pending.length;
-    this.#pending = [];
+    const left = this.#pending.splice(0).length;
+    this.#lost += left;
+    if (left > 0) this.#options.log(`Flow logs end, ${left} entries of which could not be written`);
   }
 
   #tick(): void {
