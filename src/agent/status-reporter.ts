@@ -33,6 +33,18 @@ export interface AgentStatusBody {
   /** Policies of endpoints whose policy is not all in the kernel. */
   readonly refusedPolicies: readonly { readonly key: string; readonly message: string }[];
   readonly errors: readonly string[];
+  /** What others changed in what is ours and was undone, since this agent started; absent where nothing was. */
+  readonly repairs?: RepairStatus;
+}
+
+export interface RepairStatus {
+  readonly count: number;
+  /** RFC 3339. */
+  readonly lastTime: string;
+  /** What was undone last, the first ones. */
+  readonly last: readonly string[];
+  /** Milliseconds from when the change was heard until it was undone; absent where it was not heard but found. */
+  readonly lastOpenMs?: number;
 }
 
 export interface StatusReporterOptions {
@@ -62,6 +74,7 @@ export class StatusReporter {
   /** Of what the next apply works with, and of what the last one that went through worked with. */
   readonly #known = new Map<string, string>();
   #applied: Readonly<Record<string, string>> = {};
+  #repairs: RepairStatus | undefined;
 
   constructor(options: StatusReporterOptions) {
     this.#options = options;
@@ -86,7 +99,9 @@ export class StatusReporter {
     if (!this.#inSync) this.#last = undefined;
   }
 
-  onApplied(state: DataplaneState, report: ApplyReport): void {
+  /** `openMs`: for how long what was repaired had been as others left it. */
+  onApplied(state: DataplaneState, report: ApplyReport, openMs?: number): void {
+    this.#noteRepairs(report.repaired, openMs);
     if (!this.#inSync) return;
     const unfiltered = new Set(report.unfiltered);
     if (!report.stuck) this.#applied = Object.fromEntries(this.#known);
@@ -105,12 +120,23 @@ export class StatusReporter {
       hostEndpoints: (report.hostEndpoints ?? []).slice(0, LISTED_MAX).map(hostEndpointStatus),
       appliedRevisions: this.#applied,
       refusedPolicies: refusedPolicies(state, report),
+      ...(this.#repairs && { repairs: this.#repairs }),
       errors: [
         ...report.errors.map(({ what, message }) => `${what}: ${message}`),
         ...report.warnings,
       ].slice(0, ERRORS_MAX),
     };
     this.#schedule(Math.max(0, this.#sentAt + INTERVAL_MS - Date.now()));
+  }
+
+  #noteRepairs(repaired: readonly string[], openMs: number | undefined): void {
+    if (repaired.length === 0) return;
+    this.#repairs = {
+      count: (this.#repairs?.count ?? 0) + repaired.length,
+      lastTime: new Date().toISOString(),
+      last: repaired.slice(0, ERRORS_MAX),
+      ...(openMs !== undefined && { lastOpenMs: Math.ceil(openMs) }),
+    };
   }
 
   stop(): void {

@@ -1,4 +1,4 @@
-// What this node goes back to when nobody confirms a change, in a file: an agent that starts cut off knows nothing else.
+// What this node goes back to when nobody confirms a change, in a file: all that an agent knows that starts cut off.
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { type DataplaneState, BARE_STATE } from '#calc/dataplane-update';
 import { isObject } from '#lib';

@@ -32,6 +32,16 @@ export const AgentStatusStatus = Type.Object(
       Type.Array(Type.Object({ key: Type.String(), message: Type.String() })),
     ),
     errors: Type.Optional(Type.Array(Type.String())),
+    /** What others changed in the kernel and the agent undid, since it started. */
+    repairs: Type.Optional(
+      Type.Object({
+        count: Type.Integer({ minimum: 0 }),
+        /** RFC 3339. */
+        lastTime: Type.String(),
+        last: Type.Array(Type.String()),
+        lastOpenMs: Type.Optional(Type.Integer({ minimum: 0 })),
+      }),
+    ),
   },
   { additionalProperties: true },
 );

@@ -1,4 +1,4 @@
-// Says of policies and host endpoints, as condition `Enforced`, whether all nodes have them in force, who is last and why.
+// Says of policies and host endpoints, as condition `Enforced`, whether all nodes have them, who is last and why.
 import type { Logger } from 'pino';
 import {
   type AgentStatus,

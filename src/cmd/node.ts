@@ -81,6 +81,9 @@ const SYSCTLS: readonly (readonly [path: string, value: string])[] = [
 ];
 const CONFIG_FILE = '/etc/calico/felix.cfg';
 
+/** Of what was refused or repaired at once. */
+const LOGGED_MAX = 50;
+
 export function addNodeCommand(program: Command): void {
   program
     .command('node')
@@ -186,10 +189,11 @@ async function runNode(options: NodeOptions): Promise<void> {
     calculation: watched(metrics.calculation(undo.calculation), settings.health, migrations),
     enforcer: metrics.enforcer(dataplane),
     onApplied: (state, report) => {
-      logApply(log, report);
+      const openMs = drift.onApplied(report.repaired);
+      logApply(log, report, openMs);
       metrics.onParameters(calc.parameters().values);
       onForgotten(stale.onApplied(state));
-      reporter.onApplied(state, report);
+      reporter.onApplied(state, report, openMs);
       drift.onSettings(state.settings);
       settings.onApplied(state, calc.parameters().values);
       const settleMs = calc.parameters().values.get('LiveMigrationRouteConvergenceTime');
@@ -236,7 +240,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   });
   const drift = watchDrift(
     { routes, nftables },
-    () => loop.repair(),
+    (parts) => loop.repair(parts),
     (seen) => metrics.agent.onInterfaces(seen),
   );
   const captures = startCaptures({
@@ -355,11 +359,20 @@ function agentStatusKind(): KindDefinition {
   return kind;
 }
 
-function logApply(log: Logger, report: Pick<ApplyReport, 'writes' | 'errors' | 'repaired'>): void {
-  const { repaired } = report;
-  if (repaired.length > 0) log.warn({ repaired }, 'somebody else had changed this; it is undone');
-  if (report.errors.length > 0) log.error({ errors: report.errors }, 'apply left something undone');
-  else if (report.writes > 0) log.info({ writes: report.writes }, 'applied');
+function logApply(
+  log: Logger,
+  report: Pick<ApplyReport, 'writes' | 'errors' | 'repaired'>,
+  openMs: number | undefined,
+): void {
+  const { repaired, errors, writes } = report;
+  if (repaired.length > 0) {
+    const told = { repaired: repaired.slice(0, LOGGED_MAX), count: repaired.length, openMs };
+    log.warn(told, 'somebody else had changed this; it is undone');
+  }
+  if (errors.length > 0) {
+    const told = { errors: errors.slice(0, LOGGED_MAX), count: errors.length };
+    log.error(told, 'apply left something undone');
+  } else if (writes > 0) log.info({ writes }, 'applied');
 }
 
 /** The host's own parameters, the stronger first: FELIX_ variables, then the file, if there is one (spec 04). */

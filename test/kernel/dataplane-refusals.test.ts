@@ -155,7 +155,7 @@ function wanted(state: DataplaneState) {
 const stages = ['normal', 'forward', 'preDNAT', 'doNotTrack'] as const;
 const pick = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 
-test('[DP6] [DP71] whatever is refused, the rest is done; tries are few, and what is refused no more is repaired', async () => {
+test('[DP6] [DP71] whatever is refused, the rest is done with few tries, and all is repaired afterwards', async () => {
   process.stdout.write(`# seed ${SEED}, ${RUNS} pairs of states\n`);
   const sums = { refused: 0, done: 0, enforced: 0, commits: 0 };
   await fc.assert(

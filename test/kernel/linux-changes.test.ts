@@ -4,7 +4,13 @@ import test from 'node:test';
 import { ChangeMonitor, NftablesSocket, type KernelChanges } from '#linux';
 import { makeNamespace, run } from './linux-namespaces.ts';
 
-const NOTHING: KernelChanges = { routes: false, addresses: false, links: false, table: false };
+const NOTHING: KernelChanges = {
+  routes: false,
+  addresses: false,
+  links: false,
+  settings: false,
+  table: false,
+};
 
 void test('changes of other processes are heard, each as what it is, and our own are not', (t) => {
   const host = makeNamespace(t);
@@ -52,6 +58,16 @@ void test('changes of other processes are heard, each as what it is, and our own
   assert.deepEqual(monitor.read(), { ...NOTHING, table: true });
   run(host, 'ip', 'link', 'add', 'vxlan.calico', 'type', 'vxlan', 'id', '1', 'dstport', '4789');
   assert.equal(monitor.read().links, true);
+  for (const verb of ['add', 'del']) {
+    const [first, second] = ['02:00:00:00:00:01', '02:00:00:00:00:02'];
+    run(host, 'ip', 'neigh', verb, '192.0.2.77', 'lladdr', first, 'dev', 'vxlan.calico');
+    const isLink = { ...NOTHING, links: true };
+    assert.deepEqual({ ...monitor.read(), addresses: false }, isLink, `neighbour ${verb}`);
+    run(host, 'bridge', 'fdb', verb, second, 'dev', 'vxlan.calico', 'dst', '192.0.2.9');
+    assert.deepEqual({ ...monitor.read(), addresses: false }, isLink, `entry ${verb}`);
+  }
+  run(host, 'ip', 'neigh', 'add', '192.0.2.78', 'lladdr', '02:00:00:00:00:03', 'dev', 'eth0');
+  assert.deepEqual({ ...monitor.read(), addresses: false }, NOTHING, 'neighbours elsewhere');
   own.createVeth({ name: 'cali1', peerName: 'cali2' });
   own.setUp('cali1');
   own.setUp('cali2');
@@ -60,6 +76,12 @@ void test('changes of other processes are heard, each as what it is, and our own
   assert.deepEqual({ ...monitor.read(), addresses: false }, NOTHING, 'of another table');
   run(host, 'ip', 'route', 'add', '198.51.102.0/24', 'dev', 'cali1');
   assert.deepEqual({ ...monitor.read(), addresses: false }, { ...NOTHING, routes: true });
+  for (const name of ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding']) {
+    for (const value of [1, 0]) run(host, 'sysctl', '-q', '-w', `${name}=${value}`);
+    assert.equal(monitor.read().settings, true, name);
+  }
+  run(host, 'sysctl', '-q', '-w', 'net.ipv4.conf.cali1.proxy_arp=1');
+  assert.equal(monitor.read().settings, false, 'of one interface');
   run(host, 'nft', 'flush', 'ruleset');
   assert.equal(monitor.read().table, true);
   assert.deepEqual(monitor.read(), NOTHING);

@@ -18,7 +18,7 @@ function normal(text: string): string {
   });
 }
 
-/** What packets of a workload's interface meet, both ways: the elements that lead to its chains, and all behind them. */
+/** What packets of an interface meet, both ways: the elements that lead to its chains, and all behind them. */
 export function wayOf(
   interfaceName: string,
   objects: ReadonlyMap<string, string>,

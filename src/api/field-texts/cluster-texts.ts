@@ -177,6 +177,14 @@ export const CLUSTER_TEXTS: Readonly<Record<string, FieldTexts>> = {
         message: 'Why',
       },
       errors: 'What else went wrong',
+      repairs: {
+        '': 'What others changed in the kernel and the agent undid, since it started',
+        count: 'How many things',
+        lastTime: 'When it last did so',
+        last: 'What it undid then',
+        lastOpenMs:
+          'Milliseconds from when the change was heard until it was undone; absent where it was not heard but found',
+      },
     },
   },
   PendingChange: {

@@ -1,6 +1,6 @@
 // Hears of what others change in the kernel: routes, addresses, links, and one nftables table.
 import { type AttributeMap, parseAttributes } from './attribute.ts';
-import { ADDRESS_MESSAGE } from './address-message.ts';
+import { ADDRESS_MESSAGE, NEIGHBOUR_MESSAGE } from './address-message.ts';
 import { LINK_MESSAGE, linkName, parseLink } from './link-message.ts';
 import type { NetlinkMessage } from './message.ts';
 import { ROUTE_MESSAGE, ROUTE_PROTOCOL, ROUTE_TABLE } from './route-message.ts';
@@ -13,7 +13,7 @@ export interface ChangeMonitorOptions {
   /** Of routes: those of this protocol count, and those of the main table to interfaces whose names begin so. */
   readonly protocol: number;
   readonly routesTo: () => readonly string[];
-  /** Names of interfaces that count. */
+  /** Names of interfaces that count, with their neighbours and forwarding entries. */
   readonly links: ReadonlySet<string>;
   /** Ports of the sockets whose changes are our own; see `NetlinkSocket.port`. */
   readonly own: { readonly routes: number; readonly nftables: number };
@@ -24,6 +24,8 @@ export interface KernelChanges {
   readonly routes: boolean;
   readonly addresses: boolean;
   readonly links: boolean;
+  /** Of all interfaces together, such as whether the host forwards; changes of our own too, which have no name. */
+  readonly settings: boolean;
   readonly table: boolean;
 }
 
@@ -34,7 +36,7 @@ export interface InterfaceMessages {
 }
 
 /** Groups of linux/rtnetlink.h, and of linux/netfilter/nfnetlink.h. */
-const ROUTE_GROUPS = [1, 5, 9, 7, 11] as const;
+const ROUTE_GROUPS = [1, 3, 5, 9, 7, 11, 24, 25] as const;
 const NFTABLES_GROUP = 7;
 const NFTABLES_SUBSYSTEM = 10;
 const NEW_GENERATION = 15;
@@ -45,6 +47,13 @@ const ROUTE_TABLE_BYTE = 4;
 const ROUTE_PROTOCOL_BYTE = 5;
 const ROUTE_HEADER = 12;
 const ROUTE_INTERFACE = 4;
+/** RTM_NEWNETCONF of linux/rtnetlink.h; NETCONFA_IFINDEX of linux/netconf.h, which is -1 for all interfaces. */
+const CONFIGURATION_MESSAGE = 80;
+const CONFIGURATION_HEADER = 4;
+const CONFIGURATION_INTERFACE = 1;
+const ALL_INTERFACES = 0xffff_ffff;
+/** struct ndmsg of linux/neighbour.h: the interface's index. */
+const NEIGHBOUR_INDEX = 4;
 
 /**
  * Two sockets of notifications, which name the socket that made each change. Lost notifications count as changes
@@ -100,7 +109,8 @@ export class ChangeMonitor {
     return {
       routes: hasLost || seen((message) => this.#isRoute(message)),
       addresses: hasLost || seen(isAddress),
-      links: hasLost || seen((message) => this.#isLink(message)),
+      links: hasLost || seen((message) => this.#isLink(message) || this.#isNeighbour(message)),
+      settings: hasLost || seen(isOfAllInterfaces),
       table: hasLost || table,
     };
   }
@@ -129,6 +139,14 @@ export class ChangeMonitor {
     return this.#options.links.has(parseLink(body)?.name ?? '');
   }
 
+  #isNeighbour({ type, body }: NetlinkMessage): boolean {
+    if (type !== NEIGHBOUR_MESSAGE.NEW && type !== NEIGHBOUR_MESSAGE.DELETE) return false;
+    if (body.length < NEIGHBOUR_INDEX + 4) return false;
+    const view = new DataView(body.buffer, body.byteOffset, body.length);
+    const name = linkName(this.#route.fd, view.getInt32(NEIGHBOUR_INDEX, true));
+    return name !== undefined && this.#options.links.has(name);
+  }
+
   /** Each kind of change names its table first. */
   #readTable(): boolean {
     let changed = false;
@@ -140,6 +158,12 @@ export class ChangeMonitor {
     }
     return changed;
   }
+}
+
+function isOfAllInterfaces({ type, body }: NetlinkMessage): boolean {
+  if (type !== CONFIGURATION_MESSAGE || body.length < CONFIGURATION_HEADER) return false;
+  const attributes = parseAttributes(body.subarray(CONFIGURATION_HEADER));
+  return attributes.u32(CONFIGURATION_INTERFACE) === ALL_INTERFACES;
 }
 
 function isAddress({ type }: NetlinkMessage): boolean {
