@@ -146,7 +146,7 @@ void test('nft reads the whole table back as it was meant', async (t) => {
     'iifname != "cali*" accept',
     'ct state established,related accept',
     'ct state invalid counter',
-    'fib saddr . iif oif missing goto strays',
+    'iifname "cali*" fib saddr . iif oif missing goto strays',
     'ip saddr { 10.0.0.0/8, 192.168.0.0/16 } goto d-',
     'meta nfproto . meta l4proto vmap @m-pi-',
     'ipv4 . tcp : goto pi-',

@@ -98,10 +98,10 @@ function overridden({ denyAction }: HostSettings): readonly Action[] {
 /** Every packet of a workload comes here, so the route back to its source is looked up once. */
 function spoofingChain(settings: HostSettings): Chain {
   const hook: Hook = { point: 'prerouting', priority: PRIORITY.RAW };
-  const rules: Rule[] = [
-    { matches: isNoWorkloads('in', settings), actions: [ACCEPT] },
-    { matches: [{ match: 'source-not-routed-back' }], actions: [STRAYS] },
-  ];
+  // One rule: other packets, which are as many, then meet a single comparison.
+  const rules = isWorkloads('in', settings).map(
+    (match): Rule => ({ matches: [match, { match: 'source-not-routed-back' }], actions: [STRAYS] }),
+  );
   return { name: 'prerouting', hook, rules };
 }
 
