@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import {
+  felixConfigurationKind,
   globalNetworkSetKind,
   type KindDefinition,
   namespaceKind,
+  nodeKind,
   podKind,
   type Resource,
   serviceAccountKind,
@@ -284,4 +286,30 @@ test('[AP10] a generated name that is taken is drawn again, eight times at most'
   assert.equal((await make()).metadata.name, `${'x'.repeat(58)}aaaaa`);
   assert.equal((await make()).metadata.name, `${'x'.repeat(58)}bbbbb`);
   await assert.rejects(make(), { status: 409 });
+});
+
+test('[AP60] the configuration of all nodes stays, that of a node goes with it', async (t) => {
+  const { admin: client } = await startServer(t);
+  const felix = (name: string): Resource => ({
+    apiVersion: 'projectcalico.org/v3',
+    kind: 'FelixConfiguration',
+    metadata: { name },
+  });
+  const node: Resource = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'gone' } };
+  await client.create(nodeKind, node);
+  for (const name of ['node.gone', 'node.other']) {
+    await client.create(felixConfigurationKind, { ...felix(name), spec: {} } as Resource);
+  }
+  await assert.rejects(client.delete(felixConfigurationKind, { name: 'default' }), {
+    message: /built in and cannot be deleted/,
+  });
+  await client.delete(nodeKind, { name: 'gone' });
+  const names = async () => {
+    const { items } = await client.list(felixConfigurationKind);
+    return items.map(({ metadata }) => metadata.name).toSorted();
+  };
+  for (let attempt = 0; attempt < 50 && (await names()).length > 2; attempt++) {
+    await setTimeout(20);
+  }
+  assert.deepEqual(await names(), ['default', 'node.other']);
 });

@@ -1,10 +1,13 @@
 // What may not be made or removed yet: things in namespaces, tiers with policies, and the built-in.
 import {
   BUILT_IN_TIERS,
+  calicoNodeKind,
+  felixConfigurationKind,
   globalNetworkPolicyKind,
   type KindDefinition,
   namespaceKind,
   networkPolicyKind,
+  nodeKind,
   type Resource,
   tierKind,
 } from '#api';
@@ -53,7 +56,8 @@ export class Protection {
   checkDelete(kind: KindDefinition, name: string): void {
     const builtIn =
       (kind === namespaceKind && BUILT_IN_NAMESPACES.has(name)) ||
-      (kind === tierKind && BUILT_IN_TIER_NAMES.has(name));
+      (kind === tierKind && BUILT_IN_TIER_NAMES.has(name)) ||
+      (kind === felixConfigurationKind && name === 'default');
     if (builtIn) throw forbidden(`${kind.singular} "${name}" is built in and cannot be deleted`);
   }
 
@@ -70,6 +74,10 @@ export class Protection {
   }
 
   async afterRemove(kind: KindDefinition, removed: Resource): Promise<void> {
+    // Another node of the name would find what was meant for this one.
+    if (kind === nodeKind || kind === calicoNodeKind) {
+      await this.#deleteAgain(felixConfigurationKind, `node.${removed.metadata.name}`);
+    }
     if (kind !== networkPolicyKind && kind !== globalNetworkPolicyKind) return;
     const name = tierOf(removed);
     const tier = await this.#resources.find({ kind: tierKind, namespace: '', name });

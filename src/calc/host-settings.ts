@@ -81,7 +81,8 @@ function routeSettings(parameters: Parameters): RouteSettings {
 /** Whether `featureDetectOverride` says so of a feature. */
 function isOverridden(parameters: Parameters, feature: string, text: string): boolean {
   const given = parameters.values.get('FeatureDetectOverride');
-  return isObject(given) && String(given[feature]).toLowerCase() === text;
+  const said = isObject(given) ? given[feature] : undefined;
+  return typeof said === 'string' && said.toLowerCase() === text;
 }
 
 /** What is made here begins with `cali`, whatever else there is: it would be no workload's otherwise. */
