@@ -7,7 +7,7 @@ import {
   RouteSocket,
   currentNamespace,
   openNamespace,
-  writeSysctlsInNamespace,
+  ensureSysctlsInNamespace,
 } from '#linux';
 import { CniError } from './cni-error.ts';
 import { DOOMED_GROUP, LinkRemover } from './link-remover.ts';
@@ -305,7 +305,7 @@ function writeSysctls(
   settings: readonly (readonly [path: string, value: string])[],
   ifname: string,
 ): void {
-  writeSysctlsInNamespace(
+  ensureSysctlsInNamespace(
     descriptor,
     settings.map(([path, value]) => [path.replace('/IF/', `/${ifname}/`), value]),
   );

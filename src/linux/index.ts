@@ -31,7 +31,7 @@ export {
   sysctlsOfNamespace,
   withNamespace,
   writeSysctlInNamespace,
-  writeSysctlsInNamespace,
+  ensureSysctlsInNamespace,
 } from './namespace.ts';
 export { type Link, type VethOptions } from './netlink/link-message.ts';
 export {

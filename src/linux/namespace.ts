@@ -152,18 +152,25 @@ function comeHome(home: number): void {
  * `net/ipv6/conf/<interface>/accept_dad`.
  */
 export function writeSysctlInNamespace(fd: number, path: string, value: string | number): void {
-  writeSysctlsInNamespace(fd, [[path, value]]);
+  checkSysctl(path);
+  withNamespace(fd, () => writeFileSync(`/proc/sys/${path}`, String(value)));
 }
 
-/** The same for several, in their order; the first that is refused ends it. */
-export function writeSysctlsInNamespace(
+/**
+ * Sets several, in their order; the first that is refused ends it. What has its value already is not written: for many
+ * settings the kernel would wait until nobody changes any interface.
+ */
+export function ensureSysctlsInNamespace(
   fd: number,
-  settings: readonly (readonly [path: string, value: string | number])[],
+  settings: readonly (readonly [path: string, value: string])[],
 ): void {
   if (settings.length === 0) return;
   for (const [path] of settings) checkSysctl(path);
   withNamespace(fd, () => {
-    for (const [path, value] of settings) writeFileSync(`/proc/sys/${path}`, String(value));
+    for (const [path, value] of settings) {
+      const file = `/proc/sys/${path}`;
+      if (readFileSync(file, 'utf8').trim() !== value) writeFileSync(file, value);
+    }
   });
 }
 

@@ -1,9 +1,8 @@
 // A whole node without its API server, for tests of churn: pods come and go as a runtime would have it.
 import type { TestContext } from 'node:test';
-import { ApplyLoop, StaleConnections } from '#agent';
+import { ApplyLoop, type ApplyReport as LoopReport, StaleConnections } from '#agent';
 import { kindOf, type Pod, type Resource } from '#api';
 import { CalcGraph } from '#calc';
-import type { DataplaneState } from '#calc/dataplane-update';
 import { PodNetwork, VethDriver } from '#cni';
 import { Dataplane } from '#dataplane';
 import { resourceKey, type SyncerUpdate } from '#datastore/syncer';
@@ -21,8 +20,8 @@ import { MemoryApi } from './cni-memory-api.ts';
 import { Machine } from './dataplane-router.ts';
 
 const HOST = 'node-0';
-/** Kubernetes namespaces, each with its part of the policies. */
-const SPACES = 50;
+/** Local pods of one Kubernetes namespace; each namespace has its part of the policies. */
+const PODS_A_SPACE = 10;
 /** Pods of other nodes for each of this node's, so that sets hold more than what is local. */
 const REMOTE = 3;
 /** How many of a namespace's policies have rules of either form. */
@@ -49,7 +48,7 @@ export interface ChurnNodeOptions {
   /** Local pods that the cluster is made for. */
   readonly pods: number;
   readonly policies: number;
-  readonly onApplied?: (state: DataplaneState, ms: number, writes: number) => void;
+  readonly onApplied?: (ms: number, report: LoopReport) => void;
 }
 
 function resource(apiVersion: string, kind: string, path: string, rest: object): Resource {
@@ -66,13 +65,15 @@ function updateOf(present: Resource): SyncerUpdate {
   return { kind: definition, key, resource: present };
 }
 
-const spaceOf = (number: number): string => `s${number % SPACES}`;
+const spacesOf = ({ pods }: ChurnNodeOptions): number =>
+  Math.max(1, Math.round(pods / PODS_A_SPACE));
+const spaceName = (number: number): string => `s${number}`;
 const namedSpace = (name: string) => `projectcalico.org/name == "${name}"`;
 
-function policyOf(index: number): Resource {
-  const space = index % SPACES;
-  const turn = Math.trunc(index / SPACES);
-  const source = { namespaceSelector: namedSpace(spaceOf(space * 7 + 1)) };
+function policyOf(index: number, spaces: number): Resource {
+  const space = index % spaces;
+  const turn = Math.trunc(index / spaces);
+  const source = { namespaceSelector: namedSpace(spaceName((space * 7 + 1) % spaces)) };
   const ports = [8000 + (turn % PORTS)];
   const nets = [`10.${100 + (turn % 100)}.0.0/16`];
   const tcp = { action: 'Allow', protocol: 'TCP', source, destination: { ports } };
@@ -83,7 +84,7 @@ function policyOf(index: number): Resource {
       : turn % ANY_PORT_EVERY === 0
         ? [{ action: 'Allow', source }]
         : [tcp, udp];
-  return resource('projectcalico.org/v3', 'NetworkPolicy', `${spaceOf(space)}/p${index}`, {
+  return resource('projectcalico.org/v3', 'NetworkPolicy', `${spaceName(space)}/p${index}`, {
     spec: { selector: 'all()', types: ['Ingress', 'Egress'], ingress: rules, egress: [ALLOW] },
   });
 }
@@ -107,17 +108,19 @@ const FRIENDS = resource('projectcalico.org/v3', 'GlobalNetworkPolicy', 'friends
   },
 });
 
-function remotePod(index: number): Resource {
+function remotePod(index: number, spaces: number): Resource {
   const ip = `10.200.${index >> 8}.${index & 255}`;
-  return resource('v1', 'Pod', `${spaceOf(index)}/remote${index}`, {
+  return resource('v1', 'Pod', `${spaceName(index % spaces)}/remote${index}`, {
     spec: { nodeName: 'node-1', containers: [{ name: 'main' }] },
     status: { phase: 'Running', podIPs: [{ ip }] },
   });
 }
 
-function clusterOf({ pods, policies }: ChurnNodeOptions): Resource[] {
-  const spaces = Array.from({ length: SPACES }, (_, index) => {
-    const name = spaceOf(index);
+function clusterOf(options: ChurnNodeOptions): Resource[] {
+  const { pods, policies } = options;
+  const count = spacesOf(options);
+  const spaces = Array.from({ length: count }, (_, index) => {
+    const name = spaceName(index);
     return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: { churn: 'yes' } } };
   });
   return [
@@ -125,8 +128,8 @@ function clusterOf({ pods, policies }: ChurnNodeOptions): Resource[] {
     resource('v1', 'Namespace', FRIEND, {}),
     resource('v1', 'Namespace', STRANGER, {}),
     FRIENDS,
-    ...Array.from({ length: policies }, (_, index) => policyOf(index)),
-    ...Array.from({ length: REMOTE * pods }, (_, index) => remotePod(index)),
+    ...Array.from({ length: policies }, (_, index) => policyOf(index, count)),
+    ...Array.from({ length: REMOTE * pods }, (_, index) => remotePod(index, count)),
   ];
 }
 
@@ -137,11 +140,15 @@ export class ChurnNode {
   readonly dataplane: Dataplane;
   readonly loop: ApplyLoop;
   readonly network: PodNetwork;
+  /** What the kernel refused. */
+  readonly errors: string[] = [];
   readonly #api = new MemoryApi();
   readonly #t: TestContext;
+  readonly #spaces: number;
 
   constructor(t: TestContext, options: ChurnNodeOptions) {
     this.#t = t;
+    this.#spaces = spacesOf(options);
     this.machine = new Machine(t);
     const namespace = this.machine.fd;
     this.routes = RouteSocket.open({ namespace });
@@ -156,9 +163,11 @@ export class ChurnNode {
     });
     t.after(() => this.dataplane.close());
     const connections = ConntrackSocket.open({ namespace, events: [] });
-    t.after(() => connections.close());
     const stale = new StaleConnections(connections);
-    t.after(() => stale.stop());
+    t.after(() => {
+      stale.stop();
+      connections.close();
+    });
     let took = 0;
     this.loop = new ApplyLoop({
       calculation: graph,
@@ -173,9 +182,9 @@ export class ChurnNode {
         resync: () => this.dataplane.resync(),
       },
       onApplied: (state, report) => {
-        if (report.errors.length > 0) throw new Error(JSON.stringify(report.errors.slice(0, 3)));
         stale.onApplied(state);
-        options.onApplied?.(state, took, report.writes);
+        this.errors.push(...report.errors.map(({ what, message }) => `${what}: ${message}`));
+        options.onApplied?.(took, report);
       },
     });
     t.after(() => this.loop.stop());
@@ -207,10 +216,14 @@ export class ChurnNode {
   }
 
   /** The Pod is bound to the node, its sandbox is made. */
-  place(number: number, space = spaceOf(number)): ChurnPod {
-    const name = `pod${number}`;
-    const netns = `/run/netns/tortie-c-${process.pid}-${space}-${number}`;
+  place(number: number): ChurnPod {
+    const netns = `/run/netns/tortie-c-${process.pid}-${number}`;
     createNamespace(netns);
+    return this.#bind(number, spaceName(number % this.#spaces), netns);
+  }
+
+  #bind(number: number, space: string, netns: string): ChurnPod {
+    const name = `pod${number}`;
     this.#api.put({
       apiVersion: 'v1',
       kind: 'Pod',
@@ -237,9 +250,7 @@ export class ChurnNode {
   /** A pod that stays, with a process that probes others. */
   async prober(space: string): Promise<Machine> {
     const machine = new Machine(this.#t);
-    const pod = { ...this.place(0, space), netns: machine.path };
-    deleteNamespace(`/run/netns/tortie-c-${process.pid}-${space}-0`);
-    await this.attach(pod);
+    await this.attach(this.#bind(0, space, machine.path));
     await machine.start();
     return machine;
   }

@@ -1,4 +1,4 @@
-// Many pods and policies on one node, coming and going: all enforced, and nothing is left behind.
+// Many pods and policies in one state after the other: all enforced, and nothing is left behind.
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
