@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { loadManifests, type Resource } from '#api';
 import { buildWorld, evaluate, type Packet, parseParty } from '#policy';
-import { world as randomWorld } from '../test/worlds.ts';
+import { podsOf, world as randomWorld } from '../test/worlds.ts';
 import { printFigure, printMachine, rate, timed } from './measurement.ts';
 import { withScratch } from './scratch.ts';
 
@@ -34,9 +34,7 @@ function shop(): Resource[] {
 
 /** Every pod to every other one, on each port. */
 function queriesOf(resources: readonly Resource[]): Query[] {
-  const pods = resources
-    .filter(({ kind }) => kind === 'Pod')
-    .map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+  const pods = podsOf(resources).map(({ metadata }) => `${metadata.namespace}/${metadata.name}`);
   return pods.flatMap((from) =>
     pods.filter((to) => to !== from).flatMap((to) => PORTS.map((port) => ({ from, to, port }))),
   );

@@ -8,7 +8,7 @@ import { CalcGraph } from '#calc';
 import type { SyncerUpdate } from '#datastore/syncer';
 import { type ConnectionReport, decidingHit, type PolicyHit } from '#flows';
 import { buildWorld, evaluate } from '#policy';
-import { NODES, podAddress, world } from './worlds.ts';
+import { NODES, podAddress, podsOf, world } from './worlds.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 const WORLDS = Number(process.env['WORLDS'] ?? 60);
@@ -124,7 +124,7 @@ function compare(resources: readonly Resource[], seen: { compared: number; absen
     judge.onState(graph.state());
     return judge;
   });
-  const pods = resources.filter(({ kind }) => kind === 'Pod');
+  const pods = podsOf(resources);
   for (const from of pods) {
     for (const to of pods.filter((pod) => pod !== from)) {
       for (const probe of PROBES) {

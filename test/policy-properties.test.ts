@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import type { NetworkPolicy, Pod, Resource } from '#api';
 import { buildWorld, evaluate, formatExplanation, type Packet, type Party } from '#policy';
 import { parse } from 'yaml';
-import { OUTSIDE, PROBED_PORTS, world } from './worlds.ts';
+import { OUTSIDE, podsOf, PROBED_PORTS, world } from './worlds.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 const RUNS = { seed: SEED, numRuns: 60 };
@@ -15,7 +15,7 @@ const NUMBER = { tcp: 6, udp: 17 } as const;
 
 /** Every pod to every pod, to the nodes and to an outside address, and back. */
 function packets(resources: readonly Resource[]): Packet[] {
-  const pods = resources.filter((one): one is Pod => one.kind === 'Pod').map(partyOf);
+  const pods = podsOf(resources).map(partyOf);
   const others: Party[] = [
     { type: 'node', name: 'node-1' },
     { type: 'address', address: OUTSIDE[4] },

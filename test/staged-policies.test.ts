@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Pod, Resource } from '#api';
+import type { Resource } from '#api';
 import { buildWorld, evaluate, type Packet, type Party } from '#policy';
-import { OUTSIDE, world } from './worlds.ts';
+import { OUTSIDE, podsOf, world } from './worlds.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 const RUNS = { seed: SEED, numRuns: 60 };
@@ -13,12 +13,10 @@ process.stdout.write(`# seed ${SEED}\n`);
 /** Every pod to every pod, to a node and to an outside address, and back. */
 function packets(resources: readonly Resource[]): Packet[] {
   const parties: Party[] = [
-    ...resources
-      .filter((one): one is Pod => one.kind === 'Pod')
-      .map(({ metadata: { namespace = 'default', name } }) => {
-        const party = { type: 'workload', namespace, name } as const;
-        return party;
-      }),
+    ...podsOf(resources).map(({ metadata: { namespace = 'default', name } }) => {
+      const party = { type: 'workload', namespace, name } as const;
+      return party;
+    }),
     { type: 'node', name: 'node-1' },
     { type: 'address', address: OUTSIDE[4] },
   ];

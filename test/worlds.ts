@@ -1,6 +1,6 @@
 // Random small worlds of the policy model, valid by construction, for every differential test.
 import fc from 'fast-check';
-import type { Resource } from '#api';
+import { isFinishedPod, type Pod, type Resource } from '#api';
 import type { Family } from '#lib';
 import {
   BLOCKS,
@@ -113,6 +113,46 @@ const pods = fc.tuple(
       })),
   ),
 );
+
+/** Pods that are no ends: on the host's network, or finished, whose address another pod has by now. */
+const bystanders = fc
+  .tuple(
+    fc.record({ namespace: namespaceName, labels }),
+    fc.record({
+      namespace: namespaceName,
+      labels,
+      index: fc.nat(POD_COUNT - 1),
+      phase: fc.constantFrom('Succeeded', 'Failed'),
+      node: fc.constantFrom(...NODES),
+    }),
+    fc.subarray([0, 1]),
+  )
+  .map(([{ namespace: own, labels: ownLabels }, job, kept]) => {
+    const ips = (address: (family: Family) => string) =>
+      ([4, 6] as const).map((family) => ({ ip: address(family) }));
+    const containers = [
+      { name: 'main', ports: [{ name: 'http', containerPort: 8080, protocol: 'TCP' }] },
+    ];
+    const both = [
+      {
+        ...core('Pod', { name: 'agent', namespace: own, labels: ownLabels }),
+        spec: { nodeName: NODES[0], hostNetwork: true, containers },
+        status: { phase: 'Running', podIPs: ips((family) => NODE_ADDRESS[NODES[0]][family]) },
+      },
+      {
+        ...core('Pod', { name: 'job', namespace: job.namespace, labels: job.labels }),
+        spec: { nodeName: job.node, containers },
+        status: { phase: job.phase, podIPs: ips((family) => podAddress(job.index, family)) },
+      },
+    ];
+    return kept.flatMap((index) => both[index] ?? []);
+  });
+
+/** Those that are ends of their own. */
+export function podsOf(resources: readonly Resource[]): Pod[] {
+  const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
+  return pods.filter((pod) => pod.spec.hostNetwork !== true && !isFinishedPod(pod));
+}
 
 const tiers = fc
   .tuple(
@@ -250,7 +290,7 @@ export const FIXED: readonly Resource[] = [
 
 const worldWith = (length: fc.ArrayConstraints): fc.Arbitrary<World> =>
   fc
-    .tuple(namespaces, pods, tiers, policiesOf(length), networkSets, services)
+    .tuple(namespaces, pods, tiers, policiesOf(length), networkSets, services, bystanders)
     .map((parts) => ({ resources: [...FIXED, ...parts.flat()] as Resource[] }));
 
 /** Of up to six policies: each matters. */

@@ -19,6 +19,7 @@ import {
 } from '#linux';
 import { type ClusterLayout, type LayoutNode, WORLDS_LAYOUT } from './cluster-layout.ts';
 import type { ProbeAnswer, ProbeRequest } from './probe.ts';
+import { podsOf } from '../worlds.ts';
 
 const PROBE = fileURLToPath(new URL('probe.ts', import.meta.url));
 const POD_GATEWAY_MAC = 'ee:ee:ee:ee:ee:ee';
@@ -273,7 +274,7 @@ export class KernelCluster {
   }
 
   #attachments(resources: readonly Resource[]): Map<number, Attachment> {
-    const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
+    const pods = podsOf(resources);
     this.#podIndex = new Map(
       pods.map(({ metadata }, index) => [`${metadata.namespace}/${metadata.name}`, index]),
     );

@@ -20,7 +20,7 @@ import {
   podAddress,
   POD_COUNT,
 } from '../worlds.ts';
-import { SECOND_ADDRESS } from '../worlds.ts';
+import { podsOf, SECOND_ADDRESS } from '../worlds.ts';
 import { type Fate, type Injected, PacketNode } from './packet-node.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
@@ -308,7 +308,7 @@ function casesOf(resources: readonly Resource[]): Case[] {
 }
 
 function endsOf(resources: readonly Resource[]): End[] {
-  const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
+  const pods = podsOf(resources);
   const workloads = pods.map(({ metadata: { name, namespace = '' } }, index): End => {
     const isHere = NODES[index % 2] === NODE;
     return {

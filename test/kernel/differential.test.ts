@@ -6,7 +6,16 @@ import fc from 'fast-check';
 import { loadManifests, type Pod, type Resource } from '#api';
 import { buildWorld, evaluate, type Party } from '#policy';
 import type { Family } from '#lib';
-import { FIXED, NODE_ADDRESS, NODES, OUTSIDE, podAddress, PROBED_PORTS, world } from '../worlds.ts';
+import {
+  FIXED,
+  NODE_ADDRESS,
+  NODES,
+  OUTSIDE,
+  podAddress,
+  podsOf,
+  PROBED_PORTS,
+  world,
+} from '../worlds.ts';
 import { hostWorld, TAKEN } from '../world-hosts.ts';
 import { KernelCluster } from './cluster.ts';
 
@@ -132,7 +141,7 @@ async function compare(
   const errors = cluster.enforce(resources).filter((text) => !TAKEN.test(text));
   assert.deepEqual(errors, []);
   const reference = buildWorld(resources);
-  const pods = resources.filter((one): one is Pod => one.kind === 'Pod');
+  const pods = podsOf(resources);
   const probes = allProbes(pods.length, ports, pairs);
   const outcomes = await Promise.all(probes.map((probe) => run(cluster, probe, TIMEOUT_MS.first)));
   for (const [index, probe] of probes.entries()) {

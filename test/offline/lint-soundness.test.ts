@@ -4,22 +4,20 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Pod, Resource } from '#api';
 import { buildWorld, evaluate, formatPolicyRef, lint, type Packet, type Party } from '#policy';
-import { OUTSIDE, PROBED_PORTS, world } from '../worlds.ts';
+import { OUTSIDE, podsOf, PROBED_PORTS, world } from '../worlds.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
 process.stdout.write(`# seed ${SEED}\n`);
 const PROTOCOLS = { tcp: 6, udp: 17 } as const;
 
 function packets(resources: readonly Resource[]): Packet[] {
-  const pods = resources
-    .filter((it): it is Pod => it.kind === 'Pod')
-    .map(
-      ({ metadata }): Party => ({
-        type: 'workload',
-        namespace: metadata.namespace ?? 'default',
-        name: metadata.name,
-      }),
-    );
+  const pods = podsOf(resources).map(
+    ({ metadata }): Party => ({
+      type: 'workload',
+      namespace: metadata.namespace ?? 'default',
+      name: metadata.name,
+    }),
+  );
   return ([4, 6] as const).flatMap((family) => {
     const parties = [...pods, { type: 'address', address: OUTSIDE[family] } as const];
     return parties.flatMap((from) =>
