@@ -105,6 +105,22 @@ test('a tier of Pass passes, and a staged removal takes its policy away', () => 
   assert.deepEqual(trace(), ['default pass -1', 'null deny -1']);
 });
 
+test("the default of a tier goes by the tier's first policy, a staged one where these count", () => {
+  const judge = new PendingJudge();
+  const state = stateWith([]);
+  const enforced = { kind: 'KubernetesNetworkPolicy', namespace: 'shop', name: 'own' } as const;
+  const endpoint = state.endpoints.get('shop/web');
+  assert.ok(endpoint);
+  const [tier] = endpoint.egress;
+  assert.ok(tier);
+  const egress = [{ ...tier, policies: [...tier.policies, policyKey(enforced)] }];
+  judge.onState({ ...state, endpoints: new Map([['shop/web', { ...endpoint, egress }]]) });
+  assert.deepEqual(judge.triggerOf(report({}), 'default', false), enforced);
+  assert.equal(judge.triggerOf(report({}), 'default', true)?.kind, 'StagedNetworkPolicy');
+  assert.equal(judge.triggerOf(report({}), 'other', false), undefined);
+  assert.equal(judge.triggerOf(report({}, 'ingress'), 'default', false), undefined);
+});
+
 test('evaluation is anew at each report, or fixed for a connection', () => {
   for (const fixed of [false, true]) {
     const judge = new PendingJudge();

@@ -8,7 +8,7 @@ import {
   type PolicyId,
 } from '#calc/dataplane-update';
 import type { SyncerUpdate } from '#datastore/syncer';
-import { connectionKey, type ConnectionReport, type PolicyHit } from '#flows';
+import { connectionKey, type ConnectionReport, type PolicyHit, type PolicyTrigger } from '#flows';
 import { type JudgedPacket, packetOf, ruleMatches } from './flow-rule-match.ts';
 
 /** What is staged for: kinds of staged policies, and of those that they replace. */
@@ -122,9 +122,21 @@ export class PendingJudge {
     return trace;
   }
 
+  /** The first policy of a tier that the reporting end is under; enforced, or of those that are or are staged. */
+  triggerOf(report: ConnectionReport, tier: string, staged: boolean): PolicyTrigger | undefined {
+    const enforced = this.#judgeOf(report)?.[report.direction];
+    const tiers = (staged && enforced && this.#tiersOf(enforced)) || enforced;
+    const keys = tiers?.find(({ name }) => name === tier)?.policies ?? [];
+    return keys.map(parsePolicyKey).find(({ kind }) => staged || !REPLACES.has(kind));
+  }
+
+  #judgeOf({ direction, tuple }: ConnectionReport): Judge | undefined {
+    return this.#judges.get(direction === 'egress' ? tuple.source : tuple.destination);
+  }
+
   #judge(report: ConnectionReport): PolicyHit[] | undefined {
-    const { direction, tuple } = report;
-    const judge = this.#judges.get(direction === 'egress' ? tuple.source : tuple.destination);
+    const { direction } = report;
+    const judge = this.#judgeOf(report);
     const tiers = judge && this.#tiersOf(judge[direction]);
     const packet = tiers && packetOf(report);
     if (!judge || !tiers || !packet || !this.#state) return undefined;

@@ -63,6 +63,8 @@ export function startFlows(options: NodeFlowsOptions): NodeFlows {
     node,
     directory,
     pendingOf: (report: ConnectionReport) => staged.pendingOf(report),
+    triggerOf: (report: ConnectionReport, tier: string, withStaged: boolean) =>
+      staged.triggerOf(report, tier, withStaged),
   };
   let reports = 0;
   const shipper = new FlowShipper({

@@ -12,6 +12,7 @@ import {
   type FlowTcp,
   type FlowTranslation,
   type PolicyHit,
+  type PolicyTrigger,
 } from './flow.ts';
 
 /** Plain data: it crosses from the thread that reads the kernel to the one that knows names. */
@@ -39,6 +40,12 @@ export interface ReportContext {
   readonly directory: Directory;
   /** The trace that a report would have if staged policies were enforced; undefined where none is staged. */
   readonly pendingOf?: (report: ConnectionReport) => readonly PolicyHit[] | undefined;
+  /** Whose being there made the default of a tier apply, among enforced policies or also staged ones. */
+  readonly triggerOf?: (
+    report: ConnectionReport,
+    tier: string,
+    staged: boolean,
+  ) => PolicyTrigger | undefined;
 }
 
 /** Names whom the report is about. */
@@ -49,6 +56,8 @@ export function describeReport(report: ConnectionReport, context: ReportContext)
   const service = serviceOf(report, directory);
   const isUnasked = isFromOwnHost(report, context);
   const pending = isUnasked ? undefined : context.pendingOf?.(report);
+  const told = (hits: readonly PolicyHit[], staged: boolean): PolicyHit[] =>
+    hits.map((hit) => withTrigger(hit, report, staged, context));
   return {
     startTime: report.startTime,
     endTime: report.endTime,
@@ -65,13 +74,24 @@ export function describeReport(report: ConnectionReport, context: ReportContext)
     packets: report.packets,
     bytes: report.bytes,
     connections: report.connections,
-    policies: isUnasked ? [] : report.policies,
-    ...(pending && { pending }),
+    policies: isUnasked ? [] : told(report.policies, false),
+    ...(pending && { pending: told(pending, true) }),
     ...(service && { service }),
     ...(translation && { translation }),
     ...(process && { process }),
     ...(tcp && { tcp }),
   };
+}
+
+function withTrigger(
+  hit: PolicyHit,
+  report: ConnectionReport,
+  staged: boolean,
+  { triggerOf }: ReportContext,
+): PolicyHit {
+  if (hit.rule !== -1 || hit.kind !== null || hit.tier === null) return hit;
+  const trigger = triggerOf?.(report, hit.tier, staged);
+  return trigger ? { ...hit, trigger } : hit;
 }
 
 /** What a host sends to its own workloads is not asked for: that no rule was logged is as it should be. */

@@ -172,6 +172,20 @@ test('an entry with all that there is', () => {
   ]);
 });
 
+test('the default of a tier goes by the policy that made it apply', () => {
+  const nobody = { kind: null, namespace: null, name: null, rule: -1 };
+  const trigger = { kind: 'KubernetesNetworkPolicy', namespace: 'data', name: 'db' };
+  const texts = [undefined, trigger].map((known) => {
+    const hit = step('ingress', 'deny', { ...nobody, ...(known && { trigger: known }) });
+    const [entry] = entriesOf([flow({ verdict: 'deny', policies: [hit] })], { policies: true });
+    return (entry?.['policies'] as { all_policies: string[] }).all_policies;
+  });
+  assert.deepEqual(texts, [
+    ['0|default|default.end|deny|-1'],
+    ['0|default|data/knp.default.db|deny|-1'],
+  ]);
+});
+
 test('allowed and denied flows are left out each by itself; what is not included is not there', () => {
   const deny = flow({ verdict: 'deny' });
   const actions = (settings: Partial<FileLogSettings>): unknown[] =>

@@ -10,6 +10,13 @@ const wire = (value: unknown): Record<string, unknown> => JSON.parse(JSON.string
 test('a flow survives JSON', () => {
   const policies = [
     step('egress', 'deny', { tier: null, kind: null, namespace: null, name: null, rule: -1 }),
+    step('ingress', 'deny', {
+      kind: null,
+      namespace: null,
+      name: null,
+      rule: -1,
+      trigger: { kind: 'GlobalNetworkPolicy', namespace: null, name: 'all' },
+    }),
   ];
   for (const one of [flow(), flow({ icmpType: 8, destinationNode: 'two', policies })]) {
     assert.deepEqual(parseFlow(wire(one)), one);

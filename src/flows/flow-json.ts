@@ -10,6 +10,7 @@ import type {
   FlowTcp,
   FlowTranslation,
   PolicyHit,
+  PolicyTrigger,
 } from './flow.ts';
 import { type Fields, Reader } from './json-fields.ts';
 
@@ -170,6 +171,7 @@ function readEnd(fields: Fields): FlowEnd {
 }
 
 function readHit(fields: Fields): PolicyHit {
+  const trigger = fields.optionalObject('trigger');
   const hit: PolicyHit = {
     direction: fields.oneOf('direction', ['egress', 'ingress']),
     tier: fields.nullableText('tier'),
@@ -178,9 +180,20 @@ function readHit(fields: Fields): PolicyHit {
     name: fields.nullableText('name'),
     rule: fields.integer('rule', Number.MAX_SAFE_INTEGER, -2),
     action: fields.oneOf('action', ['allow', 'deny', 'pass']),
+    ...(trigger && { trigger: readTrigger(trigger) }),
   };
   fields.end();
   return hit;
+}
+
+function readTrigger(fields: Fields): PolicyTrigger {
+  const trigger = {
+    kind: fields.text('kind'),
+    namespace: fields.nullableText('namespace'),
+    name: fields.text('name'),
+  };
+  fields.end();
+  return trigger;
 }
 
 function readCounts(fields: Fields): FlowCounts {

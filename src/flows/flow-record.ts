@@ -73,9 +73,13 @@ export interface FlowRecord {
   readonly tcp: RecordTcp | null;
 }
 
-/** `0|security|shop/security.block|deny|1`: a step as Calico's flow logs write it (spec 12, policy string). */
+/**
+ * `0|security|shop/security.block|deny|1`: a step as Calico's flow logs write it (spec 12, policy string). The
+ * default of a tier goes by the policy that made it apply: `0|security|shop/security.block|deny|-1`.
+ */
 export function policyText(hit: PolicyHit, index: number): string {
-  return [index, hit.tier ?? '__PROFILE__', policyName(hit), hit.action, hit.rule].join('|');
+  const name = policyName(hit.trigger ? { ...hit, ...hit.trigger } : hit);
+  return [index, hit.tier ?? '__PROFILE__', name, hit.action, hit.rule].join('|');
 }
 
 /** `shop/security.block`, `security.block`, `shop/knp.default.web`, `__PROFILE__.kns.shop`. */

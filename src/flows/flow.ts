@@ -65,6 +65,15 @@ export interface PolicyHit {
   /** As its author counts, from 0; −1 is the tier's default action, −2 not known. */
   readonly rule: number;
   readonly action: 'allow' | 'deny' | 'pass';
+  /** Of a tier's default action: the first policy of the tier that concerns this end, where it is known. */
+  readonly trigger?: PolicyTrigger;
+}
+
+/** Without which its tier would not have been met at all. */
+export interface PolicyTrigger {
+  readonly kind: string;
+  readonly namespace: string | null;
+  readonly name: string;
 }
 
 /** `out` is from source to destination, `in` is what came back. */

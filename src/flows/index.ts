@@ -26,6 +26,7 @@ export {
   type FlowTranslation,
   flowProtocol,
   type PolicyHit,
+  type PolicyTrigger,
 } from './flow.ts';
 export { FlowAggregator, type FlowAggregatorOptions } from './flow-aggregator.ts';
 export {

@@ -34,7 +34,8 @@ export function keyText(record: FlowRecord): string {
 }
 
 function hitText(hit: PolicyHit): readonly unknown[] {
-  return [hit.kind, hit.namespace, hit.name, hit.tier, hit.action, hit.rule];
+  const { kind, namespace, name, tier, action, rule, trigger } = hit;
+  return [kind, namespace, name, tier, action, rule, trigger ?? null];
 }
 
 /** One flow of records that have one key; at least one. */
@@ -97,6 +98,15 @@ export function hitOf(hit: PolicyHit, index: number): PolicyHitMessage {
     action: ACTIONS[hit.action],
     policyIndex: index,
     ruleIndex: hit.rule,
+    trigger: hit.trigger && {
+      kind: POLICY_KINDS[hit.trigger.kind] ?? 0,
+      namespace: hit.trigger.namespace ?? '',
+      name: hit.trigger.name,
+      tier: hit.tier ?? '',
+      action: 0,
+      policyIndex: 0,
+      ruleIndex: 0,
+    },
   };
 }
 
@@ -176,8 +186,13 @@ function endOf(
   };
 }
 
+function kindOf(number: number): string | null {
+  return Object.entries(POLICY_KINDS).find(([, own]) => own === number)?.[0] ?? null;
+}
+
 function hitFrom(hit: PolicyHitMessage, direction: PolicyHit['direction']): PolicyHit {
-  const kind = Object.entries(POLICY_KINDS).find(([, number]) => number === hit.kind)?.[0] ?? null;
+  const kind = kindOf(hit.kind);
+  const trigger = hit.trigger && { ...hit.trigger, kind: kindOf(hit.trigger.kind) };
   const action = Object.entries(ACTIONS).find(([, number]) => number === hit.action)?.[0];
   return {
     direction,
@@ -187,5 +202,12 @@ function hitFrom(hit: PolicyHitMessage, direction: PolicyHit['direction']): Poli
     name: kind === null ? null : hit.name,
     rule: hit.ruleIndex,
     action: action === 'deny' || action === 'pass' ? action : 'allow',
+    ...(trigger?.kind && {
+      trigger: {
+        kind: trigger.kind,
+        namespace: trigger.namespace || null,
+        name: trigger.name,
+      },
+    }),
   };
 }

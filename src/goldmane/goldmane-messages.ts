@@ -77,7 +77,8 @@ const HIT = {
   policyIndex: integer(6),
   ruleIndex: integer(7),
 };
-const PolicyHit = message(HIT);
+/** `trigger` is of the end of a tier alone. */
+const PolicyHit = message({ ...HIT, trigger: nested(8, message(HIT)) });
 export type PolicyHitMessage = MessageOf<typeof PolicyHit>;
 
 const FlowKey = message({

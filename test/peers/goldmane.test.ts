@@ -49,7 +49,7 @@ message Hint { string value = 1; }
 message Hints { Meta meta = 1; repeated Hint hints = 2; }
 message Hit {
   int32 kind = 1; string namespace = 2; string name = 3; string tier = 4; int32 action = 5;
-  int64 policy_index = 6; int64 rule_index = 7;
+  int64 policy_index = 6; int64 rule_index = 7; Hit trigger = 8;
 }
 message Trace { repeated Hit enforced_policies = 1; repeated Hit pending_policies = 2; }
 message Key {
@@ -185,6 +185,7 @@ test('lists merge nodes and time, filter, sort and page', async (context) => {
           name: null,
           rule: -1,
           action: 'deny',
+          trigger: { kind: 'NetworkPolicy', namespace: 'shop', name: 'default.db' },
         },
       ],
     }),
@@ -211,6 +212,13 @@ test('lists merge nodes and time, filter, sort and page', async (context) => {
     filter: { actions: [2], dest_ports: [{ port: 22 }] },
   })) as typeof all;
   assert.equal(denied.flows.length, 1);
+  const { pending_policies: ends } = denied.flows[0]?.flow.Key['policies'] as Record<
+    string,
+    Json[]
+  >;
+  const { kind, tier, trigger } = ends?.[0] ?? {};
+  const { kind: first, namespace, name } = trigger as Json;
+  assert.deepEqual([kind, tier, first, namespace, name], [10, 'default', 1, 'shop', 'default.db']);
   const fuzzy = (await call(flows, 'List', {
     filter: {
       source_names: [{ value: 'ar', type: 1 }],
