@@ -1,8 +1,9 @@
 // Copies of logged packets go out while they are asked for, as many as were asked for; the others are counted.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import test from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { BroadcastChannel } from 'node:worker_threads';
 import { LOG_COPY_CHANNEL, LogCopies, type LogCopyDelivery } from './log-copies.ts';
 
@@ -16,7 +17,10 @@ void test('as many as were asked for, then counts, and nothing once it is over',
   t.after(() => {
     copies.close();
     channel.close();
+    witness.close();
   });
+  // What has come here has come to the copies too, a turn of the loop later at most.
+  const witness = new BroadcastChannel(LOG_COPY_CHANNEL);
   const received: string[] = [];
   channel.onmessage = (event: { readonly data: unknown }) => {
     const { type, packets, skipped, unseen } = event.data as LogCopyDelivery;
@@ -36,8 +40,10 @@ void test('as many as were asked for, then counts, and nothing once it is over',
       })),
     );
   const take = async (packets: number, allowed = false): Promise<void> => {
+    const heard = once(witness, 'message');
     channel.postMessage({ type: 'take', packets, allowed, whole: !allowed });
-    await sleep(20);
+    await heard;
+    await turn();
   };
   offer(0);
   await take(2);
@@ -50,7 +56,7 @@ void test('as many as were asked for, then counts, and nothing once it is over',
   offer(4, 0, 4, 1);
   await take(0);
   offer(1);
-  await sleep(20);
+  for (let looks = 0; looks < 100; looks++) await turn();
   assert.deepEqual(received, [' 0 0', '1,2 2 0', ' 1 0', '3 0 0', '5,1 1 1']);
   assert.deepEqual(asked, [true, false, undefined]);
 });
