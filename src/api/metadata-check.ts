@@ -4,7 +4,8 @@ import { formatProblem } from './formats.ts';
 import type { KindDefinition, Problem, Resource } from './kind.ts';
 import { fault, memberPath, quoted } from './problem.ts';
 
-const ANNOTATIONS_MAX = 256 * 1024;
+/** Of labels, and of annotations. */
+const TEXTS_MAX = 256 * 1024;
 const NAMESPACE = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /** What is wrong with the metadata, names by the kind's own rule. */
@@ -16,7 +17,9 @@ export function metadataProblems(kind: KindDefinition, { metadata }: Resource): 
   if (namespace !== undefined && namespace !== '') {
     problems.push(...namespaceProblems(kind, namespace));
   }
-  for (const [key, value] of Object.entries(labels ?? {})) {
+  const size = sizeOf(labels);
+  if (size > TEXTS_MAX) problems.push(tooLong('metadata.labels', size));
+  for (const [key, value] of size > TEXTS_MAX ? [] : Object.entries(labels ?? {})) {
     const path = memberPath('metadata.labels', key);
     if (!isLabelKey(key)) problems.push(fault(path, `${quoted(key)} is no label key`));
     const problem = formatProblem('label-value', value);
@@ -31,17 +34,26 @@ export function annotationProblems(
   path: string,
 ): Problem[] {
   const problems: Problem[] = [];
-  let size = 0;
-  for (const [key, value] of Object.entries(annotations ?? {})) {
-    size += new TextEncoder().encode(key + value).length;
+  for (const key of Object.keys(annotations ?? {})) {
     if (!isLabelKey(key.toLowerCase())) {
       problems.push(fault(memberPath(path, key), `${quoted(key)} is no annotation key`));
     }
   }
-  if (size > ANNOTATIONS_MAX) {
-    problems.push(fault(path, `are ${size} bytes long, at most ${ANNOTATIONS_MAX} are allowed`));
-  }
-  return problems;
+  const size = sizeOf(annotations);
+  return size > TEXTS_MAX ? [...problems, tooLong(path, size)] : problems;
+}
+
+/** Bytes of keys and values. */
+function sizeOf(texts: Readonly<Record<string, string>> | undefined): number {
+  const encoder = new TextEncoder();
+  return Object.entries(texts ?? {}).reduce(
+    (size, [key, value]) => size + encoder.encode(key + value).length,
+    0,
+  );
+}
+
+function tooLong(path: string, size: number): Problem {
+  return fault(path, `are ${size} bytes long, at most ${TEXTS_MAX} are allowed`);
 }
 
 function subdomainProblem(name: string): string | undefined {

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { podKind, serviceKind } from '#api';
-import { jsonPatch, mergePatch } from './merge-patch.ts';
+import { jsonPatch } from './json-patch.ts';
+import { mergePatch } from './merge-patch.ts';
 import { strategicMerge } from './strategic-merge.ts';
 
 test('merge patch: the cases of RFC 7386, appendix A', () => {

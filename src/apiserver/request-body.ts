@@ -44,13 +44,21 @@ export function yamlBody({ body }: FastifyRequest): unknown {
   // Nearly all clients send JSON, which its own parser reads much faster.
   const isJson = text.trimStart().startsWith('{');
   return read('YAML', () => {
-    if (!isJson) return parseKubernetesYaml(text);
+    if (!isJson) return smallYaml(text);
     try {
       return JSON.parse(text) as unknown;
     } catch {
-      return parseKubernetesYaml(text);
+      return smallYaml(text);
     }
   });
+}
+
+/** Characters: the parser takes long for large texts, and nobody else is served meanwhile. */
+const MAX_YAML = 256 * 1024;
+
+function smallYaml(text: string): unknown {
+  if (text.length <= MAX_YAML) return parseKubernetesYaml(text);
+  throw new Error(`it is over ${MAX_YAML} characters; send what is larger as JSON`);
 }
 
 /** Levels of objects and lists; what reads them later may call itself for each. */
@@ -64,14 +72,19 @@ function read(language: string, parseBody: () => unknown): unknown {
     const reason = error instanceof Error ? error.message : String(error);
     throw badRequest(`the body is not ${language}: ${reason}`);
   }
+  refuseDepth(value, 'the body');
+  return value;
+}
+
+/** Throws a 400 for what has too many levels; `what` is for the message. */
+export function refuseDepth(value: unknown, what: string): void {
   let level = [value];
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth > MAX_DEPTH) throw badRequest(`the body has more than ${MAX_DEPTH} levels`);
+    if (depth > MAX_DEPTH) throw badRequest(`${what} has more than ${MAX_DEPTH} levels`);
     level = level.flatMap((item) =>
       typeof item === 'object' && item !== null ? Object.values(item) : [],
     );
   }
-  return value;
 }
 
 /** The content type without its parameters. */

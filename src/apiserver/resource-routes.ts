@@ -9,7 +9,8 @@ import { selectedTier } from './auth/tier-authorization.ts';
 import { deleteOptions, isDryRun } from './deletion-options.ts';
 import { inStoredVersion, inVersion, storedKind } from './kind-version.ts';
 import { expiredList, knownRevision, pageOf, pageRequest } from './list-page.ts';
-import { jsonPatch, mergePatch } from './merge-patch.ts';
+import { jsonPatch } from './json-patch.ts';
+import { mergePatch } from './merge-patch.ts';
 import { type ObjectSelector, objectSelector } from './object-selector.ts';
 import {
   acceptedForm,
@@ -18,7 +19,14 @@ import {
   type Representation,
   resourceBody,
 } from './representation.ts';
-import { deletionBody, jsonBody, mediaType, objectBody, yamlBody } from './request-body.ts';
+import {
+  deletionBody,
+  jsonBody,
+  mediaType,
+  objectBody,
+  refuseDepth,
+  yamlBody,
+} from './request-body.ts';
 import {
   badRequest,
   invalidOption,
@@ -164,6 +172,7 @@ export class ResourceRequest {
     const apply = patchOf(kind, mediaType(this.#request));
     const change = (current: Resource): unknown => {
       const patched = apply(target.kind, inVersion(kind, current), patch);
+      refuseDepth(patched, 'the patched object');
       if (!isObject(patched)) return patched;
       return inStoredVersion(kind, withPrecondition(patched, current, patch));
     };
