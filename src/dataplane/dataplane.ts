@@ -1,4 +1,5 @@
 // The driver: makes one host's kernel enforce a desired state, in an order that is safe at each step.
+import { setImmediate } from 'node:timers/promises';
 import type { DataplaneState, LocalEndpoint } from '#calc/dataplane-update';
 import { jsonEqual, parsePrefix } from '#lib';
 import { type CountedRule, type Route, SystemError } from '#linux';
@@ -12,9 +13,11 @@ import { IpipDevice, type IpipKernel } from './routes/ipip-device.ts';
 import { type Answered, ProxiedNeighbours, type ProxyKernel } from './routes/proxied-neighbours.ts';
 import { readRoutesTo, type RouteKernel, RouteTable } from './routes/route-table.ts';
 import { TunnelDevices, type TunnelKernel } from './routes/tunnel-devices.ts';
+import { CounterSums, isCounted, type RuleCounter } from './rule-counters.ts';
 import type { RuleHit } from './rules/log-prefix.ts';
 import { areNamed, type InterfaceAddress } from './rules/host-interfaces.ts';
 import { endpointChainName, IPIP_DEVICE, TUNNEL_DEVICE } from './rules/names.ts';
+import type { Chain } from './rules/chain.ts';
 import { PolicyCache } from './rules/policy-cache.ts';
 import { type ApplyError, nextRendering, type Rendering } from './rules/ruleset.ts';
 
@@ -25,17 +28,13 @@ export const TABLE_NAME = 'tortie';
 export type KernelPart = 'table' | 'routes' | 'host';
 
 const RETIRED_HITS_MAX = 10_000;
+/** So long one slice of reading counters takes. */
+const SLICE_MS = 10;
 const NO_ROUTES = { errors: [], repaired: [], pending: [] } as const;
 
 /** What the driver needs to read what rules have counted. */
 export interface CounterKernel {
-  readCounters(table: string): CountedRule[];
-}
-
-/** A decision, and what it has been made about: for Allow the first packet of each connection. */
-export interface RuleCounter extends RuleHit {
-  readonly packets: number;
-  readonly bytes: number;
+  readCounters(table: string, chain: string): CountedRule[];
 }
 
 export interface DataplaneOptions {
@@ -291,18 +290,31 @@ export class Dataplane {
    * A rule counts from when the kernel got it; it begins anew when its action or its index changes.
    */
   readRuleCounters(): RuleCounter[] {
-    const sums = new Map<string, RuleCounter>();
-    for (const { prefix, packets, bytes } of this.#options.nftables.readCounters(TABLE_NAME)) {
-      const hit = prefix === undefined ? undefined : this.#hits.get(prefix);
-      if (prefix === undefined || !hit) continue;
-      const before = sums.get(prefix);
-      sums.set(prefix, {
-        ...hit,
-        packets: packets + (before?.packets ?? 0),
-        bytes: bytes + (before?.bytes ?? 0),
-      });
+    const sums = new CounterSums(this.#hits);
+    for (const counted of this.#counted()) sums.add(counted);
+    return sums.all();
+  }
+
+  /** The same, but this thread does other things in between: it is never held for more than some milliseconds. */
+  async readRuleCountersInSlices(): Promise<RuleCounter[]> {
+    const sums = new CounterSums(this.#hits);
+    let begun = performance.now();
+    for (const counted of this.#counted()) {
+      sums.add(counted);
+      if (performance.now() - begun < SLICE_MS) continue;
+      await setImmediate();
+      begun = performance.now();
     }
-    return [...sums.values()];
+    return sums.all();
+  }
+
+  /** Chain by chain: what others change meanwhile makes no difference to a chain. */
+  *#counted(): Generator<CountedRule[], undefined> {
+    const chains = this.#desired?.ruleset.chains ?? new Map<string, Chain>();
+    for (const { name, rules } of chains.values()) {
+      const counts = rules.some(({ actions }) => actions.some(isCounted));
+      if (counts) yield this.#options.nftables.readCounters(TABLE_NAME, name);
+    }
   }
 
   #anyHitOf(logPrefix: string): RuleHit | undefined {

@@ -5,10 +5,10 @@ export {
   type DataplaneCounts,
   type DataplaneOptions,
   OWN_INTERFACES,
-  type RuleCounter,
   TABLE_NAME,
 } from './dataplane.ts';
 export type { SysctlKernel } from './host-sysctls.ts';
+export type { RuleCounter } from './rule-counters.ts';
 export { workloadMtu } from './routes/mtu.ts';
 export type { RuleHit } from './rules/log-prefix.ts';
 export { PASS_MARK } from './rules/mark.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DataplaneRule, DataplaneState, IpSet } from '#calc/dataplane-update';
-import type { Dataplane } from '#dataplane';
+import type { Dataplane, RuleCounter } from '#dataplane';
 import {
   endpoint,
   makeRouter,
@@ -149,4 +149,31 @@ void test('[DP43] members of sets come and go as elements: no chain is written',
     assert.ok(back.writes >= 1 && back.writes <= 4);
   }
   assert.deepEqual(chains(), before);
+});
+
+void test('[DP68] counters are read in slices, in between which others have their turn', async (t) => {
+  const router = await makeRouter(t, 2);
+  const [one] = router.pods;
+  assert.ok(one);
+  const dataplane = router.start();
+  const many = Array.from({ length: 1_500 }, (_, index) =>
+    policy(`p${index}`, {
+      ingress: [rule('Allow', { protocol: TCP, destination: to(80 + index) })],
+    }),
+  );
+  const state = stateOf([endpoint(1), endpoint(2, { ingress: [tierOf(...many)] })], many);
+  assert.deepEqual(dataplane.apply(state).errors, []);
+  assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open');
+  let turns = 0;
+  let counters: readonly RuleCounter[] | undefined;
+  void dataplane.readRuleCountersInSlices().then((read) => (counters = read));
+  while (!counters) {
+    await new Promise(setImmediate);
+    turns++;
+  }
+  assert.ok(turns > 1, `${turns} turns of the event loop`);
+  assert.deepEqual(counters, dataplane.readRuleCounters());
+  const allowed = counters.find(({ policy: id }) => id?.name === 'p0');
+  assert.equal(allowed?.packets, 1);
+  assert.equal(counters.filter(({ policy: id }) => id?.kind === 'NetworkPolicy').length, 1_500);
 });

@@ -337,7 +337,7 @@ void test('[DP6] what the kernel refuses does not stop the others, and fails clo
     },
     readTable: (name: string) => nftables.readTable(name),
     commit: (operations: readonly NftOperation[]) => nftables.commit(operations.map(spoil)),
-    readCounters: (name: string) => nftables.readCounters(name),
+    readCounters: (name: string, chain: string) => nftables.readCounters(name, chain),
     readFlowtables: (name: string) => nftables.readFlowtables(name),
     close: () => nftables.close(),
   };

@@ -17,18 +17,23 @@ const EXPRESSION = { NAME: 1, DATA: 2 } as const;
 const COUNTER = { BYTES: 1, PACKETS: 2 } as const;
 const LOG_PREFIX = 2;
 
-/** Reads all counting rules of a table of family inet; none when there is no such table. */
-export function readCounters(socket: NetlinkSocket, table: string): CountedRule[] {
-  const body = tableWriter().string(RULE.TABLE, table).finish();
+/** Reads the counting rules of one chain of a table of family inet; none when there is no such chain. */
+export function readCounters(socket: NetlinkSocket, table: string, chain: string): CountedRule[] {
+  const body = tableWriter().string(RULE.TABLE, table).string(RULE.CHAIN, chain).finish();
   const action = `cannot read the counters of nftables table inet ${table}`;
   return socket
     .dump({ type: NFT_MESSAGE.GET_RULE, body, action })
-    .flatMap((message) => countedRule(message, table) ?? []);
+    .flatMap((message) => countedRule(message, table, chain) ?? []);
 }
 
-function countedRule(message: NetlinkMessage, table: string): CountedRule | undefined {
+function countedRule(
+  message: NetlinkMessage,
+  table: string,
+  chain: string,
+): CountedRule | undefined {
   const attributes = parseAttributes(message.body.subarray(HEADER_BYTES));
   if (attributes.string(RULE.TABLE) !== table) return undefined;
+  if (attributes.string(RULE.CHAIN) !== chain) return undefined;
   let prefix: string | undefined;
   let counter: AttributeMap | undefined;
   for (const { data } of attributes.list(RULE.EXPRESSIONS)) {
@@ -39,7 +44,7 @@ function countedRule(message: NetlinkMessage, table: string): CountedRule | unde
   }
   if (!counter) return undefined;
   return {
-    chain: attributes.string(RULE.CHAIN) ?? '',
+    chain,
     prefix,
     packets: Number(counter.be64(COUNTER.PACKETS) ?? 0n),
     bytes: Number(counter.be64(COUNTER.BYTES) ?? 0n),

@@ -97,9 +97,9 @@ export class NftablesSocket {
     );
   }
 
-  /** What the rules of a table have counted. */
-  readCounters(name: string): CountedRule[] {
-    return readCounters(this.#socket, name);
+  /** What the rules of one chain have counted. */
+  readCounters(table: string, chain: string): CountedRule[] {
+    return readCounters(this.#socket, table, chain);
   }
 
   /** The flowtables of a table, by name, each with the devices that it has now. */
