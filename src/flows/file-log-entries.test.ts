@@ -177,8 +177,10 @@ test('the default of a tier goes by the policy that made it apply', () => {
   const trigger = { kind: 'KubernetesNetworkPolicy', namespace: 'data', name: 'db' };
   const texts = [undefined, trigger].map((known) => {
     const hit = step('ingress', 'deny', { ...nobody, ...(known && { trigger: known }) });
-    const [entry] = entriesOf([flow({ verdict: 'deny', policies: [hit] })], { policies: true });
-    return (entry?.['policies'] as { all_policies: string[] }).all_policies;
+    const [entry = {}] = entriesOf([flow({ verdict: 'deny', policies: [hit] })], {
+      policies: true,
+    });
+    return (entry['policies'] as { all_policies: string[] }).all_policies;
   });
   assert.deepEqual(texts, [
     ['0|default|default.end|deny|-1'],

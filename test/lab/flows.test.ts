@@ -246,7 +246,8 @@ test('files of flow logs have every connection once at each end, and every denie
     string[]
   >;
   assert.deepEqual(enforced, ['0|default|lab/knp.default.server|allow|0']);
-  const { enforced_policies: refused } = denied()[0]?.['policies'] as Record<string, string[]>;
+  const [refusal = {}] = denied();
+  const { enforced_policies: refused } = refusal['policies'] as Record<string, string[]>;
   assert.deepEqual(refused, ['0|default|lab/knp.default.server|deny|-1']);
   assert.match(pending?.[0] ?? '', /^0\|default\|lab\/staged:default\.closed\|deny\|1$/);
 });

@@ -212,10 +212,8 @@ test('lists merge nodes and time, filter, sort and page', async (context) => {
     filter: { actions: [2], dest_ports: [{ port: 22 }] },
   })) as typeof all;
   assert.equal(denied.flows.length, 1);
-  const { pending_policies: ends } = denied.flows[0]?.flow.Key['policies'] as Record<
-    string,
-    Json[]
-  >;
+  const { policies = {} } = denied.flows[0]?.flow.Key ?? {};
+  const { pending_policies: ends } = policies as Record<string, Json[]>;
   const { kind, tier, trigger } = ends?.[0] ?? {};
   const { kind: first, namespace, name } = trigger as Json;
   assert.deepEqual([kind, tier, first, namespace, name], [10, 'default', 1, 'shop', 'default.db']);
