@@ -1,4 +1,5 @@
 // A process that makes a router enforce a state and, where told so, kills itself before one of its changes.
+import { once } from 'node:events';
 import { Dataplane } from '#dataplane';
 import { NftablesSocket, openNamespace, RouteSocket, sysctlsOfNamespace } from '#linux';
 import { type FaultState, faultState } from './dataplane-fault-states.ts';
@@ -9,6 +10,8 @@ export interface ChildTask {
   readonly state: FaultState;
   /** Index of the change before which the process dies; absent: it lives, says what it did, and waits. */
   readonly dieBefore?: number;
+  /** It does nothing before its input says anything. */
+  readonly waits?: boolean;
 }
 
 const CHANGES = /^(commit|replace|delete|create|set|add|write)/;
@@ -29,6 +32,7 @@ function watched<T extends object>(object: T, before: () => void): T {
 }
 
 const task: ChildTask = JSON.parse(process.argv[2] ?? '{}');
+if (task.waits === true) await once(process.stdin, 'data');
 const namespace = openNamespace(task.namespace);
 let changes = 0;
 const before = () => {

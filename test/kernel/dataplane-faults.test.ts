@@ -3,7 +3,11 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { test } from 'node:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { StaleConnections } from '#agent';
 import { ConntrackSocket } from '#linux';
@@ -15,6 +19,12 @@ const CHILD = fileURLToPath(new URL('dataplane-child.ts', import.meta.url));
 /** As many as wanted by name: RESTARTS=1000. */
 const RESTARTS = Number(process.env['RESTARTS'] ?? 20);
 const SILENCE_MS = 150;
+/** Between two connections of a talker: an outage of a millisecond meets some. */
+const PACE_MS = 1;
+/** Processes that have loaded their code and wait: how long that takes is no part of a restart. */
+const SPARE = 2;
+const compiled = mkdtempSync(join(tmpdir(), 'tortie-compiled-'));
+after(() => rmSync(compiled, { recursive: true, force: true }));
 
 interface ChildReport {
   readonly errors: readonly unknown[];
@@ -24,7 +34,8 @@ interface ChildReport {
 
 function start(task: ChildTask): ChildProcess {
   return spawn(process.execPath, [CHILD, JSON.stringify(task)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, NODE_COMPILE_CACHE: compiled },
   });
 }
 
@@ -117,6 +128,7 @@ function traffic(wanted: 'open' | 'silent', probe: () => Promise<string>) {
     while (!stopped) {
       asked++;
       if ((await probe()) !== wanted) wrong++;
+      await sleep(PACE_MS);
     }
   })();
   const stop = async () => {
@@ -140,9 +152,14 @@ void test('[DP45] restarts under load lose nothing, let nothing through and writ
     traffic('silent', () => three.probe('udp', podAddress(2, 6), 53, SILENCE_MS)),
     traffic('silent', () => six.probe('tcp', podAddress(2, 4), 80, SILENCE_MS)),
   ];
+  const next = () => start({ namespace: router.machine.path, state: 'after', waits: true });
+  const spares = Array.from({ length: SPARE }, next);
+  t.after(() => Promise.all(spares.map(end)));
   let written = 0;
   for (let restart = 0; restart < RESTARTS; restart++) {
-    const child = start({ namespace: router.machine.path, state: 'after' });
+    const child = spares.shift() ?? next();
+    if (restart + SPARE < RESTARTS) spares.push(next());
+    child.stdin?.write('go\n');
     const report = await reportOf(child);
     assert.deepEqual(report?.errors, []);
     written += report.writes;
