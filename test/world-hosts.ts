@@ -95,16 +95,22 @@ const hostPorts = fc
   ]);
 const NOTHING = { labels: {}, profiles: [], ports: [] };
 
-/** What node 1's agent says of its interfaces. */
-const INTERFACES = [
-  { name: 'eth0', addresses: Object.values(NODE_ADDRESS['node-1']) },
-  { name: 'eth1', addresses: Object.values(SECOND_ADDRESS) },
-];
+/** What the nodes' agents say of their interfaces. */
+const INTERFACES = new Map(
+  NODES.map((node) => [
+    node as string,
+    [
+      { name: 'eth0', addresses: Object.values(NODE_ADDRESS[node]) },
+      ...(node === 'node-1' ? [{ name: 'eth1', addresses: Object.values(SECOND_ADDRESS) }] : []),
+    ],
+  ]),
+);
 
 function withInterfaces(resource: Resource): Resource {
   const { kind, metadata } = resource;
-  if (kind !== 'Node' || metadata.name !== 'node-1') return resource;
-  const annotations = { 'projectcalico.org/Interfaces': JSON.stringify(INTERFACES) };
+  if (kind !== 'Node') return resource;
+  const interfaces = INTERFACES.get(metadata.name);
+  const annotations = { 'projectcalico.org/Interfaces': JSON.stringify(interfaces) };
   return { ...resource, metadata: { ...metadata, annotations } };
 }
 

@@ -231,6 +231,8 @@ test('[PE33] the first of several by name governs, and none governs the interfac
   assert.equal(judge(one('b', eth0), one('a', eth0, OPEN)), 'allow');
   assert.equal(judge(one('b', eth0, OPEN), one('a', eth0)), 'deny ingress');
   assert.equal(judge(one('b', all), one('a', all, OPEN)), 'allow');
+  const expecting = { ...eth0, expectedIPs: ['192.0.2.1'] };
+  assert.equal(judge(one('b', expecting), one('a', eth0, OPEN)), 'allow');
   const workload = { interfaceName: 'cali0123456789a', expectedIPs: ['192.0.2.1'] };
   assert.equal(judge(one('a', workload)), 'allow');
   assert.equal(judge(one('a', workload, OPEN), one('b', all)), 'deny ingress');

@@ -236,8 +236,12 @@ export function mainEndpoint(
   }
   const isElsewhere = ({ interfaceName }: HostEndpointObject) =>
     interfaces.some(({ name }) => name === interfaceName);
+  const expecting = own.find((it) => haveCommon(it.addresses, named ? [named] : addresses));
+  // Another may name the same interface, and come first.
+  const { interfaceName } = expecting ?? {};
+  const first = interfaceName ? own.find((it) => it.interfaceName === interfaceName) : expecting;
   return (
-    own.find((it) => haveCommon(it.addresses, named ? [named] : addresses)) ??
+    first ??
     own.find((it) => it.addresses.length === 0 && !isElsewhere(it)) ??
     wildcardEndpoint(world, node)
   );

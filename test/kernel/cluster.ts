@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { type Pod, podToWorkloadEndpoint, type Resource } from '#api';
+import { podToWorkloadEndpoint, type Resource } from '#api';
 import { CalcGraph } from '#calc';
 import { Dataplane } from '#dataplane';
 import type { SyncerUpdate } from '#datastore/syncer';

@@ -257,7 +257,7 @@ function decidedBy({ steps }: Explanation, from: End, to: End): string[] {
     ? (['ingress', 'egress'] as const)
     : [from.isHere && ('egress' as const), to.isHere && ('ingress' as const)];
   const list = halves.flatMap((half) => steps.filter(({ direction }) => direction === half));
-  const end = list.findIndex(({ outcome }) => /deny$/.test(outcome));
+  const end = list.findIndex(({ outcome }) => outcome.endsWith('deny'));
   return list
     .slice(0, end < 0 ? list.length : end + 1)
     .flatMap(({ outcome, tier, policy, rule, reason }) => {

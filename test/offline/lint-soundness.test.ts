@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Pod, Resource } from '#api';
+import type { Resource } from '#api';
 import { buildWorld, evaluate, formatPolicyRef, lint, type Packet, type Party } from '#policy';
 import { OUTSIDE, podsOf, PROBED_PORTS, world } from '../worlds.ts';
 
