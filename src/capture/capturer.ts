@@ -103,6 +103,7 @@ export class Capturer {
     this.#follow();
     const now = Date.now();
     for (const pod of this.#pods.values()) pod.onTime(now);
+    this.#verdicts.onTime(now);
     this.#followLog();
     this.#tell();
   }

@@ -64,6 +64,18 @@ for (const family of FAMILIES) {
     assert.equal(verdicts.commentOf(craft(answer)), undefined, 'which is denied now');
   });
 
+  test(`[CT11] IPv${family}: one end that denies decides, until the same bytes are allowed there`, () => {
+    const verdicts = new PacketVerdicts();
+    // The two ends' messages come in any order.
+    verdicts.onLogged([logged('DPI1|b', first), logged('APE0|a', first)], 0);
+    assert.equal(verdicts.commentOf(craft(first)), 'verdict=deny by b, ingress rule 1');
+    verdicts.onLogged([logged('API2|b', first)], 1);
+    const both = 'verdict=allow by a, egress rule 0; b, ingress rule 2';
+    assert.equal(verdicts.commentOf(craft(first)), both);
+    verdicts.onTime(60_000);
+    assert.equal(verdicts.commentOf(craft(first)), undefined, 'too long ago to be the same packet');
+  });
+
   test(`[CT11] IPv${family}: a packet is known before destination NAT, its connection by that`, () => {
     const verdicts = new PacketVerdicts();
     verdicts.onLogged([logged('APE0|a', first)], 0);

@@ -5,7 +5,7 @@ import { loggedVerdict, type LoggedVerdict } from './verdict-comment.ts';
 /** What the log said of one packet, or of the first one of a connection. */
 interface Decision {
   readonly atMs: number;
-  denied?: string;
+  denied: LoggedVerdict | undefined;
   readonly allowed: Partial<Record<LoggedVerdict['direction'], string>>;
 }
 
@@ -37,11 +37,15 @@ export class PacketVerdicts {
       const tuple = logged && parsePacket(payload);
       if (!logged || !tuple) continue;
       const decision = this.#decisionOf(fingerprint(payload, tuple), nowMs);
-      if (logged.verdict === 'deny') decision.denied = logged.by;
-      else decision.allowed[logged.direction] = logged.by;
+      if (logged.verdict === 'deny') decision.denied = logged;
+      else {
+        decision.allowed[logged.direction] = logged.by;
+        // The same bytes were sent again, and policy has changed.
+        if (decision.denied?.direction === logged.direction) decision.denied = undefined;
+      }
       this.#follow(connectionKey(payload, tuple), decision);
     }
-    this.#forget(nowMs);
+    this.onTime(nowMs);
   }
 
   /** The log had messages that nobody read: what is known of connections may be old. */
@@ -53,8 +57,8 @@ export class PacketVerdicts {
   commentOf(packet: Uint8Array): string | undefined {
     const tuple = parsePacket(packet);
     if (!tuple) return undefined;
-    const own = this.#fresh.get(fingerprint(packet, tuple));
-    if (own?.denied !== undefined) return `verdict=deny by ${own.denied}`;
+    const own = this.#fresh.size > 0 ? this.#fresh.get(fingerprint(packet, tuple)) : undefined;
+    if (own?.denied) return `verdict=deny by ${own.denied.by}`;
     const key = connectionKey(packet, tuple);
     if (own) {
       // Before NAT it goes by other addresses than in the log.
@@ -69,7 +73,7 @@ export class PacketVerdicts {
   #decisionOf(print: string, nowMs: number): Decision {
     const found = this.#fresh.get(print);
     if (found) return found;
-    const decision: Decision = { atMs: nowMs, allowed: {} };
+    const decision: Decision = { atMs: nowMs, denied: undefined, allowed: {} };
     this.#fresh.set(print, decision);
     return decision;
   }
@@ -80,7 +84,8 @@ export class PacketVerdicts {
     if (decision.denied === undefined) this.#connections.set(key, decision);
   }
 
-  #forget(nowMs: number): void {
+  /** Every so often: forgets messages whose packets have come, or will not. */
+  onTime(nowMs: number): void {
     for (const [print, { atMs }] of this.#fresh) {
       if (nowMs - atMs < FRESH_MS && this.#fresh.size <= FRESH_MAX) break;
       this.#fresh.delete(print);
@@ -96,30 +101,44 @@ function textOf({ allowed: { egress, ingress } }: Decision): string {
   return [egress, ingress].filter((text) => text !== undefined).join('; ');
 }
 
-function transportOf(packet: Uint8Array, { family }: PacketTuple): Uint8Array {
-  return packet.subarray(family === 4 ? ((packet[0] ?? 0) & 0x0f) * 4 : IPV6_HEADER);
+function transportStart(packet: Uint8Array, { family }: PacketTuple): number {
+  return family === 4 ? ((packet[0] ?? 0) & 0x0f) * 4 : IPV6_HEADER;
 }
 
 /** Source, identification, length and place in the stream: neither a router nor destination NAT changes them. */
 function fingerprint(packet: Uint8Array, tuple: PacketTuple): string {
-  const { family, protocol, source, sourcePort = '', length } = tuple;
-  const identification = family === 4 ? packet.subarray(4, 6) : packet.subarray(1, 4);
-  const transport = transportOf(packet, tuple);
-  // After the ports: TCP's two numbers, UDP's length without the checksum, what ICMP has of identity.
-  const place = transport.subarray(4, protocol === TCP ? 12 : protocol === UDP ? 6 : 8);
-  return `${protocol}|${source}|${sourcePort}|${length}|${identification.join()}|${place.join()}`;
+  const { family, protocol, source, sourcePort, length } = tuple;
+  const identification = family === 4 ? be32(packet, 4) >>> 16 : be32(packet, 0);
+  const at = transportStart(packet, tuple);
+  // After the ports: UDP's length without the checksum, what ICMP has of identity, TCP's two numbers.
+  const place = protocol === UDP ? be32(packet, at + 4) >>> 16 : be32(packet, at + 4);
+  const more = protocol === TCP ? be32(packet, at + 8) : 0;
+  return `${protocol}|${source}|${sourcePort}|${length}|${identification}|${place}|${more}`;
 }
 
 /** The same for both ways. An echo request and its answer share their identifier. */
 function connectionKey(packet: Uint8Array, tuple: PacketTuple): string {
   const { protocol, source, destination, sourcePort, destinationPort } = tuple;
-  const identifier =
-    sourcePort === undefined ? transportOf(packet, tuple).subarray(4, 6).join() : '';
-  const ends = [`${source}|${sourcePort ?? ''}`, `${destination}|${destinationPort ?? ''}`];
-  return [protocol, identifier, ...ends.sort()].join('|');
+  if (sourcePort === undefined || destinationPort === undefined) {
+    const identifier = be32(packet, transportStart(packet, tuple) + 4) >>> 16;
+    const isFirst = source < destination;
+    const ends = isFirst ? `${source}|${destination}` : `${destination}|${source}`;
+    return `${protocol}|${identifier}|${ends}`;
+  }
+  const isFirst =
+    sourcePort === destinationPort ? source < destination : sourcePort < destinationPort;
+  return isFirst
+    ? `${protocol}|${source}|${sourcePort}|${destination}|${destinationPort}`
+    : `${protocol}|${destination}|${destinationPort}|${source}|${sourcePort}`;
+}
+
+/** Bytes that are not there are 0. */
+function be32(bytes: Uint8Array, at: number): number {
+  const high = ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16);
+  return (high | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)) >>> 0;
 }
 
 function beginsConnection(packet: Uint8Array, tuple: PacketTuple): boolean {
   if (tuple.protocol !== TCP) return false;
-  return ((transportOf(packet, tuple)[13] ?? 0) & SYN_AND_ACK) === SYN;
+  return ((packet[transportStart(packet, tuple) + 13] ?? 0) & SYN_AND_ACK) === SYN;
 }
