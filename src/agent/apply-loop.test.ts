@@ -1,6 +1,6 @@
 // The loop's promises: nothing before in-sync, coalescing, retry from the kernel, honest waiters.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BARE_STATE, type DataplaneState, type LocalEndpoint } from '#calc/dataplane-update';
 import { ApplyLoop, type ApplyReport } from './apply-loop.ts';
@@ -52,15 +52,27 @@ function world(reports: ApplyReport[] = []) {
   };
 }
 
+/** Time goes on when the test says so, however busy the machine is. */
+function stoppedClock(t: TestContext) {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  t.mock.method(performance, 'now', () => Date.now());
+  return {
+    tick: (ms: number) => {
+      for (let passed = 0; passed < ms; passed++) t.mock.timers.tick(1);
+    },
+  };
+}
+
 test('nothing is applied before in-sync, whatever arrives', async (t) => {
   const { loop, calls } = world();
   t.after(() => loop.stop());
+  const clock = stoppedClock(t);
   loop.onUpdates([]);
   loop.onStatus('resync');
-  await sleep(30);
+  clock.tick(30);
   assert.deepEqual(calls, ['update']);
   loop.onStatus('in-sync');
-  await sleep(30);
+  clock.tick(30);
   assert.deepEqual(calls, ['update', 'apply']);
   assert.equal(loop.ready, true);
 });
@@ -68,10 +80,11 @@ test('nothing is applied before in-sync, whatever arrives', async (t) => {
 test('a burst of updates is one apply', async (t) => {
   const { loop, calls } = world();
   t.after(() => loop.stop());
+  const clock = stoppedClock(t);
   loop.onStatus('in-sync');
-  await sleep(20);
+  clock.tick(20);
   for (let n = 0; n < 100; n++) loop.onUpdates([]);
-  await sleep(50);
+  clock.tick(50);
   assert.equal(calls.filter((call) => call === 'apply').length, 2);
 });
 
@@ -87,10 +100,11 @@ test('a failed apply is tried again, from what the kernel holds', async (t) => {
     },
   ]);
   t.after(() => loop.stop());
+  const clock = stoppedClock(t);
   loop.onStatus('in-sync');
-  await sleep(20);
+  clock.tick(20);
   assert.equal(loop.ready, false);
-  await sleep(200);
+  clock.tick(200);
   assert.deepEqual(calls, ['apply', 'resync', 'apply']);
   assert.equal(loop.ready, true);
 });
@@ -106,11 +120,12 @@ test('while something is refused changes go through, and are no tries of what wa
   };
   const { loop, calls } = world([refusal, refusal, refusal]);
   t.after(() => loop.stop());
+  const clock = stoppedClock(t);
   loop.onStatus('in-sync');
-  await sleep(10);
+  clock.tick(10);
   for (let n = 0; n < 2; n++) {
     loop.onUpdates([]);
-    await sleep(20);
+    clock.tick(20);
   }
   assert.deepEqual(calls, ['apply', 'update', 'apply', 'update', 'apply']);
 });
@@ -127,15 +142,16 @@ test('a kernel that takes nothing is left alone until the next try, whatever arr
     },
   ]);
   t.after(() => loop.stop());
+  const clock = stoppedClock(t);
   loop.onStatus('in-sync');
-  await sleep(10);
+  clock.tick(10);
   for (let n = 0; n < 5; n++) loop.onUpdates([]);
-  await sleep(40);
+  clock.tick(40);
   assert.deepEqual(
     calls.filter((call) => call !== 'update'),
     ['apply'],
   );
-  await sleep(200);
+  clock.tick(200);
   assert.deepEqual(
     calls.filter((call) => call !== 'update'),
     ['apply', 'resync', 'apply'],
@@ -159,8 +175,9 @@ test('an apply that throws is a failure like any other', async (t) => {
     onApplied: (_, report) => reports.push(report),
   });
   t.after(() => loop.stop());
+  const clock = stoppedClock(t);
   loop.onStatus('in-sync');
-  await sleep(250);
+  clock.tick(250);
   assert.deepEqual(
     reports.map(({ errors }) => errors),
     [[{ what: 'apply', message: 'no buffer space' }], []],
@@ -171,17 +188,19 @@ test('an apply that throws is a failure like any other', async (t) => {
 test('a waiter is told only when an apply holds its endpoint', async (t) => {
   const { loop, set } = world();
   t.after(() => loop.stop());
+  const clock = stoppedClock(t);
   loop.onStatus('in-sync');
-  await sleep(20);
+  clock.tick(20);
   let told = false;
   const signal = AbortSignal.timeout(5_000);
   const waiting = loop
     .waitEnforced({ id: 'shop/cart', interfaceName: 'cali1', addresses: ['10.0.0.1'] }, signal)
     .then(() => (told = true));
-  await sleep(30);
+  clock.tick(30);
   assert.equal(told, false);
   set(stateWith([endpoint]));
   loop.onUpdates([]);
+  clock.tick(10);
   await waiting;
   assert.equal(told, true);
 });
@@ -197,6 +216,7 @@ test('a waiter is held up by what its own endpoint lacks, not by what others lac
   };
   const { loop, set, enforce } = world([refusal, refusal, refusal]);
   t.after(() => loop.stop());
+  const clock = stoppedClock(t);
   set(stateWith([endpoint]));
   enforce(false);
   loop.onStatus('in-sync');
@@ -207,10 +227,11 @@ test('a waiter is held up by what its own endpoint lacks, not by what others lac
       AbortSignal.timeout(5_000),
     )
     .then(() => (told = true));
-  await sleep(30);
+  clock.tick(30);
   assert.equal(told, false);
   enforce(true);
   loop.onUpdates([]);
+  clock.tick(10);
   await waiting;
   assert.equal(loop.ready, false);
 });
