@@ -97,6 +97,14 @@ export class SocketPlaces {
     });
   }
 
+  /** What nobody reads any more would fill the kernel's memory. */
+  forgetDestroyed(): void {
+    for (const place of this.#places.values()) {
+      place.destroyed?.close();
+      place.destroyed = undefined;
+    }
+  }
+
   /** The sockets of the namespaces that have these addresses, by address and protocol. */
   look(
     addresses: ReadonlySet<string>,

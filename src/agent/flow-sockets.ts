@@ -79,6 +79,10 @@ export class SocketInspector {
 
   setDetails(details: SocketDetails): void {
     this.#details = details;
+    if (!details.tcp) {
+      this.#places.forgetDestroyed();
+      this.#ended.clear();
+    }
     if (!details.process && !details.tcp) this.#known.clear();
   }
 
