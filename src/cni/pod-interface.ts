@@ -58,7 +58,7 @@ export const NEXT_HOP: Readonly<Record<Family, string>> = {
 export const DEFAULT_ROUTE: Readonly<Record<Family, string>> = { 4: '0.0.0.0/0', 6: '::/0' };
 
 const FALLBACK_MTU = 1500;
-const MTU_KEPT_MS = 500;
+const MTU_KEPT_MS = 5_000;
 
 /** Settings of the host's end (spec 06; proxying answers the pod for every address at once). */
 const HOST_SYSCTLS: Readonly<Record<Family, readonly (readonly [string, string])[]>> = {

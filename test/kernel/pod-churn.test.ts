@@ -38,7 +38,8 @@ function inventory(node: ChurnNode) {
   const routes = node.routes.routes();
   return {
     links: node.routes.links().length,
-    routes: routes.length,
+    // Those to blocks stay: so do the blocks.
+    routes: routes.filter((route) => route.interface !== undefined).length,
     neighbours: node.routes.neighbours().filter(({ permanent }) => permanent).length,
     chains: table?.chains.size ?? 0,
     rules: [...(table?.chains.values() ?? [])].reduce((sum, { rules }) => sum + rules.length, 0),
