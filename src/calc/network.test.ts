@@ -406,3 +406,12 @@ test('[CG49] the host answers for its pods of pools without tunnel, and for its 
   graph.onUpdates([update(balancer(many, { externalTrafficPolicy: 'Local' }))]);
   assert.deepEqual(graph.state().proxied, ['172.16.0.9']);
 });
+
+test('[CG49] a pod that goes when the parameter does is answered for no more', () => {
+  const web = pod('shop/web', '172.16.0.9');
+  const on = felix({ localSubnetL2Reachability: 'PodsAndLoadBalancers' });
+  const graph = graphOf(node(HOST, '172.16.0.1', ONE), pool('172.16.0.0/26', {}), web, on);
+  assert.deepEqual(graph.state().proxied, ['172.16.0.9']);
+  graph.onUpdates([update(web, true), update(on, true)]);
+  assert.deepEqual(graph.state().proxied, []);
+});

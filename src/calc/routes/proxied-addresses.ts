@@ -47,7 +47,9 @@ export class ProxiedAddresses {
     const wasOn = this.#isOn;
     this.#isOn = isOn;
     if (!isOn && !wasOn) return;
-    for (const one of isOn === wasOn ? destinations : this.#resolver.routes().keys()) {
+    const known = isOn === wasOn ? [] : [...this.#ofWorkloads.snapshot().keys()];
+    const others = isOn === wasOn ? [] : this.#resolver.routes().keys();
+    for (const one of new Set([...destinations, ...known, ...others])) {
       const route = isOn ? this.#resolver.route(one) : undefined;
       const address = route?.localWorkload && route.pool === 'plain' ? hostOf(one) : undefined;
       if (address === undefined) this.#ofWorkloads.delete(one);
