@@ -1,7 +1,7 @@
 // Tests of the collection: what it finds, when it may act, and that it acts on nothing else.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { IPAMBlock, Pod, Resource } from '#api';
+import { calicoNodeKind, type IPAMBlock, type Pod, type Resource } from '#api';
 import { newAffinity, newHandle } from './affinity.ts';
 import { BlockAllocator } from './block-allocator.ts';
 import { allocationsIn, WINDOWS_HANDLE } from './block.ts';
@@ -302,4 +302,25 @@ void test('[IP32] the loop mends by itself, waits while the datastore is locked,
   await world.collector.stop();
   assert.equal(failures, 1);
   assert.deepEqual(world.held(), []);
+});
+
+test("[IP34] nodes and pods that Calico's tools keep in the datastore are there", async () => {
+  const apiVersion = 'projectcalico.org/v3';
+  const host = { apiVersion, kind: 'Node', metadata: { name: 'c' }, spec: {} };
+  const endpoint = (name: string, address: string): Resource => ({
+    apiVersion,
+    kind: 'WorkloadEndpoint',
+    metadata: { namespace: 'shop', name: `c-k8s-${name}-eth0` },
+    ...{ spec: { pod: name, node: 'c', ipNetworks: [`${address}/32`] } },
+  });
+  const world = new World(host);
+  const kept = await world.assign('elsewhere', 'c');
+  world.store.put(endpoint('elsewhere', kept));
+  const leaked = await world.assign('gone', 'c');
+  const tunnel = { handle: 'vxlan-tunnel-addr-c', attributes: { node: 'c', type: 'vxlan' } };
+  await world.allocator('c').assign(tunnel);
+  assert.deepEqual(await world.seen(), [`leaked ${leaked}: it was seen once only`]);
+  await world.store.delete(calicoNodeKind, { name: 'c' });
+  const seen = await world.reasons();
+  assert.ok(seen.some((reason) => reason.includes('node "c", which is gone')));
 });

@@ -1,11 +1,20 @@
 // Mends what the collection found and may be mended, after looking at each owner once more.
-import { blockAffinityKind, type IPAMBlock, nodeKind, podKind } from '#api';
+import {
+  blockAffinityKind,
+  calicoNodeKind,
+  type IPAMBlock,
+  type KindDefinition,
+  nodeKind,
+  podKind,
+  type WorkloadEndpoint,
+  workloadEndpointKind,
+} from '#api';
 import type { ApiClient } from '#datastore/client';
 import { affinityOwner, newAffinity, ownerOfAffinity } from './affinity.ts';
 import { entriesOf, freeEntries, freeRested, isEmpty, withoutAffinity } from './block.ts';
 import { type ClusterState, type Finding, findDifferences, judge } from './collection.ts';
 import { Inventory, type IpamClient } from './inventory.ts';
-import { podUse, type PodUse } from './owners.ts';
+import { endpointUses, podUse, type PodUse } from './owners.ts';
 import { blocksByName, isPod, readCluster } from './read-cluster.ts';
 import { carryOut } from './writer.ts';
 import {
@@ -66,16 +75,20 @@ async function lookAgain(
   const pods = new Map<string, PodUse>(state.pods);
   const nodes = new Set(state.nodes);
   const keys = new Set(findings.flatMap(({ pod }) => pod ?? []));
+  const listed = keys.size > 0 ? (await client.list(workloadEndpointKind)).items : [];
+  const endpoints = endpointUses(listed as WorkloadEndpoint[]);
+  for (const [key, use] of endpoints) pods.set(key, use);
   await inSlices([...keys], async (key) => {
     const [namespace = '', name = ''] = key.split('/');
     const pod = await client.get(podKind, { namespace, name });
     const use = pod && isPod(pod) ? podUse(pod) : undefined;
     if (use) pods.set(key, use);
-    else pods.delete(key);
+    else if (!endpoints.has(key)) pods.delete(key);
   });
   const gone = new Set(findings.filter(({ isFinal }) => isFinal).flatMap(({ node }) => node ?? []));
   await inSlices([...gone], async (name) => {
-    if (await client.get(nodeKind, { name })) nodes.add(name);
+    const isThere = (kind: KindDefinition) => client.get(kind, { name });
+    if ((await isThere(nodeKind)) ?? (await isThere(calicoNodeKind))) nodes.add(name);
   });
   const seen = { ...state, pods, nodes };
   const blocks = blocksByName(state.blocks);

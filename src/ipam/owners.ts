@@ -1,5 +1,11 @@
 // Who uses which address: pods, nodes' tunnels and services, as the cluster says it now.
-import { type KubernetesNode, type Pod, podToWorkloadEndpoint, type Resource } from '#api';
+import {
+  type KubernetesNode,
+  type Pod,
+  podToWorkloadEndpoint,
+  type Resource,
+  type WorkloadEndpoint,
+} from '#api';
 import { formatAddress, isObject, parsePrefix } from '#lib';
 import { TUNNELS } from './tunnel-addresses.ts';
 
@@ -36,6 +42,25 @@ export function podUse(pod: Pod): PodUse | undefined {
     isFinished: phase === 'Succeeded' || phase === 'Failed',
     isDetached: annotations?.[POD_IP] === '',
   };
+}
+
+/** Pods by what WorkloadEndpoint objects say of them, as other writers of the datastore leave them. */
+export function endpointUses(endpoints: readonly WorkloadEndpoint[]): Map<string, PodUse> {
+  const uses = new Map<string, PodUse>();
+  for (const { metadata, spec } of endpoints) {
+    if (!spec.pod) continue;
+    const key = `${metadata.namespace ?? 'default'}/${spec.pod}`;
+    const before = uses.get(key)?.addresses ?? [];
+    const own = (spec.ipNetworks ?? []).flatMap((text) => canonical(text) ?? []);
+    uses.set(key, {
+      key,
+      node: spec.node ?? '',
+      addresses: [...before, ...own],
+      isFinished: false,
+      isDetached: false,
+    });
+  }
+  return uses;
 }
 
 /** Every use of an address that anything claims. */

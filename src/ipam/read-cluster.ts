@@ -1,6 +1,7 @@
 // Reads all that the collection compares, in an order in which what is alive cannot be missed.
 import {
   blockAffinityKind,
+  calicoNodeKind,
   type ClusterInformation,
   clusterInformationKind,
   type IPAMBlock,
@@ -21,11 +22,13 @@ import {
   podKind,
   type Resource,
   serviceKind,
+  type WorkloadEndpoint,
+  workloadEndpointKind,
 } from '#api';
 import type { ApiClient } from '#datastore/client';
 import type { ClusterState } from './collection.ts';
 import { isAffinity, isBlock, isHandle, isPool } from './inventory.ts';
-import { podUse, type PodUse, usesOf } from './owners.ts';
+import { endpointUses, podUse, type PodUse, usesOf } from './owners.ts';
 import { Reservations, settingsOf } from './settings.ts';
 
 export interface ClusterReading extends ClusterState {
@@ -59,10 +62,15 @@ export async function readCluster(client: ListClient): Promise<ClusterReading> {
         clusterInformationKind,
       ].map(list),
     );
-  const [podItems = [], nodeItems = [], services = []] = await Promise.all(
-    [podKind, nodeKind, serviceKind].map(list),
-  );
+  const [podItems = [], nodeItems = [], services = [], hosts = [], endpoints = []] =
+    await Promise.all(
+      [podKind, nodeKind, serviceKind, calicoNodeKind, workloadEndpointKind].map(list),
+    );
   const pods = await usesInSlices(podItems.filter(isPod));
+  // Pods of other clusters on the same datastore have an endpoint there, and are no objects here.
+  for (const [key, use] of endpointUses(endpoints as WorkloadEndpoint[])) {
+    if (!pods.has(key)) pods.set(key, use);
+  }
   const nodes = nodeItems as KubernetesNode[];
   const configuration = named(configurations) as IPAMConfiguration | undefined;
   return {
@@ -71,7 +79,7 @@ export async function readCluster(client: ListClient): Promise<ClusterReading> {
     handles: (handles ?? []).filter(isHandle),
     pools: (pools ?? []).filter(isPool),
     pods,
-    nodes: new Set(nodes.map(({ metadata }) => metadata.name)),
+    nodes: new Set([...nodes, ...hosts].map(({ metadata }) => metadata.name)),
     uses: usesOf(pods.values(), nodes, services),
     restMs: settingsOf(configuration).restMs,
     reservations: new Reservations((reservations ?? []) as IPReservation[]),

@@ -1,5 +1,12 @@
 // For tests: a store in memory that enforces compare-and-swap, and can be late, lossy, cut off and stale.
-import type { IPAMBlock, IPAMConfiguration, IPPool, KindDefinition, Resource } from '#api';
+import {
+  apiVersionOf,
+  type IPAMBlock,
+  type IPAMConfiguration,
+  type IPPool,
+  type KindDefinition,
+  type Resource,
+} from '#api';
 import { ApiError, ConnectionError } from '#datastore/client';
 
 /** What goes wrong with a request: it never arrives, or its answer is lost. */
@@ -8,6 +15,11 @@ export type Fault = 'none' | 'before' | 'after';
 interface Key {
   readonly namespace?: string | undefined;
   readonly name: string;
+}
+
+/** Calico has a Node too. */
+function isOf(kind: KindDefinition, resource: Resource): boolean {
+  return resource.kind === kind.kind && resource.apiVersion === apiVersionOf(kind);
 }
 
 /** What is stored. Resources are values: nobody may change one, so none is copied. */
@@ -61,7 +73,7 @@ export class StoreContents {
   listNow(kind: KindDefinition, lag = 0): { items: Resource[]; resourceVersion: string } {
     const behind = Math.min(lag, this.#past.length);
     const view = behind === 0 ? this.resources : this.#viewBehind(behind);
-    const items = [...view.values()].filter((item) => item.kind === kind.kind);
+    const items = [...view.values()].filter((item) => isOf(kind, item));
     return { items, resourceVersion: String(this.#revision - behind) };
   }
 
@@ -148,7 +160,8 @@ export class StoreLink {
   async get(kind: KindDefinition, key: Key): Promise<Resource | undefined> {
     await this.#pause();
     lose(this.fault(), 'before');
-    return this.contents.find(kind.kind, key);
+    const found = this.contents.find(kind.kind, key);
+    return found && isOf(kind, found) ? found : undefined;
   }
 
   create(_kind: KindDefinition, resource: Resource): Promise<Resource> {
