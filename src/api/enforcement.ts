@@ -16,6 +16,7 @@ const ENFORCED_KINDS: readonly string[] = [
   'NetworkPolicy.projectcalico.org',
   'GlobalNetworkPolicy.projectcalico.org',
   'NetworkPolicy.networking.k8s.io',
+  'ClusterNetworkPolicy.policy.networking.k8s.io',
   'HostEndpoint.projectcalico.org',
 ];
 
