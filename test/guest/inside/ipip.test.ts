@@ -84,9 +84,7 @@ test('[DP82] pods and hosts of two nodes reach each other through IPIP, from nod
   other?.apply(usual);
 
   two.machine.run('ip', 'link', 'set', DEVICE, 'down');
-  assert.deepEqual(other?.apply(usual).repaired.slice(0, 1), [
-    `interface ${DEVICE}: it was down`,
-  ]);
+  assert.deepEqual(other?.apply(usual).repaired.slice(0, 1), [`interface ${DEVICE}: it was down`]);
   assert.ok(pod.pings(podAddress(2, 4)), 'repaired');
   const narrower = stateOfNode(1, { ipip: { mtu: 1300, address: null, peers: [] } });
   dataplane?.apply(narrower);
