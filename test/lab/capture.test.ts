@@ -247,6 +247,38 @@ test('[CT12] packets come live to tshark, with their verdicts, until the capture
   assert.equal(code, 0);
 });
 
+test('[CT12] a capture that ends by itself, followed from its beginning into a file', {
+  skip,
+}, async (t) => {
+  const file = join(folder, 'timed.pcapng');
+  const selector = ['--selector', "app == 'web'", '-n', 'shop', '--protocol', 'tcp'];
+  const start = [
+    'capture',
+    'start',
+    'timed',
+    ...selector,
+    '--duration',
+    '12s',
+    '--follow',
+    '-o',
+    file,
+  ];
+  const environment = { ...process.env, KUBECONFIG: '' };
+  const source = spawn(TORTIE, [...start, '--lab', LAB], {
+    env: environment,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  t.after(() => source.kill('SIGKILL'));
+  const exit = once(source, 'exit', { signal: AbortSignal.timeout(90_000) });
+  const [said] = (await once(source.stderr, 'data')) as [Buffer];
+  assert.equal(said.toString('utf8'), 'packet capture shop/timed has begun on node-1\n');
+  connect(8080, 2);
+  assert.deepEqual(await exit, [0, null]);
+  const rows = tsharkFields(file, 'tcp.dstport', 'tcp.flags.syn', 'tcp.flags.ack');
+  const opened = rows.filter((row) => row.join() === '8080,1,0');
+  assert.equal(opened.length, 2);
+});
+
 test('[CT10] who may not read the files does not get them; nodes do not get those of others', {
   skip,
 }, async () => {
