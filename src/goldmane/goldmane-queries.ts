@@ -72,6 +72,16 @@ type Hint = (record: FlowRecord) => readonly (string | number | null)[];
 
 const steps = ({ policies, pending }: FlowRecord): PolicyHit[] => [...policies, ...pending];
 
+/** As the API's enumeration calls it; null where nobody is known to have decided. */
+function kindName({ kind, rule }: PolicyHit): string | null {
+  if (kind === null) return rule === -1 ? 'EndOfTier' : null;
+  const others: Readonly<Record<string, string>> = {
+    NetworkPolicy: 'CalicoNetworkPolicy',
+    KubernetesNetworkPolicy: 'NetworkPolicy',
+  };
+  return others[kind] ?? kind;
+}
+
 /** By the API's numbers from 1. */
 const HINTS: readonly Hint[] = [
   ({ destination }) => [destination.aggregate],
@@ -80,7 +90,7 @@ const HINTS: readonly Hint[] = [
   ({ source }) => [source.namespace],
   (record) => steps(record).map(({ tier }) => tier),
   (record) => steps(record).map(({ name }) => name),
-  (record) => steps(record).map(({ kind }) => kind),
+  (record) => steps(record).map(kindName),
   (record) => steps(record).map(({ namespace }) => namespace),
 ];
 

@@ -263,6 +263,8 @@ test('hints and statistics', async (context) => {
   assert.deepEqual(await values(4), ['shop']);
   assert.deepEqual(await values(5), ['default']);
   assert.deepEqual(await values(6), ['default.db']);
+  assert.deepEqual(await values(7), ['CalicoNetworkPolicy']);
+  assert.deepEqual(await values(8), ['shop']);
   const results: Json[] = [];
   const request = { start_time_gte: START / 1_000 - 15, group_by: 1, time_series: true };
   for await (const result of clientOf('Statistics')['List']?.(request) ?? []) results.push(result);
