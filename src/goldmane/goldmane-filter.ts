@@ -1,6 +1,6 @@
 // Goldmane's filters: items of one list are alternatives, lists must all match.
 import type { FlowCondition, FlowRecord, PolicyHit, ScalarField } from '#flows';
-import { hitOf } from './goldmane-flow.ts';
+import { hitOf, responsible } from './goldmane-flow.ts';
 import {
   ACTIONS,
   type Filter,
@@ -52,8 +52,12 @@ export function matchesTraces(filter: Filter | undefined, record: FlowRecord): b
   return (policies.length === 0 || named) && (pendingActions.length === 0 || acts);
 }
 
-/** Fields that are not given match everything. */
+/** Fields that are not given match everything; the end of a tier also goes by the policy that made it apply. */
 export function matchesPolicy(match: PolicyMatch, hit: PolicyHit): boolean {
+  return matchesStep(match, hit) || matchesStep(match, responsible(hit));
+}
+
+function matchesStep(match: PolicyMatch, hit: PolicyHit): boolean {
   const own = hitOf(hit, 0);
   return (
     (match.kind === 0 || match.kind === own.kind) &&

@@ -88,6 +88,12 @@ function keyOf(record: FlowRecord): FlowKeyMessage {
   };
 }
 
+/** The policy that a step is told of: the end of a tier goes by the one that made it apply. */
+export function responsible(hit: PolicyHit): PolicyHit {
+  const { trigger, ...own } = hit;
+  return trigger ? { ...own, ...trigger } : hit;
+}
+
 /** A step of a trace; what no policy decided is the end of its tier. */
 export function hitOf(hit: PolicyHit, index: number): PolicyHitMessage {
   return {

@@ -1,7 +1,7 @@
 // Goldmane's questions, answered from records: lists, hints, statistics. Pure.
 import { countsAtReporter, type FlowRecord, type PolicyHit } from '#flows';
 import { compareCodePoints } from '#lib';
-import { flowOf, hitOf, keyText } from './goldmane-flow.ts';
+import { flowOf, hitOf, keyText, responsible } from './goldmane-flow.ts';
 import { matchesPolicy } from './goldmane-filter.ts';
 import type { FlowMessage, PolicyMatch, StatisticsResultMessage } from './goldmane-messages.ts';
 
@@ -70,7 +70,8 @@ export function pageOf<T>(all: readonly T[], page: number, pageSize: number): Pa
 
 type Hint = (record: FlowRecord) => readonly (string | number | null)[];
 
-const steps = ({ policies, pending }: FlowRecord): PolicyHit[] => [...policies, ...pending];
+const steps = ({ policies, pending }: FlowRecord): PolicyHit[] =>
+  [...policies, ...pending].map(responsible);
 
 /** As the API's enumeration calls it; null where nobody is known to have decided. */
 function kindName({ kind, rule }: PolicyHit): string | null {
@@ -128,7 +129,7 @@ const EMPTY: Readonly<Record<Series, readonly number[]>> = {
 };
 const POINTS_MAX = 1_000;
 
-/** One result for each policy or rule that decided about some record. */
+/** One result for each policy or rule that decided about some record, or would if it were enforced. */
 export function statisticsOf(
   records: readonly FlowRecord[],
   question: StatisticsQuestion,
@@ -139,7 +140,7 @@ export function statisticsOf(
   for (const record of records) {
     const point = question.timeSeries ? axis.indexOf(record.bucketStart) : 0;
     if (point < 0) continue;
-    for (const hit of record.policies) {
+    for (const hit of decisionsOf(record)) {
       if (match && !matchesPolicy(match, hit)) continue;
       const rule = groupBy === 1 ? [hit.direction, hit.rule, hit.action] : [];
       const key = JSON.stringify([hit.kind, hit.namespace, hit.name, hit.tier, ...rule]);
@@ -161,6 +162,17 @@ export function statisticsOf(
       type,
       x: question.timeSeries ? axis.map((start) => start / 1_000) : [],
     }));
+}
+
+/** Each step once, also of the pending trace, which repeats what is not staged. */
+function decisionsOf(record: FlowRecord): PolicyHit[] {
+  const once = new Map(
+    steps(record).map((hit) => {
+      const { kind, namespace, name, tier, direction, rule, action } = hit;
+      return [JSON.stringify([kind, namespace, name, tier, direction, rule, action]), hit];
+    }),
+  );
+  return [...once.values()];
 }
 
 /** Every bucket of the window; of a very long one, those that have records. */

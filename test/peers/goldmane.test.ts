@@ -281,6 +281,44 @@ test('hints and statistics', async (context) => {
   assert.equal((only['x'] as number[]).length, series.length);
 });
 
+test('the end of a tier is told under the policy that made it apply, and staged policies too', async (context) => {
+  const { clientOf, keeper, setNow } = await start(context);
+  const nobody = { kind: null, namespace: null, name: null, rule: -1 };
+  const trigger = { kind: 'NetworkPolicy', namespace: 'shop', name: 'default.db' };
+  const step = { direction: 'ingress', tier: 'default', action: 'deny' } as const;
+  const staged = { ...step, kind: 'StagedNetworkPolicy', namespace: 'shop', name: 'next', rule: 0 };
+  keeper.add([
+    flow(START, 'one', {
+      verdict: 'deny',
+      packets: { in: 0, out: 5 },
+      policies: [{ ...step, ...nobody, trigger }],
+      pending: [staged, { ...step, ...nobody, trigger }],
+    }),
+  ]);
+  setNow(START + 60_000);
+  const hints = (await call(clientOf('Flows'), 'FilterHints', { type: 6 })) as {
+    hints: { value: string }[];
+  };
+  assert.deepEqual(
+    hints.hints.map(({ value }) => value),
+    ['default.db', 'next'],
+  );
+  const listed = (await call(clientOf('Flows'), 'List', {
+    filter: { policies: [{ name: 'default.db' }] },
+  })) as { flows: unknown[] };
+  assert.equal(listed.flows.length, 1);
+  const told: unknown[] = [];
+  const request = { start_time_gte: START / 1_000 - 15 };
+  for await (const result of clientOf('Statistics')['List']?.(request) ?? []) {
+    const { policy, denied_in: denied } = result as { policy: Json; denied_in: number[] };
+    told.push([policy['kind'], policy['name'], denied]);
+  }
+  assert.deepEqual(told, [
+    [1, 'default.db', [5]],
+    [3, 'next', [5]],
+  ]);
+});
+
 test('a stream tells each closed bucket once', async (context) => {
   const { clientOf, keeper, setNow } = await start(context);
   const stream = clientOf('Flows')['Stream']?.({ start_time_gte: START / 1_000 });
