@@ -19,6 +19,7 @@ export {
   kubernetesPolicyToCalico,
   kubernetesPolicyTypes,
 } from './conversion/kubernetes-policy.ts';
+export { isMirroredNode, mirroredNode } from './conversion/mirrored-node.ts';
 export { namespaceProfileName, namespaceToProfile } from './conversion/namespace-profile.ts';
 export { ownLabels } from './conversion/own-labels.ts';
 export {

@@ -82,7 +82,8 @@ export async function openStore(
   return openEtcdStore({ ...options, log: limits, onFatal, onTrouble });
 }
 
-function usesEtcd(flags: StoreFlags, environment: Environment): boolean {
+/** Throws an Error where flags or variables contradict each other. */
+export function usesEtcd(flags: StoreFlags, environment: Environment = process.env): boolean {
   const type = flags.datastoreType ?? environment['DATASTORE_TYPE'] ?? SQLITE;
   if (ETCD.includes(type)) return true;
   if (type === SQLITE) {

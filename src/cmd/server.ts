@@ -29,7 +29,7 @@ import {
 } from './server-access.ts';
 import { addLimitFlags, type LimitFlags, limitsOf, openAuditLog } from './server-limits.ts';
 import { checkServerFiles } from './server-files.ts';
-import { addStoreOptions, openStore, type StoreFlags } from './server-store.ts';
+import { addStoreOptions, openStore, type StoreFlags, usesEtcd } from './server-store.ts';
 import { startAddressController } from './address-controller.ts';
 import { startEnforcementController } from './enforcement-controller.ts';
 import {
@@ -39,6 +39,7 @@ import {
   withFlowKeepingFlags,
 } from './flow-keeping.ts';
 import { handedDown } from './handed-down.ts';
+import { startNodeMirror } from './node-mirror.ts';
 import {
   type ListenAddress,
   listenAddressText,
@@ -190,6 +191,7 @@ async function control(parts: {
   const { kubeconfig, ready, log } = parts;
   const addresses = startAddressController(kubeconfig, log);
   const enforcement = startEnforcementController(kubeconfig, log);
+  const mirror = usesEtcd(parts.flags) ? startNodeMirror(kubeconfig, log) : undefined;
   try {
     const metrics = await startServerMetrics({ ...parts, addresses });
     process.stdout.write(ready);
@@ -197,6 +199,7 @@ async function control(parts: {
     log.info('stopping');
     await metrics.stop();
   } finally {
+    await mirror?.stop();
     await enforcement.stop();
     await addresses.stop();
   }

@@ -307,12 +307,11 @@ void test('[IP32] the loop mends by itself, waits while the datastore is locked,
 test("[IP34] nodes and pods that Calico's tools keep in the datastore are there", async () => {
   const apiVersion = 'projectcalico.org/v3';
   const host = { apiVersion, kind: 'Node', metadata: { name: 'c' }, spec: {} };
-  const endpoint = (name: string, address: string): Resource => ({
-    apiVersion,
-    kind: 'WorkloadEndpoint',
-    metadata: { namespace: 'shop', name: `c-k8s-${name}-eth0` },
-    ...{ spec: { pod: name, node: 'c', ipNetworks: [`${address}/32`] } },
-  });
+  const endpoint = (name: string, address: string): Resource => {
+    const metadata = { namespace: 'shop', name: `c-k8s-${name}-eth0` };
+    const spec = { pod: name, node: 'c', ipNetworks: [`${address}/32`] };
+    return { apiVersion, kind: 'WorkloadEndpoint', metadata, spec } as Resource;
+  };
   const world = new World(host);
   const kept = await world.assign('elsewhere', 'c');
   world.store.put(endpoint('elsewhere', kept));
