@@ -122,11 +122,13 @@ test('[AG3] the way in comes back where the agent was killed and nobody is there
   const file = join(work, 'shut.yaml');
   await tortie('delete', '-f', file, '--lab', LAB);
   await eventually('node-1 is open', () => answers('172.30.0.11'));
-  await tortie('apply', '--confirm-within', '5s', '-f', file, '--lab', LAB);
+  const status = (await tortie('lab', 'status', '-o', 'json')).out;
+  const pids = ['node-1', 'server'].map((label) => pidOf(label, status));
+  // Long enough for a busy machine to come as far as the kill.
+  await tortie('apply', '--confirm-within', '12s', '-f', file, '--lab', LAB);
   await eventually('node-1 is shut', () => !answers('172.30.0.11'));
   // The next agent cannot make a connection, and the server that would undo the change is not there either.
-  const status = (await tortie('lab', 'status', '-o', 'json')).out;
-  for (const label of ['node-1', 'server']) process.kill(pidOf(label, status), 'SIGKILL');
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
   const release = holdStore();
   try {
     assert.equal(answers('172.30.0.11'), false, 'nobody has opened it yet');
