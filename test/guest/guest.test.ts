@@ -4,7 +4,7 @@ import { globSync } from 'node:fs';
 import { test } from 'node:test';
 import { type GuestRun, runInGuest } from './guest.ts';
 
-const LIMIT_SECONDS = 300;
+const LIMIT_SECONDS = 480;
 
 test('tests that need another kernel pass in a guest', async (t) => {
   const files = globSync('test/guest/inside/*.test.ts').sort();

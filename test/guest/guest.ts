@@ -81,10 +81,11 @@ async function boot(kernel: GuestKernel, options: BootOptions): Promise<string> 
     ['-virtfs', share('host', '/', ',readonly=on')],
     ['-virtfs', share('job', options.job, '')],
   ].flat();
-  const guest = spawn('qemu-system-x86_64', argv, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const end = () => void guest.kill('SIGKILL');
+  // It ends in time also where this process is killed before.
+  const bounded = ['-s', 'KILL', String(options.seconds), 'qemu-system-x86_64', ...argv];
+  const guest = spawn('timeout', bounded, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const end = () => void guest.kill('SIGTERM');
   process.once('exit', end);
-  const timer = setTimeout(end, options.seconds * 1000);
   let console = '';
   for (const stream of [guest.stdout, guest.stderr]) {
     stream.on('data', (chunk) => (console += String(chunk)));
@@ -92,7 +93,6 @@ async function boot(kernel: GuestKernel, options: BootOptions): Promise<string> 
   try {
     await once(guest, 'close');
   } finally {
-    clearTimeout(timer);
     process.off('exit', end);
   }
   return console;
