@@ -124,6 +124,25 @@ void test('[DP64] a kernel without flowtables is told of and asked again only af
   assert.deepEqual(offload.apply(state).warnings, []);
 });
 
+void test('[DP71] what goes wrong is told at each apply and tried again only after a resync', () => {
+  const { kernel, offload, state } = made();
+  let reads = 0;
+  const readTable = kernel.readTable.bind(kernel);
+  kernel.readTable = () => {
+    reads++;
+    throw new NftError('cannot read it', 'ENOBUFS', undefined);
+  };
+  for (let apply = 0; apply < 5; apply++) {
+    assert.deepEqual(offload.apply(state).errors, [
+      { what: 'flow offload', message: 'cannot read it' },
+    ]);
+  }
+  assert.equal(reads, 1);
+  kernel.readTable = readTable;
+  offload.resync();
+  assert.deepEqual(offload.apply(state).errors, []);
+});
+
 void test('[DP64] interfaces on which untracked policy judges each packet do not take part', () => {
   const tier = { name: 'default', defaultAction: 'Deny', policies: [] } as const;
   const host = (interfaceName: string | null) => ({

@@ -7,6 +7,7 @@ import {
   NftError,
   type NftOperation,
   type SetType,
+  SystemError,
   type TableSnapshot,
   baseSignature,
   setSignature,
@@ -75,6 +76,8 @@ export class FlowOffload {
   #named: ReadonlySet<string> | undefined;
   /** Why the kernel has none. */
   #refused: string | undefined;
+  /** What went wrong; nothing is tried again before a resync. */
+  #failed: ApplyError | undefined;
 
   constructor(kernel: FlowtableKernel, links: () => readonly Link[]) {
     this.#kernel = kernel;
@@ -91,16 +94,19 @@ export class FlowOffload {
     this.#state = undefined;
     this.#named = undefined;
     this.#refused = undefined;
+    this.#failed = undefined;
   }
 
   apply(state: OffloadState): FlowOffloadReport {
     this.#size = NONE;
+    if (this.#failed) return { ...NOTHING, errors: [this.#failed] };
     try {
       return state.settings.flowOffload === null ? this.#remove() : this.#make(state);
     } catch (error) {
-      if (!(error instanceof NftError)) throw error;
+      if (!(error instanceof NftError || error instanceof SystemError)) throw error;
       this.resync();
-      return { ...NOTHING, errors: [{ what: 'flow offload', message: error.message }] };
+      this.#failed = { what: 'flow offload', message: error.message };
+      return { ...NOTHING, errors: [this.#failed] };
     }
   }
 
