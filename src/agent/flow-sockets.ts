@@ -110,13 +110,14 @@ export class SocketInspector {
     const { process, tcp } = this.#details;
     if (!process && !tcp) return reports;
     this.#places.prepare(this.#locals);
-    if (tcp) this.#readEnded();
     const ends = reports.map(endOf);
     const wanted = ends.filter(
       (end): end is End => end !== undefined && (process || end.protocol === TCP),
     );
     const protocols = new Set(wanted.map(({ protocol }) => protocol));
     const sockets = this.#places.look(new Set(wanted.map(({ local }) => local)), protocols);
+    // After the look: a socket that is in neither has only just ended, and is told of at the next report.
+    if (tcp) this.#readEnded();
     return reports.map((report, index) => {
       const end = ends[index];
       const found = end && findSocket(sockets.get(end.local)?.get(end.protocol), end);
