@@ -125,3 +125,22 @@ void test('[DP81] invalid packets and forwarding are looked after unless they ar
   assert.equal(forwarding(), '1');
   assert.match(rules(router), /ct state (invalid|0x1) counter/);
 });
+
+void test("[DP9] what we let pass others' chains at the same hook judge afterwards", {
+  skip,
+}, async (t) => {
+  const router = await makeRouter(t, 2);
+  const [one] = router.pods;
+  assert.ok(one);
+  router.start().apply(stateOf([endpoint(1), endpoint(2)]));
+  assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'open');
+  const hook = '{ type filter hook forward priority 10; }';
+  for (const argv of [
+    ['add', 'table', 'inet', 'others'],
+    ['add', 'chain', 'inet', 'others', 'late', hook],
+    ['add', 'rule', 'inet', 'others', 'late', 'tcp', 'dport', '80', 'drop'],
+  ]) {
+    router.machine.run('nft', ...argv);
+  }
+  assert.equal(await one.probe('tcp', podAddress(2, 4), 80), 'silent');
+});
