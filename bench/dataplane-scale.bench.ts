@@ -7,7 +7,7 @@ import type {
   IpSet,
   LocalEndpoint,
 } from '#calc/dataplane-update';
-import { policyKey } from '#calc/dataplane-update';
+import { BARE_STATE, policyKey } from '#calc/dataplane-update';
 import { Dataplane } from '#dataplane';
 import {
   createNamespace,
@@ -73,7 +73,7 @@ function stateWith(
     if (app === GROWING && change.member !== undefined) members.add(change.member);
     return { id: setId(app), type: 'net', members };
   });
-  const endpoints = Array.from({ length: ENDPOINTS }, (_, index): LocalEndpoint => {
+  const endpoints = Array.from({ length: ENDPOINTS + 1 }, (_, index): LocalEndpoint => {
     const tier = tiers[index % APPS] ?? tierOf();
     return {
       id: `default/pod-${index}`,
@@ -86,7 +86,15 @@ function stateWith(
       profiles: [policyKey(ALLOW_ALL.id)],
     };
   });
-  return stateOf(endpoints, policies, { ipSets: new Map(sets.map((set) => [set.id, set])) });
+  // There are no interfaces here for routes to lead to.
+  const settings = { ...BARE_STATE.settings, routeSync: false };
+  const ipSets = new Map(sets.map((set) => [set.id, set]));
+  return stateOf(endpoints, policies, { ipSets, settings });
+}
+
+/** The state without its last endpoint. */
+function withoutLast(state: DataplaneState): DataplaneState {
+  return { ...state, endpoints: new Map([...state.endpoints].slice(0, ENDPOINTS)) };
 }
 
 /** The former state with what changed, all else the same objects, as calculation gives it. */
@@ -100,7 +108,7 @@ function changed(before: DataplaneState, after: DataplaneState, which: 'member' 
     : { ...before, policies: new Map([...before.policies, [key, one]]) };
 }
 
-function work(namespacePath: string, isRestart: boolean): Measured[] {
+async function work(namespacePath: string, isRestart: boolean): Promise<Measured[]> {
   const namespace = openNamespace(namespacePath);
   const dataplane = new Dataplane({
     nftables: NftablesSocket.open({ namespace }),
@@ -118,20 +126,50 @@ function work(namespacePath: string, isRestart: boolean): Measured[] {
     measured.push({ name, wall, cpu: (user + system) / 1000, writes, rss });
   };
   if (!isRestart) apply('an empty host', stateOf([], []));
-  const state = stateWith();
+  const full = stateWith();
+  const state = withoutLast(full);
   apply(isRestart ? 'restart, all read back' : 'from nothing', state);
   apply('the same again', { ...state });
   if (!isRestart) {
+    apply('one endpoint more', { ...state, endpoints: full.endpoints });
+    apply('that endpoint less', { ...state });
     apply('one member more', changed(state, stateWith({ member: '192.0.2.1/32' }), 'member'));
     apply('that member less', { ...state });
     apply('one policy changed', changed(state, stateWith({ policy: 77 }), 'policy'));
     apply('that policy back', { ...state });
   }
-  const start = performance.now();
-  const counters = dataplane.readRuleCounters();
+  const [start, cpu] = [performance.now(), process.cpuUsage()];
+  const holds = watchHolds();
+  const counters = await dataplane.readRuleCountersInSlices();
+  const held = holds.stop();
+  const { user, system } = process.cpuUsage(cpu);
+  const spent = { cpu: (user + system) / 1_000, writes: 0, rss: 0 };
   const wall = performance.now() - start;
-  measured.push({ name: `${counters.length} counters read`, wall, cpu: wall, writes: 0, rss: 0 });
+  measured.push({ name: `${counters.length} counters read in slices`, wall, ...spent });
+  measured.push({ name: '  the thread was held at most', wall: held, ...spent, cpu: held });
   return measured;
+}
+
+/** For how long at most this thread did nothing else: milliseconds of its own CPU time, for others use the CPU too. */
+function watchHolds(): { stop: () => number } {
+  const spent = () => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1_000;
+  };
+  let [last, most, isOn] = [spent(), 0, true];
+  const look = () => {
+    const now = spent();
+    most = Math.max(most, now - last);
+    last = now;
+    if (isOn) setImmediate(look);
+  };
+  setImmediate(look);
+  return {
+    stop: () => {
+      isOn = false;
+      return most;
+    },
+  };
 }
 
 function inOwnProcess(path: string, which: 'first' | 'restart'): Measured[] {
@@ -141,7 +179,7 @@ function inOwnProcess(path: string, which: 'first' | 'restart'): Measured[] {
 
 const [path, which] = process.argv.slice(2);
 if (path !== undefined) {
-  process.stdout.write(JSON.stringify(work(path, which === 'restart')));
+  process.stdout.write(JSON.stringify(await work(path, which === 'restart')));
 } else {
   await withScratch(async (scratch) => {
     printMachine();
