@@ -66,6 +66,7 @@ export function dashboardJson({ name, title, panels }: Dashboard): object {
     refresh: '30s',
     time: { from: 'now-1h', to: 'now' },
     templating: { list: [DATA_SOURCE, ...(usesAgents ? [INSTANCE] : [])] },
+    annotations: { list: [] },
     panels: placed(panels),
   };
 }
