@@ -37,6 +37,13 @@ test('a field keeps type, bounds, values and requirement', () => {
   assert.match(text, /"maxItems":1024/);
 });
 
+test('owners and managers of fields are published by field', () => {
+  const { properties } = openApiSchema(networkPolicyKind) as { properties: Record<string, object> };
+  const text = JSON.stringify(properties['metadata']);
+  assert.match(text, /"ownerReferences":\{"type":"array","items":\{.*"uid":\{"type":"string"/);
+  assert.match(text, /"managedFields":\{"type":"array","items":\{.*"manager":\{"type":"string"/);
+});
+
 test('names of kinds are distinct', () => {
   const plurals = KINDS.map(({ group, plural }) => `${plural}.${group}`);
   assert.equal(new Set(plurals).size, plurals.length);

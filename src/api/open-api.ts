@@ -1,5 +1,5 @@
 // A kind's schema for the API server's OpenAPI document, where kubectl looks for fields and their types.
-import type { TSchema } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import { fieldTexts } from './field-texts/field-texts.ts';
 import { OBJECT_META_TEXTS } from './field-texts/metadata-texts.ts';
 import {
@@ -26,6 +26,7 @@ export function openApiSchema(kind: KindDefinition): OpenApiSchema {
       apiVersion: { type: 'string', description: `Is ${apiVersionOf(kind)}` },
       kind: { type: 'string', description: `Is ${kind.kind}` },
       ...(body['properties'] as object | undefined),
+      metadata: objectMetaSchema(),
     },
     'x-kubernetes-group-version-kind': [
       { group: kind.group, version: kind.version, kind: kind.kind },
@@ -35,9 +36,41 @@ export function openApiSchema(kind: KindDefinition): OpenApiSchema {
 
 /** metav1.ObjectMeta, which all kinds share. */
 export function objectMetaSchema(): OpenApiSchema {
-  const metadata: TSchema = ObjectMeta;
-  return schemaOf(metadata, OBJECT_META_TEXTS);
+  return schemaOf(PublishedMeta, OBJECT_META_TEXTS);
 }
+
+const text = Type.Optional(Type.String());
+const flag = Type.Optional(Type.Boolean());
+
+/** With the items that the server itself writes or checks elsewhere. */
+const PublishedMeta: TSchema = Type.Object({
+  ...ObjectMeta.properties,
+  ownerReferences: Type.Optional(
+    Type.Array(
+      Type.Object({
+        apiVersion: Type.String(),
+        kind: Type.String(),
+        name: Type.String(),
+        uid: Type.String(),
+        controller: flag,
+        blockOwnerDeletion: flag,
+      }),
+    ),
+  ),
+  managedFields: Type.Optional(
+    Type.Array(
+      Type.Object({
+        manager: text,
+        operation: text,
+        apiVersion: text,
+        time: text,
+        subresource: text,
+        fieldsType: text,
+        fieldsV1: Type.Optional(Type.Object({}, { additionalProperties: true })),
+      }),
+    ),
+  ),
+});
 
 /** A text of our own describes a schema; where there is none, its own description does. */
 function schemaOf(schema: JsonSchema, texts: FieldText | undefined): OpenApiSchema {

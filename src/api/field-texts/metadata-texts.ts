@@ -23,9 +23,25 @@ export const OBJECT_META_TEXTS: FieldTexts = {
   labels: 'Keys and values by which selectors find the object',
   annotations: 'Keys and values for people and tools; nothing is selected by them',
   finalizers: 'Who must do something before the object may go; each takes its own entry away',
-  ownerReferences:
-    'The objects that this one belongs to; when the last of them is gone, it is deleted',
-  managedFields: 'Who wrote which fields, kept by the server for server-side apply',
+  ownerReferences: {
+    '': 'The objects that this one belongs to; when the last of them is gone, it is deleted',
+    apiVersion: 'Group and version of the owner',
+    kind: 'Its kind',
+    name: 'Its name, in the same namespace or in the cluster',
+    uid: 'Its uid: a later object of the same name is not the owner',
+    controller: 'Whether it is the one that looks after this object',
+    blockOwnerDeletion: 'Whether it waits for this object when it is deleted in the foreground',
+  },
+  managedFields: {
+    '': 'Who wrote which fields, kept by the server for server-side apply',
+    manager: 'Who wrote them',
+    operation: 'Apply, or Update for all other writes',
+    apiVersion: 'The version that they were written in',
+    time: 'When they were last written',
+    subresource: 'The part of the object that was written to, such as status',
+    fieldsType: 'Is FieldsV1',
+    fieldsV1: 'The fields, as a tree',
+  },
   selfLink: 'Not set any more',
 };
 
