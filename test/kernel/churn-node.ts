@@ -208,9 +208,11 @@ export class ChurnNode {
       interfaces,
     });
     this.loop.onUpdates(clusterOf(options).map(updateOf));
-    for (const cidr of ['10.64.0.0/16', 'fd64::/112']) {
-      const name = cidr.includes(':') ? 'v6' : 'v4';
-      this.#api.put(resource('projectcalico.org/v3', 'IPPool', name, { spec: { cidr } }));
+    // Big blocks: a node has twenty at most.
+    const pools = { v4: ['10.64.0.0/16', 24], v6: ['fd64::/112', 120] } as const;
+    for (const [name, [cidr, blockSize]] of Object.entries(pools)) {
+      const spec = { cidr, blockSize };
+      this.#api.put(resource('projectcalico.org/v3', 'IPPool', name, { spec }));
     }
     this.loop.onStatus('in-sync');
   }
