@@ -30,4 +30,7 @@ test('tidy ties SPEC rules to tests', () => {
     tidySpec('src/calc', '- **CG1** A rule.', "'[CG1]' '[CG2]'").join(),
     /cites \[CG2\]/,
   );
+  assert.deepEqual(tidySpec('src/calc', '- **CG1** One.\n- **CG1** Another.', "'[CG1]'"), [
+    'src/calc/SPEC.md: two rules are named CG1',
+  ]);
 });

@@ -108,6 +108,9 @@ export function tidySpec(folder: string, spec: string, tests: string): string[] 
   const prefixes = new Set(rules.map((rule) => rule.replace(/\d+$/, '')));
   return [
     ...rules
+      .filter((rule, index) => rules.indexOf(rule) !== index)
+      .map((rule) => `${folder}/SPEC.md: two rules are named ${rule}`),
+    ...rules
       .filter((rule) => !cited.has(rule))
       .map((rule) => `${folder}/SPEC.md: rule ${rule} has no test named [${rule}]`),
     ...[...cited]

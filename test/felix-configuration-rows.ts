@@ -228,7 +228,7 @@ export const WORKING: Readonly<Record<string, WorkingParameter>> = {
   NFTablesFlowTableDataIfacePattern: row(
     "The host's interfaces that take part in the offload of flows.",
     'src/dataplane/nft/flow-offload.test.ts',
-    '[DP60] interfaces',
+    '[DP83] interfaces',
   ),
   NFTablesFlowTableOffload: row(
     'All: established connections take the short way of the kernel past the rules.',

@@ -304,7 +304,7 @@ void test('[IP32] the loop mends by itself, waits while the datastore is locked,
   assert.deepEqual(world.held(), []);
 });
 
-test("[IP34] nodes and pods that Calico's tools keep in the datastore are there", async () => {
+test("[IP36] nodes and pods that Calico's tools keep in the datastore are there", async () => {
   const apiVersion = 'projectcalico.org/v3';
   const host = { apiVersion, kind: 'Node', metadata: { name: 'c' }, spec: {} };
   const endpoint = (name: string, address: string): Resource => {

@@ -95,7 +95,7 @@ function made(more: Partial<DataplaneState> = {}, pattern = '') {
   return { kernel, offload, state };
 }
 
-void test('[DP60] interfaces that are there take part, and the host’s that the pattern names', () => {
+void test('[DP83] interfaces that are there take part, and the host’s that the pattern names', () => {
   const { kernel, offload, state } = made({}, '^eth');
   kernel.links = new Set(['lo', 'calia', 'calix', 'eth0', 'wlan0']);
   assert.deepEqual(offload.apply(state), { errors: [], repaired: [], warnings: [] });
@@ -183,7 +183,7 @@ void test('[DP63] a table that somebody took away is made again, and said', () =
   assert.deepEqual(kernel.devices, new Set(['calia']));
 });
 
-void test('[DP60] more interfaces than a flowtable can be read with are left out, and said', () => {
+void test('[DP83] more interfaces than a flowtable can be read with are left out, and said', () => {
   const { kernel, offload, state } = made({}, '^eth');
   kernel.links = new Set(Array.from({ length: 1003 }, (_, index) => `eth${index}`));
   assert.match(offload.apply(state).warnings.join(), /^3 interfaces are not offloaded/);

@@ -54,7 +54,7 @@ const HEADERS = { 4: 28, 6: 48 } as const;
 
 const CASES: readonly (readonly [name: string, run: (node: Node) => Promise<void>])[] = [
   [
-    '[DP60] [DP61] established connections take the short way, and every packet is counted',
+    '[DP83] [DP61] established connections take the short way, and every packet is counted',
     async (node) => {
       const [one] = node.pods;
       assert.ok(one);
@@ -79,7 +79,7 @@ const CASES: readonly (readonly [name: string, run: (node: Node) => Promise<void
     },
   ],
   [
-    '[DP60] what was offloaded does not meet the rules, and nobody else can use it',
+    '[DP83] what was offloaded does not meet the rules, and nobody else can use it',
     async (node) => {
       const [one, , three] = node.pods;
       assert.ok(one && three);
@@ -116,7 +116,7 @@ const CASES: readonly (readonly [name: string, run: (node: Node) => Promise<void
     },
   ],
   [
-    '[DP60] policy decides as without it: who may connect, and what goes on',
+    '[DP83] policy decides as without it: who may connect, and what goes on',
     async (node) => {
       const [one] = node.pods;
       assert.ok(one);
@@ -227,7 +227,7 @@ const CASES: readonly (readonly [name: string, run: (node: Node) => Promise<void
     },
   ],
   [
-    '[DP60] interfaces of the host take part where the pattern names them',
+    '[DP83] interfaces of the host take part where the pattern names them',
     async (node) => {
       node.machine.run('ip', 'link', 'add', 'data0', 'type', 'dummy');
       node.machine.run('ip', 'link', 'add', 'other0', 'type', 'dummy');
