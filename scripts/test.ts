@@ -24,7 +24,7 @@ const GROUPS: readonly Group[] = [
   { name: 'kubernetes', patterns: ['test/kubernetes/**/*.test.ts'], concurrency: 1 },
   { name: 'lab', patterns: ['test/lab/**/*.test.ts'], concurrency: 1 },
 ];
-const TIMEOUT_MS = 15 * 60 * 1000;
+const TIMEOUT_MS = 20 * 60 * 1000;
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const only = process.argv.slice(2);
