@@ -60,13 +60,14 @@ export function hostSettings(resources: ResourcesByKind, node: string | undefine
   const action = get('defaultEndpointToHostAction');
   const vxlanPort = get('vxlanPort');
   const prefixes = get('interfacePrefix');
+  const override = get('dropActionOverride');
   return {
     endpointToHostAction: action === 'Drop' || action === 'Return' ? action : 'Accept',
     allowVxlanFromWorkloads: get('allowVXLANPacketsFromWorkloads') === true,
     allowIpipFromWorkloads: get('allowIPIPPacketsFromWorkloads') === true,
     vxlanPort: typeof vxlanPort === 'number' ? vxlanPort : 4789,
     floatingIPs: get('floatingIPs') === 'Enabled',
-    denialsPass: /accept$/i.test(String(get('dropActionOverride') ?? '')),
+    denialsPass: typeof override === 'string' && /accept$/i.test(override),
     workloadPrefixes:
       typeof prefixes === 'string' && prefixes !== '' ? prefixes.split(',') : ['cali'],
     failsafeInbound: failsafePorts(get('failsafeInboundHostPorts')) ?? FAILSAFE_INBOUND,
