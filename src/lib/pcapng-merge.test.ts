@@ -65,7 +65,10 @@ test('two streams in pieces of any size: each packet once, in its order, on its 
         }
       }
       const { names, packets } = read(joined(told));
-      assert.deepEqual(names.toSorted((a, b) => a - b), [0, 1, 9]);
+      assert.deepEqual(
+        names.toSorted((a, b) => a - b),
+        [0, 1, 9],
+      );
       assert.equal(packets.length, one.length + other.length + 2);
       for (const [index, { packets: sent, names: own }] of streams.entries()) {
         for (const on of [0, 1]) {
