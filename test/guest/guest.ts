@@ -21,6 +21,8 @@ const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 /** What the guest needs to see files; the rest it loads by itself. */
 const MODULES = ['9pnet_virtio', '9p', 'overlay'];
 const MEMORY_MB = 1536;
+/** A plain processor: wide vectors and protection keys are slow to emulate, and what emulates them is young. */
+const PROCESSOR = 'Nehalem';
 
 export interface GuestRun {
   /** Of the program; undefined when the guest did not come to its end. */
@@ -74,7 +76,7 @@ async function boot(kernel: GuestKernel, options: BootOptions): Promise<string> 
   const share = (tag: string, path: string, more: string) =>
     `local,path=${path},mount_tag=${tag},security_model=none,multidevs=remap${more}`;
   const argv = [
-    ['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', String(MEMORY_MB)],
+    ['-accel', 'tcg,thread=multi', '-cpu', PROCESSOR, '-smp', '2', '-m', String(MEMORY_MB)],
     ['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-serial', 'stdio'],
     ['-kernel', kernel.image, '-initrd', options.initramfs],
     ['-append', 'console=ttyS0 quiet panic=-1 mitigations=off'],
