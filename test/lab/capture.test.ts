@@ -320,9 +320,14 @@ test("[CT2] limits hold; calicoctl's clean removes the files", { skip }, async (
   });
   tortie('capture', 'start', 'small', '--pod', 'web', '-n', 'shop');
   connect(8080, 10);
-  const dest = join(folder, 'small');
-  tortie('capture', 'copy', 'small', '-n', 'shop', '--dest', dest);
-  const files = readdirSync(join(dest, 'node-1'));
+  // Packets wait for what policy said of them before they go to the file.
+  let [dest, files]: [string, string[]] = ['', []];
+  for (let look = 0; look < 100 && files.length < 2; look++) {
+    dest = join(folder, `small-${look}`);
+    const copied = run('capture', 'copy', 'small', '-n', 'shop', '--dest', dest, '--lab', LAB);
+    if (copied.code === 0) files = readdirSync(join(dest, 'node-1'));
+    else assert.match(copied.err, /packet capture shop\/small has no files yet/);
+  }
   assert.equal(files.length, 2);
   for (const name of files) assert.ok(statSync(join(dest, 'node-1', name)).size <= 8000);
   tortie('capture', 'stop', 'small', '-n', 'shop');
