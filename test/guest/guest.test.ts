@@ -5,11 +5,13 @@ import { test } from 'node:test';
 import { type GuestRun, runInGuest } from './guest.ts';
 
 const LIMIT_SECONDS = 480;
+/** Where every third dies at its start, ten seconds each, that leaves one run in a thousand without a test. */
+const BOOTS = 6;
 
 test('tests that need another kernel pass in a guest', async (t) => {
   const files = globSync('test/guest/inside/*.test.ts').sort();
   assert.ok(files.length > 0, 'run from the root of the project');
-  // Without threads of its own V8 lasts: with them it has died there while it compiled, "it->second.Size() > offset".
+  // V8 without threads of its own: the fewer, the seldomer it dies there.
   const flags = [
     '--single-threaded',
     '--test',
@@ -19,7 +21,7 @@ test('tests that need another kernel pass in a guest', async (t) => {
   ];
   const argv = [process.execPath, ...flags, ...files];
   let run = await runInGuest(argv, LIMIT_SECONDS);
-  if (hasDiedAtStart(run)) {
+  for (let boot = 1; boot < BOOTS && hasDiedAtStart(run); boot++) {
     t.diagnostic(`the guest's Node died before the first test, status ${run.status}: once more`);
     run = await runInGuest(argv, LIMIT_SECONDS);
   }
@@ -32,7 +34,10 @@ test('tests that need another kernel pass in a guest', async (t) => {
   assert.equal(run.status, 0, reasonOf(run));
 });
 
-/** V8 itself has been seen to die of a signal under emulation before any test began, which says nothing of them. */
+/**
+ * Node with native code loaded dies of a signal under emulation now and then, of a check of V8's own or of a bad
+ * access, before any test has begun. That says nothing of the tests; it has not been seen on a real processor.
+ */
 function hasDiedAtStart({ status, output }: GuestRun): boolean {
   return status !== undefined && status > 128 && !/^ *(not )?ok \d+/m.test(output);
 }
