@@ -156,6 +156,27 @@ void test('decisions carry their log, their count and their verdict', () => {
   ]);
 });
 
+void test('[DP84] rules that no packet reaches have no chains and no log prefixes', () => {
+  const list = Array.from({ length: 40 }, (_, index) =>
+    policy(`p${index}`, {
+      ingress: indexed([
+        rule('Allow', { protocol: 6, destination: entity({ ports: [[80, 80]] }) }),
+        rule('Deny', { protocol: 17, destination: entity({ ports: [[index + 1, index + 1]] }) }),
+        ...(index === 30 ? [rule('Pass')] : []),
+      ]),
+    }),
+  );
+  const { chains, hits } = render(list);
+  const ends = chains.filter(({ name }) => name.startsWith('d-')).map(({ comment }) => comment);
+  const reached = [
+    'NetworkPolicy/shop/p0 ingress rule 0',
+    ...list.slice(0, 31).map(({ id }) => `NetworkPolicy/shop/${id.name} ingress rule 1`),
+    'NetworkPolicy/shop/p30 ingress rule 2',
+  ];
+  assert.deepEqual(ends.toSorted(), reached.toSorted());
+  assert.equal(hits.size, reached.length);
+});
+
 void test('[DP13] with an IP set missing Deny matches everything and other rules nothing', () => {
   const source = entity({ ipSets: ['none'] });
   const none = new Map<string, IpSet>();

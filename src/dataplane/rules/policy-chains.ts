@@ -113,6 +113,8 @@ class PolicyRenderer {
   readonly #chains: Chain[] = [];
   readonly #maps: VerdictMap[] = [];
   readonly #asked: Asked[] = [];
+  /** What rules lead to, by name: written only where something does. */
+  readonly #ends = new Map<string, Decision>();
 
   constructor(direction: Direction, settings: PolicySettings, shapes: SetShapes) {
     this.#direction = direction;
@@ -123,9 +125,10 @@ class PolicyRenderer {
   render({ name, policies }: NamedPolicies): RenderedPolicies {
     const placed = policies.map((policy) => ({ policy, rules: this.#place(policy) }));
     this.#group(name, placed);
+    const ends = this.#reachedEnds();
     return {
       steps: this.#steps,
-      chains: this.#chains,
+      chains: [...this.#chains, ...ends],
       maps: this.#maps,
       hits: this.#prefixes.hits,
       problems: this.#problems,
@@ -185,7 +188,7 @@ class PolicyRenderer {
       const { id, tier } = policy;
       const whose = { policy: id, tier, direction: this.#direction, index: rule.index };
       const chain = kernelLogChain(whose, this.#settings.kernelLog);
-      this.#chains.push(chain);
+      this.#ends.set(chain.name, { chain, hits: new Map() });
       return { action: 'jump', chain: chain.name };
     }
     const isProfile = policy.id.kind === 'Profile';
@@ -200,9 +203,28 @@ class PolicyRenderer {
     const owner: PrefixOwner = policy.staged ? 'S' : isProfile ? 'R' : 'P';
     const { denyAction } = this.#settings;
     const decision = knownDecision(rule, hit, owner, denyAction);
-    this.#prefixes.absorb(decision.hits);
-    this.#chains.push(decision.chain);
+    this.#ends.set(decision.chain.name, decision);
     return { action: 'goto', chain: decision.chain.name };
+  }
+
+  /** Of rules that stand behind one that every such packet fits there would be thousands, which the kernel walks. */
+  #reachedEnds(): Chain[] {
+    const reached = new Set<string>();
+    for (const { rules } of this.#chains) {
+      for (const { actions } of rules) {
+        for (const one of actions) {
+          if (one.action === 'goto' || one.action === 'jump') reached.add(one.chain);
+        }
+      }
+    }
+    for (const { entries } of this.#maps) for (const { chain } of entries) reached.add(chain);
+    const ends: Chain[] = [];
+    for (const [name, { chain, hits }] of this.#ends) {
+      if (!reached.has(name)) continue;
+      ends.push(chain);
+      this.#prefixes.absorb(hits);
+    }
+    return ends;
   }
 
   /** Says of each set that is looked up of what kind it is in the kernel. */
