@@ -9,8 +9,6 @@ import { resourceKey, type SyncerUpdate } from '#datastore/syncer';
 import { BlockAllocator, Inventory } from '#ipam';
 import {
   ConntrackSocket,
-  createNamespace,
-  deleteNamespace,
   NftablesSocket,
   RouteSocket,
   sysctlsOfNamespace,
@@ -18,6 +16,7 @@ import {
 } from '#linux';
 import { MemoryApi } from './cni-memory-api.ts';
 import { Machine } from './dataplane-router.ts';
+import { Sandboxes } from './sandboxes.ts';
 
 const HOST = 'node-0';
 /** Local pods of one Kubernetes namespace; each namespace has its part of the policies. */
@@ -143,12 +142,14 @@ export class ChurnNode {
   /** What the kernel refused. */
   readonly errors: string[] = [];
   readonly #api = new MemoryApi();
+  readonly #sandboxes: Sandboxes;
   readonly #t: TestContext;
   readonly #spaces: number;
 
   constructor(t: TestContext, options: ChurnNodeOptions) {
     this.#t = t;
     this.#spaces = spacesOf(options);
+    this.#sandboxes = new Sandboxes(t);
     this.machine = new Machine(t);
     const namespace = this.machine.fd;
     this.routes = RouteSocket.open({ namespace });
@@ -218,9 +219,9 @@ export class ChurnNode {
   }
 
   /** The Pod is bound to the node, its sandbox is made. */
-  place(number: number): ChurnPod {
+  async place(number: number): Promise<ChurnPod> {
     const netns = `/run/netns/tortie-c-${process.pid}-${number}`;
-    createNamespace(netns);
+    await this.#sandboxes.make(netns);
     return this.#bind(number, spaceName(number % this.#spaces), netns);
   }
 
@@ -242,10 +243,14 @@ export class ChurnNode {
     pod.addresses = ips.map(({ address }) => address.split('/')[0] ?? '');
   }
 
-  /** CNI DEL, then the end of the sandbox and of the Pod. */
+  /** CNI DEL. */
+  detach(pod: ChurnPod): Promise<void> {
+    return this.network.delete({ command: 'DEL', ...requestOf(pod) });
+  }
+
+  /** The end of the sandbox and of the Pod, which was detached. */
   async remove(pod: ChurnPod): Promise<void> {
-    await this.network.delete({ command: 'DEL', ...requestOf(pod) });
-    deleteNamespace(pod.netns);
+    await this.#sandboxes.remove(pod.netns);
     this.#api.remove('Pod', { namespace: pod.space, name: pod.name });
   }
 

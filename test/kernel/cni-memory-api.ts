@@ -8,6 +8,10 @@ interface Key {
   readonly name: string;
 }
 
+/**
+ * What it stores and answers is shared and frozen, what it is given as well: nobody can change what others have, and
+ * reading costs no more than where a watch has brought it already.
+ */
 export class MemoryApi {
   readonly #resources = new Map<string, Resource>();
   #revision = 0;
@@ -19,7 +23,7 @@ export class MemoryApi {
 
   put(resource: Resource): Resource {
     const metadata = { ...resource.metadata, resourceVersion: String(++this.#revision) };
-    const stored = { ...resource, metadata };
+    const stored = frozen({ ...resource, metadata });
     this.#resources.set(keyText(resource.kind, resource.metadata), stored);
     this.onChange({ resource: stored, isGone: false });
     return stored;
@@ -38,12 +42,12 @@ export class MemoryApi {
   async list(kind: KindDefinition): Promise<{ items: Resource[]; resourceVersion: string }> {
     await this.#arrive('list', kind);
     const items = [...this.#resources.values()].filter((item) => item.kind === kind.kind);
-    return { items: structuredClone(items), resourceVersion: String(this.#revision) };
+    return { items, resourceVersion: String(this.#revision) };
   }
 
   async get(kind: KindDefinition, key: Key): Promise<Resource | undefined> {
     await this.#arrive('get', kind);
-    return structuredClone(this.find(kind.kind, key));
+    return this.find(kind.kind, key);
   }
 
   async create(kind: KindDefinition, resource: Resource): Promise<Resource> {
@@ -51,7 +55,7 @@ export class MemoryApi {
     if (this.find(kind.kind, resource.metadata)) {
       throw new ApiError(409, 'AlreadyExists', 'there is one already');
     }
-    return structuredClone(this.put(structuredClone(resource)));
+    return this.put(resource);
   }
 
   async replace(kind: KindDefinition, resource: Resource): Promise<Resource> {
@@ -60,7 +64,7 @@ export class MemoryApi {
     if (current.metadata.resourceVersion !== resource.metadata.resourceVersion) {
       throw new ApiError(409, 'Conflict', 'it was changed meanwhile');
     }
-    return structuredClone(this.put(structuredClone(resource)));
+    return this.put(resource);
   }
 
   async delete(
@@ -79,7 +83,7 @@ export class MemoryApi {
 
   async patch(kind: KindDefinition, key: Key, patch: unknown): Promise<Resource> {
     await this.#arrive('patch', kind);
-    return structuredClone(this.put(merge(this.#require(kind.kind, key), patch) as Resource));
+    return this.put(merge(this.#require(kind.kind, key), patch) as Resource);
   }
 
   #require(kind: string, key: Key): Resource {
@@ -96,6 +100,13 @@ export class MemoryApi {
 
 function keyText(kind: string, key: Key): string {
   return `${kind} ${key.namespace ?? ''}/${key.name}`;
+}
+
+/** The value itself, with all that it holds; what is frozen was frozen here. */
+function frozen<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const part of Object.values(value)) frozen(part);
+  return Object.freeze(value);
 }
 
 /** RFC 7386. */

@@ -93,8 +93,13 @@ async function churn(
     const gone = pods.shift();
     assert.ok(gone);
     // In the same namespace, so that there is as much of everything before and after.
-    const come = node.place(gone.number + PODS);
-    await Promise.all([timed(removed, node.remove(gone)), timed(added, node.attach(come))]);
+    const go = () => timed(removed, node.detach(gone)).then(() => node.remove(gone));
+    const place = async () => {
+      const placed = await node.place(gone.number + PODS);
+      await timed(added, node.attach(placed));
+      return placed;
+    };
+    const [come] = await Promise.all([place(), go()]);
     pods.push(come);
     if (turn % PROBED_EVERY === 0) probes.push(mustBeInForce(come, ...probers));
   };
@@ -187,8 +192,8 @@ const SCALE = `${PODS} pods, ${POLICIES} policies, ${CHURN} pods replaced a seco
 void test(`[DP47] ${SCALE}: in force at once, nothing left`, async (t) => {
   const { node, probers } = await ready(t);
   const begun = performance.now();
-  const pods = Array.from({ length: PODS }, (_, index) => node.place(index + 1));
-  t.after(() => pods.forEach(({ netns }) => deleteNamespace(netns)));
+  const numbers = Array.from({ length: PODS }, (_, index) => index + 1);
+  const pods = await Promise.all(numbers.map((number) => node.place(number)));
   const empty = inventory(node);
   await attachAll(node, pods);
   const attachMs = performance.now() - begun;
@@ -201,7 +206,7 @@ void test(`[DP47] ${SCALE}: in force at once, nothing left`, async (t) => {
   const grown = heapMiB() - heap;
   print(figures, attachMs, grown, bareRate(node));
   assert.ok(grown < 0.3 * heap + 16, `the heap grew from ${heap} by ${grown} MiB`);
-  await Promise.all(pods.map((pod) => node.remove(pod)));
+  await Promise.all(pods.map((pod) => node.detach(pod).then(() => node.remove(pod))));
   await settled(node, empty.chains);
   const end = inventory(node);
   assert.deepEqual(
