@@ -173,7 +173,7 @@ void test('[DP84] rules that no packet reaches have no chains and no log prefixe
     ...list.slice(0, 31).map(({ id }) => `NetworkPolicy/shop/${id.name} ingress rule 1`),
     'NetworkPolicy/shop/p30 ingress rule 2',
   ];
-  assert.deepEqual(ends.toSorted(), reached.toSorted());
+  assert.deepEqual(new Set(ends), new Set(reached));
   assert.equal(hits.size, reached.length);
 });
 
