@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { closeSync, existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, existsSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import test from 'node:test';
@@ -16,8 +16,10 @@ import {
   createNamespace,
   currentNamespace,
   deleteNamespace,
+  ensureSysctlsInNamespace,
   listenInNamespace,
   openNamespace,
+  readSysctlInNamespace,
   withNamespace,
   writeSysctlInNamespace,
 } from '#linux';
@@ -100,6 +102,41 @@ void test('sysctls are written in the namespace and nowhere else', (t) => {
   for (const path of ['kernel/panic', 'net/../kernel/panic', 'net//x', 'net/./x']) {
     assert.throws(() => writeSysctlInNamespace(fd, path, 0), RangeError);
   }
+});
+
+void test('sysctls are ensured: what is as wanted is not written, the first refusal ends it', (t) => {
+  const { fd } = makeNamespace(t);
+  const count = 'net/netfilter/nf_conntrack_count';
+  const wanted = [
+    // Nobody may write it.
+    [count, '0'],
+    ['net/ipv4/conf/lo/rp_filter', '1'],
+    ['net/ipv4/ip_local_port_range', '20000\t30000'],
+    ['net/ipv6/conf/lo/accept_ra', '0'],
+    ['net/ipv6/conf/all/forwarding', '1'],
+  ] as const;
+  const before = readdirSync('/proc/self/fd').length;
+  for (let turn = 0; turn < 2; turn++) ensureSysctlsInNamespace(fd, wanted);
+  const read = ([path]: readonly [string, string]) => readSysctlInNamespace(fd, path).trim();
+  assert.deepEqual(
+    wanted.map(read),
+    wanted.map(([, value]) => value),
+  );
+  assert.notEqual(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8'), '20000\t30000\n');
+  const ttl = ['net/ipv4/ip_default_ttl', '77'] as const;
+  for (const [refused, why] of [
+    [[count, '1'], /cannot set sysctl net\/netfilter\/nf_conntrack_count to "1": EACCES/],
+    [['net/ipv4/conf/absent/rp_filter', '1'], /absent\/rp_filter to "1": ENOENT/],
+    [['net/absent/file', '1'], /net\/absent\/file to "1": ENOENT/],
+    [['net/ipv4/ip_forward', 'many'], /ip_forward to "many": EINVAL/],
+    [['net/ipv4/../../kernel/panic', '1'], /is not the path of a network sysctl/],
+    [['net/ipv4', '1'], /net\/ipv4 to "1": (EISDIR|EACCES)/],
+    [['net', '1'], /is not the path of a network sysctl/],
+  ] as const) {
+    assert.throws(() => ensureSysctlsInNamespace(fd, [refused, ttl]), why);
+  }
+  assert.notEqual(read(ttl), '77');
+  assert.equal(readdirSync('/proc/self/fd').length, before);
 });
 
 for (const address of ['127.0.0.1', '::1']) {
