@@ -92,7 +92,7 @@ function compare(resources: readonly Resource[]): { halves: number; decided: num
             destinationPort: port,
             icmp: undefined,
           };
-          const walk = new HalfWalk(states, packet, family, from, to);
+          const walk = new HalfWalk(states, packet, from, to);
           const steps = expected.steps.map((step) => `${step.direction} ${step.reason}`).join('\n');
           const where = `${JSON.stringify(packet)} in\n${JSON.stringify(resources)}\n${steps}`;
           for (const [direction, got] of [
@@ -126,20 +126,17 @@ function assertSame(got: Verdict, expected: Half, where: string): void {
 class HalfWalk {
   readonly #states: ReadonlyMap<string, DataplaneState>;
   readonly #packet: WirePacket;
-  readonly #family: Family;
   readonly #from: Place;
   readonly #to: Place;
 
   constructor(
     states: ReadonlyMap<string, DataplaneState>,
     packet: WirePacket,
-    family: Family,
     from: Place,
     to: Place,
   ) {
     this.#states = states;
     this.#packet = packet;
-    this.#family = family;
     this.#from = from;
     this.#to = to;
   }
@@ -161,7 +158,7 @@ class HalfWalk {
   #fromPod(): Verdict {
     const state = this.#state(this.#from.node);
     const toOwnHost = this.#to.type === 'node' && this.#onOneHost;
-    const wildcard = endpointOf(state, true, this.#family);
+    const wildcard = endpointOf(state);
     if (wildcard?.interfaceName === '*') {
       const entered = this.#enter(state, wildcard, toOwnHost ? 'to host' : 'forward');
       if (isDenied(entered)) return entered;
@@ -170,7 +167,7 @@ class HalfWalk {
     if (own.verdict === 'deny') return own;
     if (toOwnHost) return state.endpointToHostAction === 'Drop' ? 'deny' : own;
     if (this.#to.type === 'pod' && this.#onOneHost) return own;
-    const endpoint = endpointOf(state, true, this.#family);
+    const endpoint = endpointOf(state);
     if (!endpoint) return own;
     const left = this.#tiers(state, endpoint.forward.egress, 'egress');
     return isDenied(left) ? left : own;
@@ -179,7 +176,7 @@ class HalfWalk {
   #fromNode(): Verdict {
     if (this.#to.type === 'pod' && this.#onOneHost) return 'allow';
     const state = this.#state(this.#from.node);
-    const endpoint = endpointOf(state, false, this.#family);
+    const endpoint = endpointOf(state);
     if (!endpoint) return 'allow';
     const raw = this.#untracked(state, endpoint, 'egress');
     if (raw) return raw;
@@ -191,7 +188,7 @@ class HalfWalk {
     if (this.#onOneHost) {
       return this.#from.type === 'node' ? 'allow' : this.#workload(state, this.#to, 'ingress');
     }
-    const endpoint = endpointOf(state, true, this.#family);
+    const endpoint = endpointOf(state);
     const entered = endpoint && this.#enter(state, endpoint, 'forward');
     if (isDenied(entered)) return entered;
     return this.#workload(state, this.#to, 'ingress');
@@ -200,7 +197,7 @@ class HalfWalk {
   #toNode(): Verdict {
     if (this.#from.type === 'pod' && this.#onOneHost) return 'allow';
     const state = this.#state(this.#to.node);
-    const endpoint = endpointOf(state, false, this.#family);
+    const endpoint = endpointOf(state);
     if (!endpoint) return 'allow';
     return this.#early(state, endpoint) ?? this.#normal(state, endpoint, 'ingress');
   }
@@ -290,14 +287,10 @@ function isWithin(net: string | undefined, text: string): boolean {
   return prefix !== undefined && address !== undefined && prefixContains(prefix, address);
 }
 
-/** At most one of a node: for all interfaces, or for the one that has the node's IPv4 address. */
-function endpointOf(
-  { hostEndpoints }: DataplaneState,
-  isForwarded: boolean,
-  family: Family,
-): HostEndpoint | undefined {
+/** At most one of a node: for all interfaces, or for the one that it has. */
+function endpointOf({ hostEndpoints }: DataplaneState): HostEndpoint | undefined {
   const [endpoint] = hostEndpoints.values();
-  return endpoint?.interfaceName === '*' || isForwarded || family === 4 ? endpoint : undefined;
+  return endpoint;
 }
 
 function stateOf(node: string, resources: readonly Resource[]): DataplaneState {

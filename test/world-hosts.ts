@@ -43,6 +43,9 @@ type Place =
   | 'interface and addresses'
   | 'second'
   | 'again'
+  | 'by address again'
+  | 'second by address'
+  | 'of both'
   | 'workload'
   | 'all'
   | 'all again';
@@ -61,6 +64,12 @@ function placeOf(node: NodeName, place: Place) {
       return { interfaceName: 'eth1' };
     case 'again':
       return { interfaceName: 'eth0' };
+    case 'by address again':
+      return { expectedIPs };
+    case 'second by address':
+      return { expectedIPs: Object.values(SECOND_ADDRESS) };
+    case 'of both':
+      return { expectedIPs: [...Object.values(SECOND_ADDRESS), ...expectedIPs] };
     case 'workload':
       return { interfaceName: 'cali0123456789a', expectedIPs };
     case 'all again':
@@ -81,10 +90,17 @@ const places = fc.oneof(
   { weight: 2, arbitrary: named.map((place): Place[] => [place, 'all']) },
 );
 
-/** That cannot govern the interface which they name, or not beside another one. */
-const taken = fc.constantFrom<Place[]>(['again'], ['workload'], ['all again']);
+/** That cannot govern their interface, or not beside another one. */
+const taken = fc.constantFrom<Place[]>(
+  ['again'],
+  ['by address again'],
+  ['second by address'],
+  ['of both'],
+  ['workload'],
+  ['all again'],
+);
 /** What is said of those. */
-export const TAKEN = /^HostEndpoint .*: cannot govern interface /;
+export const UNPLACED = /^HostEndpoint .*: cannot (govern|find an) interface /;
 
 /** Ports of protocols without ports may have names too; no rule can mean them. */
 const hostPorts = fc
@@ -93,7 +109,7 @@ const hostPorts = fc
     { name: 'http', protocol, port: 9090 },
     { name: 'dns', protocol: 'UDP', port: 5353 },
   ]);
-const NOTHING = { labels: {}, profiles: [], ports: [] };
+const NOTHING = { rank: 'a', labels: {}, profiles: [], ports: [] };
 
 /** What the nodes' agents say of their interfaces. */
 const INTERFACES = new Map(
@@ -114,6 +130,15 @@ function withInterfaces(resource: Resource): Resource {
   return { ...resource, metadata: { ...metadata, annotations } };
 }
 
+/** The same where no agent has said which interfaces the nodes have. */
+export function withoutInterfaces(resources: readonly Resource[]): Resource[] {
+  return resources.map((resource) => {
+    const { annotations: _, ...metadata } = resource.metadata;
+    return resource.kind === 'Node' ? { ...resource, metadata } : resource;
+  });
+}
+
+/** Of several for one interface the first by name governs it: the rank is a matter of chance. */
 const hostEndpoints = (node: NodeName) =>
   fc
     .tuple(
@@ -124,16 +149,19 @@ const hostEndpoints = (node: NodeName) =>
           ...(second && node === 'node-1' ? (['second'] as const) : []),
           ...more,
         ]),
-      fc.array(fc.record({ labels, profiles, ports: hostPorts }), { minLength: 4, maxLength: 4 }),
+      fc.array(
+        fc.record({ rank: fc.constantFrom('a', 'b', 'c'), labels, profiles, ports: hostPorts }),
+        { minLength: 4, maxLength: 4 },
+      ),
     )
     .map(([list, bodies]) =>
       list.map((place, index) => {
-        const { labels: own, profiles: names, ports } = bodies[index] ?? NOTHING;
+        const { rank, labels: own, profiles: names, ports } = bodies[index] ?? NOTHING;
         return {
           apiVersion: calico,
           kind: 'HostEndpoint',
           metadata: {
-            name: `${node}-${place.replaceAll(' ', '-')}`,
+            name: `${rank}-${node}-${place.replaceAll(' ', '-')}`,
             labels: { ...own, host: node, ...(index === 1 && { 'pcns.colour': 'red' }) },
           },
           spec: {

@@ -69,7 +69,8 @@ sourcePort, icmpType, icmpCode, family and through where they apply. Its answer 
 {"error": "..."}; the order stays.
 
 Where a staged policy would matter to either end, the answer has pending too: what would be said if every staged
-policy were enforced.
+policy were enforced. Where a node does not say which interface has which address, and several host endpoints may
+govern one, a half has doubt: who was asked, and what another one would say.
 
 The exit code is 0 whatever the verdict, 2 where a question makes no sense.`,
     )

@@ -1,7 +1,9 @@
 // The verdict on a packet: what its source's side lets out and its destination's side lets in.
 import { type Address, FAMILIES, type Family, formatAddress, parseAddress } from '#lib';
-import type { Direction, Explanation, Half, Judgement, Step } from './explanation.ts';
-import { judgeEgress, judgeIngress } from './journey.ts';
+import type { Direction, Explanation, Half, Judgement, Ruling, Step } from './explanation.ts';
+import { formatPolicyRef } from './explanation.ts';
+import type { Governors } from './host-governors.ts';
+import { type Journey, judgeEgress, judgeIngress } from './journey.ts';
 import { EPHEMERAL_PORT, isIcmp, type Packet, type Party, type Transit } from './packet.ts';
 import { PROTOCOL_NUMBERS, type Traffic } from './packet.ts';
 import { PartyError, type Place, placeAddresses, placeName, placeOf } from './party.ts';
@@ -64,20 +66,53 @@ function question(world: World, packet: Packet): Question {
 }
 
 function judge(world: World, asked: Question): Trace {
-  const { traffic, source, destination, through } = asked;
+  const { through } = asked;
   const steps: TraceStep[] = [];
-  const journey = { world, source, destination, traffic };
-  const walk = (direction: Direction): Walk => ({
-    direction,
-    traffic,
-    record: (step) => steps.push(step),
-  });
-  const walks = { egress: walk('egress'), ingress: walk('ingress') };
-  const { egress, ingress } = through
-    ? judgeTransit(journey, through, walks)
-    : { egress: judgeEgress(journey, walks.egress), ingress: judgeIngress(journey, walks.ingress) };
+  const half = (direction: Direction): Half => {
+    const judgeHalf = through
+      ? (journey: Journey, walk: Walk) => judgeTransit(journey, through, walk)
+      : direction === 'egress'
+        ? judgeEgress
+        : judgeIngress;
+    const walk = { direction, traffic: asked.traffic, record: (it: TraceStep) => steps.push(it) };
+    return withDoubt({ ...asked, world }, walk, judgeHalf);
+  };
+  const egress = half('egress');
+  const ingress = half('ingress');
   const verdict = egress.verdict === 'allow' && ingress.verdict === 'allow' ? 'allow' : 'deny';
   return { ...asked, verdict, egress, ingress, steps };
+}
+
+/** Judges a half by who is taken to govern its interface, and, in silence, by whoever else may. */
+function withDoubt(
+  journey: Omit<Journey, 'govern'>,
+  walk: Walk,
+  judgeHalf: (journey: Journey, walk: Walk) => Half,
+): Half {
+  let asked: Governors | undefined;
+  const govern = (governors: Governors) => {
+    asked = governors;
+    return governors.taken;
+  };
+  const half = judgeHalf({ ...journey, govern }, walk);
+  if (!asked || asked.others.length === 0) return half;
+  const { node, taken, others } = asked;
+  const silent = { ...walk, record: () => undefined };
+  const otherwise = others.flatMap((it) => {
+    const other = judgeHalf({ ...journey, govern: () => it }, silent);
+    return isSame(half, other) ? [] : [{ ...other, hostEndpoint: it?.name ?? null }];
+  });
+  if (otherwise.length === 0) return half;
+  return { ...half, doubt: { node, hostEndpoint: taken?.name ?? null, otherwise } };
+}
+
+function isSame(one: Ruling, other: Ruling): boolean {
+  return (
+    one.verdict === other.verdict &&
+    one.tier === other.tier &&
+    one.rule === other.rule &&
+    (one.policy && formatPolicyRef(one.policy)) === (other.policy && formatPolicyRef(other.policy))
+  );
 }
 
 function told({ verdict, egress, ingress, steps }: Trace): Judgement {

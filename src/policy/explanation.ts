@@ -22,8 +22,8 @@ export interface PolicyRef {
   readonly name: string;
 }
 
-/** What decided one half. */
-export interface Half {
+/** What decided. */
+export interface Ruling {
   readonly verdict: Verdict;
   /** null where no policy applied or profiles decided. */
   readonly tier: string | null;
@@ -31,6 +31,21 @@ export interface Half {
   readonly policy: PolicyRef | null;
   /** Index of the rule from 0 as the author wrote it; −1 for a default action. */
   readonly rule: number;
+}
+
+/** What decided one half. */
+export interface Half extends Ruling {
+  /** Absent where it is certain. */
+  readonly doubt?: Doubt;
+}
+
+/** The node does not tell its interfaces, and another host endpoint than the one that was asked may govern this one. */
+export interface Doubt {
+  readonly node: string;
+  /** Who was asked; null is nobody. */
+  readonly hostEndpoint: string | null;
+  /** What others would say, where it is not the same. */
+  readonly otherwise: readonly (Ruling & { readonly hostEndpoint: string | null })[];
 }
 
 export type Outcome =

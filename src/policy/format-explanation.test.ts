@@ -6,7 +6,7 @@ import { evaluate } from './evaluate.ts';
 import { formatExplanation } from './format-explanation.ts';
 import { parseParty } from './party.ts';
 import { felix, globalPolicy, namespace, networkPolicy, node, pod } from './sample-cluster.ts';
-import { resource, rule, tier } from './sample-cluster.ts';
+import { hostEndpoint, resource, rule, tier } from './sample-cluster.ts';
 import { buildWorld } from './world.ts';
 
 const CLUSTER: readonly Resource[] = [
@@ -117,4 +117,21 @@ test('policies of other namespaces are counted, and stand-in addresses told', ()
   const text = explain([...CLUSTER, ...far, pod('shop/new', [])], 'shop/new', 'shop/db');
   assert.match(text, /tier default, 3 policies of other namespaces/);
   assert.match(text, /shop\/new has no address yet: 240\.0\.255\.254 stands in/);
+});
+
+test('[PE34] who may have to be asked in the place of whom, what that one would say and how to know', () => {
+  const endpoints = [
+    hostEndpoint('a', { node: 'one', interfaceName: 'eth0' }, { of: 'a' }),
+    hostEndpoint('b', { node: 'one', expectedIPs: ['192.0.2.1'] }),
+  ];
+  const open = globalPolicy('open', { selector: "of == 'a'", ingress: [rule('Allow')] });
+  const text = explain([...endpoints, open], '198.51.100.7', 'node:one');
+  const [headline, ...lines] = text.split('\n').slice(0, 3);
+  assert.equal(headline, 'DENY  198.51.100.7 -> node:one, TCP port 80');
+  assert.deepEqual(lines, [
+    'Not certain: ingress is judged by HostEndpoint b, ' +
+      'and may be by HostEndpoint a: allow, by rule 0 of GlobalNetworkPolicy open in tier default',
+    '  Node one does not say which interface has which address: ' +
+      'set spec.interfaces, or annotation projectcalico.org/Interfaces',
+  ]);
 });

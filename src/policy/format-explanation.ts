@@ -1,7 +1,8 @@
 // An explanation as text for people: the verdict first, then each half with what was passed over and why.
-import type { Direction, Explanation, Half, Step } from './explanation.ts';
+import type { Direction, Explanation, Ruling, Step } from './explanation.ts';
 import { formatPolicyRef } from './explanation.ts';
 import { trace, type Trace } from './evaluate.ts';
+import { INTERFACES_ANNOTATION } from './node-interfaces.ts';
 import { isIcmp, type Packet, protocolName } from './packet.ts';
 import { placeHost, placeName } from './party.ts';
 import { assumptions, suggestChange } from './suggestion.ts';
@@ -10,7 +11,11 @@ import type { World } from './world.ts';
 /** Lines without a final newline. `world` and `packet` must be those that the explanation is of. */
 export function formatExplanation(explanation: Explanation, packet: Packet, world: World): string {
   const details = trace(world, packet);
-  const lines = [headline(explanation, details), ...pendingLines(explanation)];
+  const lines = [
+    headline(explanation, details),
+    ...doubtLines(explanation),
+    ...pendingLines(explanation),
+  ];
   for (const direction of ['egress', 'ingress'] as const) {
     lines.push('', ...halfLines(explanation, direction, details));
   }
@@ -69,6 +74,24 @@ function pendingLines({ verdict, pending }: Explanation): string[] {
   return [`If staged policies were enforced: ${pending.verdict.toUpperCase()} (${was}), ${by}`];
 }
 
+/** Who may have to be asked in the place of whom. */
+function doubtLines(explanation: Explanation): string[] {
+  return (['egress', 'ingress'] as const).flatMap((direction) => {
+    const { doubt } = explanation[direction];
+    if (!doubt) return [];
+    const { node, hostEndpoint, otherwise } = doubt;
+    const others = otherwise.map((it) => {
+      return `${it.hostEndpoint ?? 'none'}: ${it.verdict}, ${decider(it)}`;
+    });
+    const by = hostEndpoint ?? 'no host endpoint';
+    return [
+      `Not certain: ${direction} is judged by ${by}, and may be by ${others.join(', or by ')}`,
+      `  Node ${node} does not say which interface has which address: ` +
+        `set spec.interfaces, or annotation ${INTERFACES_ANNOTATION}`,
+    ];
+  });
+}
+
 function halfLines(explanation: Explanation, direction: Direction, details: Trace): string[] {
   const half = explanation[direction];
   const { source, destination, through } = details;
@@ -82,7 +105,7 @@ function halfLines(explanation: Explanation, direction: Direction, details: Trac
   ];
 }
 
-function decider({ tier, policy, rule }: Half): string {
+function decider({ tier, policy, rule }: Ruling): string {
   if (tier === null) return 'decided by no policy';
   if (policy === null) return `by the default action of tier ${tier}`;
   return `by rule ${rule} of ${formatPolicyRef(policy)} in tier ${tier}`;

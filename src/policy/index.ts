@@ -13,12 +13,14 @@ export type {
 export { evaluate } from './evaluate.ts';
 export {
   type Direction,
+  type Doubt,
   type Explanation,
   formatPolicyRef,
   type Half,
   type Judgement,
   type Outcome,
   type PolicyRef,
+  type Ruling,
   type Step,
   type Verdict,
 } from './explanation.ts';

@@ -6,7 +6,7 @@ import { type Place, placeHost, placeName } from './party.ts';
 import { type HostPolicy, walkHostEgress, walkHostIngress } from './host-stages.ts';
 import { type Decision, note, UNDECIDED } from './tier-walk.ts';
 import { type Walk, walkProfiles, walkTiers } from './tier-walk.ts';
-import type { HostInterface } from './node-interfaces.ts';
+import { type Governors, governorsOf, wildcardEndpoint } from './host-governors.ts';
 import type { World } from './world.ts';
 import type { HostEndpointObject, Workload } from './world-endpoints.ts';
 import type { Stage } from './world-policies.ts';
@@ -17,6 +17,8 @@ export interface Journey {
   readonly source: Place;
   readonly destination: Place;
   readonly traffic: Traffic;
+  /** Says which of those who may govern an interface is asked; undefined is nobody. */
+  readonly govern: (governors: Governors) => HostEndpointObject | undefined;
 }
 
 function half(decision: Decision): Half {
@@ -106,7 +108,7 @@ function workloadEgress(journey: Journey, workload: Workload, walk: Walk): Decis
     return denied(walk, 'defaultEndpointToHostAction is Drop: pods do not reach their own host');
   }
   if (destination.type === 'workload' && isOnOneHost(journey)) return own;
-  const endpoint = mainEndpoint(world, workload.node);
+  const endpoint = governor(journey, workload.node);
   if (!endpoint) return own;
   const left = walkHostEgress(hostPolicy({ ...journey, endpoint }, 'egress'), walk, 'forward');
   return left.verdict === 'deny' ? left : own;
@@ -161,12 +163,12 @@ function workloadPolicy(journey: Journey, workload: Workload, walk: Walk): Decis
 }
 
 function workloadIngress(journey: Journey, workload: Workload, walk: Walk): Decision {
-  const { world, source } = journey;
+  const { source } = journey;
   if (isOnOneHost(journey)) {
     if (source.type === 'host') return allowed(walk, 'a host always reaches its own pods');
     return workloadPolicy(journey, workload, walk);
   }
-  const endpoint = mainEndpoint(world, workload.node);
+  const endpoint = governor(journey, workload.node);
   if (endpoint) {
     const policy = hostPolicy({ ...journey, endpoint }, 'ingress');
     const entered = walkHostIngress(policy, walk, walk, 'forward');
@@ -180,7 +182,7 @@ function hostEgress(journey: Journey, node: string, walk: Walk): Decision {
   if (destination.type === 'workload' && isOnOneHost(journey)) {
     return allowed(walk, 'a host always reaches its own pods');
   }
-  const endpoint = mainEndpoint(world, node, traffic.source.address);
+  const endpoint = governor(journey, node, traffic.source.address);
   if (!endpoint) return allowed(walk, noHostEndpoint(world, node, 'egress'));
   return walkHostEgress(hostPolicy({ ...journey, endpoint }, 'egress'), walk, 'host');
 }
@@ -190,7 +192,7 @@ function hostIngress(journey: Journey, node: string, walk: Walk): Decision {
   if (source.type === 'workload' && isOnOneHost(journey)) {
     return allowed(walk, 'defaultEndpointToHostAction governs pods reaching their own host');
   }
-  const endpoint = mainEndpoint(world, node, traffic.destination.address);
+  const endpoint = governor(journey, node, traffic.destination.address);
   if (!endpoint) return allowed(walk, noHostEndpoint(world, node, 'ingress'));
   return walkHostIngress(hostPolicy({ ...journey, endpoint }, 'ingress'), walk, walk, 'host');
 }
@@ -201,84 +203,13 @@ function noHostEndpoint(world: World, node: string, direction: Direction): strin
   return `node ${node} has ${what}: no ${direction} policy`;
 }
 
-type HostsOf = Pick<World, 'hosts' | 'hostEndpoints'>;
-
-/** The `*` host endpoint of a node. */
-export function wildcardEndpoint(
-  world: HostsOf,
+/** Of the interface with the address; without one, of that which joins the host to the others. */
+function governor(
+  { world, govern }: Journey,
   node: string | undefined,
+  address?: Address,
 ): HostEndpointObject | undefined {
-  return world.hostEndpoints.find((it) => it.node === node && it.interfaceName === '*');
-}
-
-/**
- * The host endpoint of the interface that has the address; without one, of the interface that joins the host to the
- * others, which has the host's first address. Where that interface is known: the endpoint of its name, else the one
- * without a name that expects an address of it, else `*`. Where it is not: an endpoint that expects the address, else
- * one that expects none and whose interface is not known to have other addresses, else `*`.
- */
-export function mainEndpoint(
-  world: HostsOf,
-  node: string | undefined,
-  named?: Address,
-): HostEndpointObject | undefined {
-  if (node === undefined) return undefined;
-  const { addresses = [], interfaces = [] } = world.hosts.get(node) ?? {};
-  const own = endpointsOf(world, node).filter((it) => it.interfaceName !== '*');
-  const entered = (named ? [named] : addresses).slice(0, 1);
-  const joining = interfaces.find((it) => haveCommon(it.addresses, entered));
-  if (joining) {
-    return (
-      own.find((it) => it.interfaceName === joining.name) ??
-      own.find((it) => isPlacedOn(it, joining.name, interfaces)) ??
-      wildcardEndpoint(world, node)
-    );
-  }
-  const isElsewhere = ({ interfaceName }: HostEndpointObject) =>
-    interfaces.some(({ name }) => name === interfaceName);
-  const expecting = own.find((it) => haveCommon(it.addresses, named ? [named] : addresses));
-  // Another may name the same interface, and come first.
-  const { interfaceName } = expecting ?? {};
-  const first = interfaceName ? own.find((it) => it.interfaceName === interfaceName) : expecting;
-  return (
-    first ??
-    own.find((it) => it.addresses.length === 0 && !isElsewhere(it)) ??
-    wildcardEndpoint(world, node)
-  );
-}
-
-/** Those that may govern an interface. */
-function endpointsOf(world: HostsOf, node: string): HostEndpointObject[] {
-  return world.hostEndpoints.filter((it) => it.node === node && !it.isWorkloads);
-}
-
-/** Whether an endpoint without a name is on the interface: the first with one of its addresses. */
-function isPlacedOn(
-  { interfaceName, addresses }: HostEndpointObject,
-  name: string,
-  interfaces: readonly HostInterface[],
-): boolean {
-  if (interfaceName) return false;
-  return interfaces.find((it) => haveCommon(it.addresses, addresses))?.name === name;
-}
-
-function haveCommon(some: readonly Address[], others: readonly Address[]): boolean {
-  return some.some((one) => others.some((it) => it.family === one.family && it.bits === one.bits));
-}
-
-/** The host endpoint that governs an interface: that of its name, else one that expects an address of it, else `*`. */
-export function interfaceEndpoint(
-  world: HostsOf,
-  node: string,
-  interfaceName: string,
-): HostEndpointObject | undefined {
-  const own = endpointsOf(world, node);
-  const { interfaces = [] } = world.hosts.get(node) ?? {};
-  return (
-    own.find((it) => it.interfaceName === interfaceName) ??
-    own.find((it) => isPlacedOn(it, interfaceName, interfaces)) ??
-    wildcardEndpoint(world, node)
-  );
+  return node === undefined ? undefined : govern(governorsOf(world, node, address));
 }
 
 /** A packet at a host endpoint. */

@@ -92,9 +92,76 @@ test('[PE30] an endpoint without interface name is for the interface that has an
   assert.equal(verdict(cluster, OUTSIDE, '192.0.2.1'), 'deny ingress');
   assert.equal(verdict(cluster, '2001:db8:9::7', '2001:db8::1'), 'deny ingress');
   assert.equal(verdict(cluster, OUTSIDE, '203.0.113.1'), 'allow');
-  const [eth0] = NAMED;
-  assert.ok(eth0);
-  assert.equal(verdict([...cluster, eth0], OUTSIDE, '192.0.2.1'), 'allow');
+});
+
+test('[PE33] of one that names the interface and one that expects its address the first by name governs it', () => {
+  const both = (byName: string, byAddress: string) => [
+    calicoNode(INTERFACES),
+    endpoint(byName, { interfaceName: 'eth0', profiles: OPEN }),
+    endpoint(byAddress, { expectedIPs: ['192.0.2.1'], profiles: OPEN }),
+  ];
+  for (const at of ['192.0.2.1', 'node:one']) {
+    assert.equal(verdict([...both('a', 'b'), closed('a')], OUTSIDE, at), 'deny ingress');
+    assert.equal(verdict([...both('a', 'b'), closed('b')], OUTSIDE, at), 'allow');
+    assert.equal(verdict([...both('b', 'a'), closed('a')], OUTSIDE, at), 'deny ingress');
+    assert.equal(verdict([...both('b', 'a'), closed('b')], OUTSIDE, at), 'allow');
+  }
+});
+
+test('[PE34] where the interfaces are not known a half tells who else may be asked, and says otherwise', () => {
+  const untold = calicoNode([]);
+  const eth0 = endpoint('a', { interfaceName: 'eth0', profiles: OPEN });
+  const byAddress = endpoint('b', { expectedIPs: ['192.0.2.1'], profiles: OPEN });
+  const of = (...cluster: Resource[]) => ask(cluster, OUTSIDE, '192.0.2.1').ingress;
+  assert.deepEqual(of(untold, eth0, byAddress, closed('a')), {
+    verdict: 'allow',
+    tier: null,
+    policy: null,
+    rule: -1,
+    doubt: {
+      node: 'one',
+      hostEndpoint: 'HostEndpoint b',
+      otherwise: [
+        {
+          verdict: 'deny',
+          tier: 'default',
+          policy: { kind: 'GlobalNetworkPolicy', namespace: null, name: 'close-a' },
+          rule: 0,
+          hostEndpoint: 'HostEndpoint a',
+        },
+      ],
+    },
+  });
+  const same = of(untold, eth0, byAddress);
+  assert.equal(same.doubt, undefined, 'both would say the same');
+  const first = endpoint('b', { interfaceName: 'eth0' });
+  const last = endpoint('a', { expectedIPs: ['192.0.2.1'] });
+  const certain = of(untold, first, last, closed('b'));
+  assert.equal(certain.doubt, undefined, 'whatever has the address, the first by name is for it');
+  const told = of(calicoNode(INTERFACES), eth0, byAddress, closed('a'));
+  assert.equal(told.verdict, 'deny');
+  assert.equal(told.doubt, undefined);
+});
+
+test('[PE34] one that names an interface may be for another; one of several addresses is on one of them', () => {
+  const untold = calicoNode([]);
+  const others = (...cluster: Resource[]) => {
+    const { doubt } = ask([untold, ...cluster], OUTSIDE, '192.0.2.1').ingress;
+    const all = doubt ? [doubt, ...doubt.otherwise] : [];
+    return all.map((it) => it.hostEndpoint?.replace('HostEndpoint ', '') ?? 'nobody').join(' ');
+  };
+  const eth0 = endpoint('eth0', { interfaceName: 'eth0' });
+  assert.equal(others(eth0, closed('eth0')), 'eth0 nobody');
+  assert.equal(others(eth0, WILDCARD, closed('eth0')), 'eth0 all');
+  const several = endpoint('several', { expectedIPs: ['192.0.2.1', '203.0.113.1'] });
+  assert.equal(others(several, eth0, closed('several')), 'several eth0 nobody');
+  const expecting = endpoint('expecting', {
+    interfaceName: 'eth1',
+    expectedIPs: ['192.0.2.1', '2001:db8::1'],
+  });
+  assert.equal(others(eth0, expecting, closed('expecting')), '');
+  const elsewhere = endpoint('elsewhere', { expectedIPs: ['203.0.113.1'] });
+  assert.equal(others(elsewhere, closed('elsewhere')), '');
 });
 
 test('[PE30] an address of no known interface: by expectedIPs, then an interface of which nothing is known', () => {

@@ -13,7 +13,7 @@ export interface HostInterface {
 type Report = (problem: WorldProblem) => void;
 
 /** Where Calico's node agent writes the interfaces of a Kubernetes node: a JSON list of `{name, addresses}`. */
-const ANNOTATION = 'projectcalico.org/Interfaces';
+export const INTERFACES_ANNOTATION = 'projectcalico.org/Interfaces';
 const EXAMPLE = '[{"name":"eth0","addresses":["192.0.2.1"]}]';
 
 /** Of every node by its name: `spec.interfaces` of Calico's Node, the annotation of Kubernetes' Node, or both. */
@@ -29,14 +29,14 @@ export function readInterfaces(
     add(metadata.name, (spec?.interfaces ?? []).flatMap(hostInterface));
   }
   for (const { metadata } of resources['core Node']) {
-    const text = metadata.annotations?.[ANNOTATION];
+    const text = metadata.annotations?.[INTERFACES_ANNOTATION];
     if (text === undefined) continue;
     const found = parseAnnotation(text);
     if (found) add(metadata.name, found);
     else {
       report({
         resource: `Node ${metadata.name}`,
-        path: `metadata.annotations[${ANNOTATION}]`,
+        path: `metadata.annotations[${INTERFACES_ANNOTATION}]`,
         message: `${JSON.stringify(text.slice(0, 60))} is no JSON list such as ${EXAMPLE}`,
         fatal: false,
       });

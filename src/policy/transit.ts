@@ -1,9 +1,10 @@
 // A packet through a node that is neither of its ends: what the host endpoints of the way in and of the way out say.
 import type { Half } from './explanation.ts';
 import { walkHostEgress, walkHostIngress } from './host-stages.ts';
-import { type HostPlace, hostPolicy, interfaceEndpoint } from './journey.ts';
+import { governorsOf } from './host-governors.ts';
+import { hostPolicy, type Journey } from './journey.ts';
 import { PartyError, type Place, placeHost } from './party.ts';
-import type { Transit, Traffic } from './packet.ts';
+import type { Transit } from './packet.ts';
 import { type Decision, note, type Walk } from './tier-walk.ts';
 import type { World } from './world.ts';
 
@@ -20,28 +21,24 @@ export function checkTransit(world: World, transit: Transit, ends: readonly Plac
   }
 }
 
-/** Both halves. Into the node come untracked, pre-DNAT and forward policy, out of it forward policy. */
+/** Into the node, `ingress`, come untracked, pre-DNAT and forward policy, out of it forward policy. */
 export function judgeTransit(
-  { world, traffic }: { readonly world: World; readonly traffic: Traffic },
+  { world, traffic, govern }: Pick<Journey, 'world' | 'traffic' | 'govern'>,
   transit: Transit,
-  walks: { readonly egress: Walk; readonly ingress: Walk },
-): { readonly egress: Half; readonly ingress: Half } {
-  const at = (interfaceName: string): HostPlace | undefined => {
-    const endpoint = interfaceEndpoint(world, transit.node, interfaceName);
-    return endpoint && { world, traffic, endpoint };
-  };
-  const [inside, outside] = [at(transit.in), at(transit.out)];
-  const free = (walk: Walk, interfaceName: string) =>
+  walk: Walk,
+): Half {
+  const interfaceName = walk.direction === 'ingress' ? transit.in : transit.out;
+  const endpoint = govern(governorsOf(world, transit.node, interfaceName));
+  if (!endpoint) {
     note(walk, null, 'allow', `${transit.node} has no host endpoint on ${interfaceName}`);
-  if (!inside) free(walks.ingress, transit.in);
-  if (!outside) free(walks.egress, transit.out);
-  return {
-    ingress: half(
-      inside &&
-        walkHostIngress(hostPolicy(inside, 'ingress'), walks.ingress, walks.ingress, 'forward'),
-    ),
-    egress: half(outside && walkHostEgress(hostPolicy(outside, 'egress'), walks.egress, 'forward')),
-  };
+    return half(undefined);
+  }
+  const policy = hostPolicy({ world, traffic, endpoint }, walk.direction);
+  return half(
+    walk.direction === 'ingress'
+      ? walkHostIngress(policy, walk, walk, 'forward')
+      : walkHostEgress(policy, walk, 'forward'),
+  );
 }
 
 function half(decision: Decision | undefined): Half {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { loadManifests, type Pod, type Resource } from '#api';
-import { buildWorld, evaluate, type Party } from '#policy';
+import { buildWorld, evaluate, type Party, type Verdict } from '#policy';
 import type { Family } from '#lib';
 import {
   FIXED,
@@ -16,7 +16,8 @@ import {
   PROBED_PORTS,
   world,
 } from '../worlds.ts';
-import { hostWorld, TAKEN } from '../world-hosts.ts';
+import { hostWorld, UNPLACED, withoutInterfaces } from '../world-hosts.ts';
+import { mayBe } from '../unknown-interfaces.ts';
 import { KernelCluster } from './cluster.ts';
 
 const SEED = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
@@ -138,26 +139,30 @@ async function compare(
   ports: readonly ProbedPort[] = PROBED_PORTS,
   pairs: Pairs = 'with a pod',
 ): Promise<number> {
-  const errors = cluster.enforce(resources).filter((text) => !TAKEN.test(text));
+  const errors = cluster.enforce(resources).filter((text) => !UNPLACED.test(text));
   assert.deepEqual(errors, []);
   const reference = buildWorld(resources);
+  const untold = buildWorld(withoutInterfaces(resources));
   const pods = podsOf(resources);
   const probes = allProbes(pods.length, ports, pairs);
   const outcomes = await Promise.all(probes.map((probe) => run(cluster, probe, TIMEOUT_MS.first)));
   for (const [index, probe] of probes.entries()) {
-    const expected = evaluate(reference, {
+    const packet = {
       from: partyOf(probe.from, probe.family, pods),
       to: partyOf(probe.to, probe.family, pods),
       protocol: NUMBER[probe.protocol],
       port: probe.port,
       sourcePort: EPHEMERAL_PORT,
       family: probe.family,
-    });
-    let got = outcomes[index] !== 'silent' ? 'allow' : 'deny';
+    };
+    const expected = evaluate(reference, packet);
+    let got: Verdict = outcomes[index] !== 'silent' ? 'allow' : 'deny';
     if (got === 'deny' && expected.verdict === 'allow') {
       got = (await run(cluster, probe, TIMEOUT_MS.again)) !== 'silent' ? 'allow' : 'deny';
     }
     if (got !== expected.verdict) assert.fail(explain(cluster, probe, expected, resources));
+    const guess = evaluate(untold, packet);
+    if (!mayBe(guess, got)) assert.fail(explain(cluster, probe, guess, resources));
   }
   return probes.length;
 }

@@ -70,25 +70,25 @@ test('[DP33] a mark is believed only where it is taken away before', () => {
   }
 });
 
-test('[DP23] of several endpoints the named come before those with addresses, then the first by ID', () => {
-  const endpoints = [
-    host('b', { interfaceName: null, addresses: ['192.0.2.1'] }),
-    host('c'),
-    host('d'),
-    host('e', { interfaceName: '*' }),
-  ];
-  const problems: string[] = [];
-  const placed = placeHostEndpoints(
-    new Map(endpoints.map((one) => [one.id, one])),
-    [
-      { interface: 'lo', prefix: '127.0.0.1/8' },
-      { interface: 'kube-ipvs0', prefix: '192.0.2.1/32' },
-      { interface: 'eth0', prefix: '192.0.2.1/24' },
-    ],
-    BARE_STATE.settings,
-    (what) => problems.push(what),
-  );
-  const ids = [...placed].map(([name, { id }]) => `${name}=${id}`);
-  assert.deepEqual(ids.toSorted(), ['*=e', 'eth0=c']);
-  assert.deepEqual(problems, ['HostEndpoint d', 'HostEndpoint b']);
+test('[DP23] of several endpoints for an interface, by name or by address, the first by ID governs it', () => {
+  const byAddress = (id: string) => host(id, { interfaceName: null, addresses: ['192.0.2.1'] });
+  const all = host('e', { interfaceName: '*' });
+  const place = (...endpoints: HostEndpoint[]) => {
+    const problems: string[] = [];
+    const placed = placeHostEndpoints(
+      new Map([...endpoints, all].map((one) => [one.id, one])),
+      [
+        { interface: 'lo', prefix: '127.0.0.1/8' },
+        { interface: 'kube-ipvs0', prefix: '192.0.2.1/32' },
+        { interface: 'eth0', prefix: '192.0.2.1/24' },
+      ],
+      BARE_STATE.settings,
+      (what) => problems.push(what),
+    );
+    const ids = [...placed].map(([name, { id }]) => `${name}=${id}`).toSorted();
+    return [...ids, ...problems].join(' ');
+  };
+  const rest = 'HostEndpoint c HostEndpoint d';
+  assert.equal(place(host('d'), host('c'), byAddress('b')), `*=e eth0=b ${rest}`);
+  assert.equal(place(byAddress('d'), host('c'), host('b')), `*=e eth0=b ${rest}`);
 });

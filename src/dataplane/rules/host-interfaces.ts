@@ -12,9 +12,8 @@ export interface InterfaceAddress {
 export type PlacedEndpoints = ReadonlyMap<string, HostEndpoint>;
 
 /**
- * Puts each endpoint on its interface (spec 10: named HEP, wildcard HEP). One with a name comes before one
- * that is found by its addresses, of interfaces that are not excluded, and then the first by ID. Those that are left
- * are reported.
+ * Puts each endpoint on its interface (spec 10: named HEP, wildcard HEP), by name, or the first with one of its
+ * addresses that is not excluded. Of several for one interface the first by ID governs it; the others are reported.
  */
 export function placeHostEndpoints(
   endpoints: ReadonlyMap<string, HostEndpoint>,
@@ -28,9 +27,7 @@ export function placeHostEndpoints(
   );
   const placed = new Map<string, HostEndpoint>();
   const sorted = [...endpoints.keys()].toSorted().flatMap((id) => endpoints.get(id) ?? []);
-  const named = sorted.filter(({ interfaceName }) => interfaceName !== null);
-  const others = sorted.filter(({ interfaceName }) => interfaceName === null);
-  for (const endpoint of [...named, ...others]) {
+  for (const endpoint of sorted) {
     const what = `HostEndpoint ${endpoint.id}`;
     const name = endpoint.interfaceName ?? interfaceOf(endpoint, considered);
     if (name === undefined) {

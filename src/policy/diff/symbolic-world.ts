@@ -3,7 +3,7 @@ import type { Resource } from '#api';
 import type { Address, Prefix } from '#lib';
 import { formatAddress, maskPrefix } from '#lib';
 import type { Direction } from '../explanation.ts';
-import { mainEndpoint, wildcardEndpoint } from '../journey.ts';
+import { governorsOf, wildcardEndpoint } from '../host-governors.ts';
 import { addSlices, compileProfiles, type ProfileRules } from '../world.ts';
 import {
   type Host,
@@ -169,7 +169,7 @@ class PlaceReader {
   #host({ name, addresses }: Host): SymbolicPlace {
     const judges = new Map<string, Judges>();
     for (const address of addresses) {
-      const main = mainEndpoint(this.#endpoints, name, address);
+      const main = governorsOf(this.#endpoints, name, address).taken;
       const judge = (direction: Direction) =>
         this.#compiled.tables.programs.judge({
           direction,
@@ -202,7 +202,7 @@ class PlaceReader {
         ipipClosed: !allowIpipFromWorkloads,
       },
       wildcard: wildcardEndpoint(this.#endpoints, node),
-      main: mainEndpoint(this.#endpoints, node),
+      main: node === undefined ? undefined : governorsOf(this.#endpoints, node).taken,
     };
     this.#nodes.set(node, context);
     return context;
