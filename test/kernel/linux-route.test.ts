@@ -2,7 +2,9 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type LinkAddress, NetlinkError, type Neighbour } from '#linux';
+import { setTimeout } from 'node:timers/promises';
+import { FAMILIES } from '#lib';
+import { type LinkAddress, NetlinkError, type Neighbour, readSysctlInNamespace } from '#linux';
 import { ROUTE_PROTOCOL, type Route, RouteSocket } from '#linux';
 import { ip, makeNamespace, makePair, run } from './linux-namespaces.ts';
 
@@ -347,4 +349,47 @@ void test('interfaces are deleted in the background, at one wait for all, while 
   const left = host.route.links().map(({ name }) => name);
   assert.deepEqual(left.toSorted(), ['lo', 'peer', 'stays']);
   assert.deepEqual(await remover.deleteLinksInBackground(['left0'], 7), [false]);
+});
+
+void test('settings that messages set are those that sysctls show, and only they', async (t) => {
+  const { route, fd } = makeNamespace(t);
+  route.createVeth({ name: 'left', peerName: 'right' });
+  const shown = (name: string) =>
+    Object.fromEntries(
+      [
+        'ipv4/conf/IF/rp_filter',
+        'ipv4/conf/IF/proxy_arp',
+        'ipv4/conf/IF/forwarding',
+        'ipv6/conf/IF/addr_gen_mode',
+        'ipv4/neigh/IF/proxy_delay',
+        'ipv6/neigh/IF/proxy_delay',
+      ].map((path) => [path, Number(readSysctlInNamespace(fd, `net/${path.replace('IF', name)}`))]),
+    );
+  const before = shown('right');
+  assert.deepEqual(shown('left'), before);
+  assert.notEqual(before['ipv4/neigh/IF/proxy_delay'], 0);
+  const ipv4 = { rp_filter: 2, proxy_arp: 1, forwarding: 1 };
+  route.setSettings('left', { ipv4, addressGeneration: 'none' });
+  for (const family of FAMILIES) route.setProxyDelay('left', family, 0);
+  assert.deepEqual(shown('left'), {
+    'ipv4/conf/IF/rp_filter': 2,
+    'ipv4/conf/IF/proxy_arp': 1,
+    'ipv4/conf/IF/forwarding': 1,
+    'ipv6/conf/IF/addr_gen_mode': 1,
+    'ipv4/neigh/IF/proxy_delay': 0,
+    'ipv6/neigh/IF/proxy_delay': 0,
+  });
+  assert.deepEqual(shown('right'), before);
+  route.setUp('right');
+  route.setUp('left');
+  const withAddress = () => new Set(route.addresses().map((address) => address.interface));
+  for (let turn = 0; turn < 1000 && !withAddress().has('right'); turn++) await setTimeout(10);
+  assert.deepEqual(withAddress(), new Set(['lo', 'right']), 'the kernel gives the left end none');
+  route.setSettings('left', { ipv4: { proxy_arp: 0 } });
+  assert.deepEqual(
+    [shown('left')['ipv4/conf/IF/proxy_arp'], shown('left')['ipv4/conf/IF/rp_filter']],
+    [0, 2],
+  );
+  assert.throws(() => route.setSettings('absent', { ipv4 }), { code: 'ENODEV' });
+  assert.throws(() => route.setProxyDelay('absent', 4, 0), { code: 'ENODEV' });
 });

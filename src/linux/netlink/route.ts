@@ -1,6 +1,6 @@
 // rtnetlink (man 7 rtnetlink): interfaces, addresses, routes and neighbours of one namespace.
 
-import { FAMILIES } from '#lib';
+import { FAMILIES, type Family } from '#lib';
 import { ERRNO } from '../libc.ts';
 import {
   ADDRESS_MESSAGE,
@@ -34,7 +34,13 @@ import {
   newVeth,
   parseLink,
 } from './link-message.ts';
-import { MESSAGE_FLAG, NetlinkError } from './message.ts';
+import {
+  type LinkSettings,
+  SET_NEIGHBOUR_TABLE,
+  proxyDelayBody,
+  writeLinkSettings,
+} from './link-settings.ts';
+import { MESSAGE_FLAG, NetlinkError, type NetlinkRequest } from './message.ts';
 import { RouteDecoder } from './route-decoder.ts';
 import { parseProxy, type Proxy, proxyBody, proxyQuery } from './proxy-message.ts';
 import {
@@ -66,6 +72,8 @@ export class RouteSocket {
   readonly #socket: NetlinkSocket;
   readonly #decoder: RouteDecoder;
   #writes = 0;
+  /** What is to be sent together; absent while each request is sent by itself. */
+  #gathered: NetlinkRequest[] | undefined;
 
   private constructor(socket: NetlinkSocket) {
     this.#socket = socket;
@@ -86,6 +94,21 @@ export class RouteSocket {
   /** How many requests that change the kernel were sent. */
   get writes(): number {
     return this.#writes;
+  }
+
+  /**
+   * Sends what `work` changes in one message: the kernel carries it out in its order, and goes on behind what it
+   * refuses; of that the first is thrown. Interfaces that `work` names must be there when it names them.
+   */
+  together(work: () => void): void {
+    const gathered: NetlinkRequest[] = [];
+    this.#gathered = gathered;
+    try {
+      work();
+    } finally {
+      this.#gathered = undefined;
+    }
+    this.#socket.batch(gathered);
   }
 
   links(): Link[] {
@@ -135,6 +158,22 @@ export class RouteSocket {
     const action = `cannot put interface ${name} into ${master}`;
     const index = this.#index(master, action);
     this.#setLink(linkByName(name).u32(LINK_ATTRIBUTE.MASTER, index), action);
+  }
+
+  /**
+   * Sets what sysctls would, without the CPU time that they take while others change interfaces, and without entries
+   * below `/proc/sys` that the kernel would have to remove with the interface.
+   */
+  setSettings(name: string, settings: LinkSettings): void {
+    const writer = writeLinkSettings(linkByName(name), settings);
+    this.#setLink(writer, `cannot set ${JSON.stringify(settings)} of interface ${name}`);
+  }
+
+  /** How long it waits before it answers for addresses of others: `net/ipv[46]/neigh/<interface>/proxy_delay`. */
+  setProxyDelay(name: string, family: Family, ms: number): void {
+    const action = `cannot set the delay of IPv${family} proxying of interface ${name} to ${ms} ms`;
+    const body = proxyDelayBody(family, this.#index(name, action), ms);
+    this.#write(SET_NEIGHBOUR_TABLE, body, action);
   }
 
   setUp(name: string): void {
@@ -352,7 +391,9 @@ export class RouteSocket {
 
   #write(type: number, body: Uint8Array, action: string, flags = 0): void {
     this.#writes++;
-    this.#socket.request({ type, flags, body, action });
+    const request = { type, flags, body, action };
+    if (this.#gathered) this.#gathered.push(request);
+    else this.#socket.request(request);
   }
 
   #setLink(writer: AttributeWriter, action: string): void {
