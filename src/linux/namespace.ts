@@ -191,7 +191,8 @@ export function ensureSysctlsInNamespace(
   }
 }
 
-const sysctlText = new Uint8Array(4096);
+/** Longer texts differ from what anybody wants. */
+const sysctlText = Buffer.alloc(256);
 
 /** `file` is below the directory of the descriptor; where nothing may be written it must have the value. */
 function ensureSysctl(action: string, directory: number, file: string, value: string): void {
@@ -201,9 +202,9 @@ function ensureSysctl(action: string, directory: number, file: string, value: st
   if (descriptor < 0) throw new SystemError(action, -descriptor);
   try {
     const length = libcOrThrow(action, 'read', descriptor, sysctlText, sysctlText.length);
-    if (new TextDecoder().decode(sysctlText.subarray(0, length)).trim() === value) return;
+    if (sysctlText.toString('latin1', 0, length).trim() === value) return;
     if (isRefused) throw new SystemError(action, -writable);
-    const text = new TextEncoder().encode(value);
+    const text = Buffer.from(value);
     libcOrThrow(action, 'pwrite', descriptor, text, text.length, 0);
   } finally {
     libc('close', descriptor);
