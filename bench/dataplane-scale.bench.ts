@@ -40,16 +40,20 @@ interface Measured {
 const any = { ipSets: [], notIpSets: [] };
 const setId = (app: number): string => `app-${app % APPS}`;
 
-/** Of an application's policies, some let another application in at some ports, some at any, some a network. */
+/**
+ * Of an application's policies, some let another application in at some ports, some at any, some a network. No two let
+ * in the same at the same port, so that each has something to decide.
+ */
 function rulesOf(index: number): DataplaneRule[] {
-  const source = { ipSets: [setId(index * 7)], notIpSets: [] };
-  const port = 8000 + (index % 40);
+  const [app, turn] = [index % APPS, Math.trunc(index / APPS)];
+  const source = { ipSets: [setId(app + turn)], notIpSets: [] };
+  const port = 8000 + (turn % 40);
   const to = { ...any, ports: [[port, port] as const] };
-  if (index % 10 === 0) {
-    const nets = [`10.${100 + (index % 100)}.0.0/16`];
+  if (turn % 10 === 0) {
+    const nets = [`10.${100 + (turn % 100)}.0.0/16`];
     return [rule('Allow', { source: { ...any, nets } })];
   }
-  if (index % 5 === 0) return [rule('Allow', { source })];
+  if (turn % 50 === 5) return [rule('Allow', { source })];
   return [
     rule('Allow', { protocol: TCP, source, destination: to }),
     rule('Allow', { index: 1, protocol: 17, destination: to }),

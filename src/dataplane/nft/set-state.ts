@@ -3,6 +3,7 @@ import { differences, type Family, PersistentMap } from '#lib';
 import type { Hex, SetElement, SetType } from '#linux';
 import type { ClassMap } from '../rules/address-classes.ts';
 import type { ClassNumbers } from '../rules/class-name.ts';
+import type { Fragment } from '../rules/intervals.ts';
 import { type MapKey, type VerdictMap, isExact } from '../rules/verdict-map.ts';
 import { addressBytes, interfaceHex, networkHex } from './bytes.ts';
 import { NFPROTO } from './render.ts';
@@ -123,23 +124,36 @@ export function verdictMapState(map: VerdictMap): SetState {
 
 const knownClasses = new WeakMap<ClassMap, SetState>();
 
-/** A map from address to class. */
-export function classMapState(map: ClassMap): SetState {
+/** A map from address to class, at the cost of what differs from `former`, the same map before. */
+export function classMapState(map: ClassMap, former?: ClassMap): SetState {
   const known = knownClasses.get(map);
   if (known) return known;
-  const { family, isExact: exact, entries } = map;
-  const bytes = addressBytes(family);
-  const groups = entries.map(({ first, last, value }): SetElement[] => {
-    const data = classData(value);
-    if (exact) return [{ key: networkHex(first, bytes), data }];
-    const [start, ...end] = intervalElements([first, last], bytes);
-    return [{ key: start?.key ?? '', data }, ...end];
-  });
+  const { family, isExact: exact, name } = map;
   const data = [CLASS_FIELD, CLASS_FIELD] as const;
   const type: SetType = { key: [addressField(family)], data, ...(!exact && { interval: true }) };
-  const state = { type, entries: byText(groups) };
-  knownClasses.set(map, state);
-  return state;
+  const state = former?.name === name ? knownClasses.get(former) : undefined;
+  const before = state && former ? former.entries : PersistentMap.EMPTY;
+  let entries = PersistentMap.from(state?.entries ?? []);
+  for (const { before: was, after: is } of differences(before, map.entries)) {
+    if (was) entries = entries.without(entryText(classRange(was, map)));
+    if (!is) continue;
+    const elements = classRange(is, map);
+    entries = entries.with(entryText(elements), elements);
+  }
+  const result = { type, entries };
+  knownClasses.set(map, result);
+  return result;
+}
+
+function classRange(
+  { first, last, value }: Fragment<string>,
+  { family, isExact: exact }: ClassMap,
+): SetElement[] {
+  const bytes = addressBytes(family);
+  const data = classData(value);
+  if (exact) return [{ key: networkHex(first, bytes), data }];
+  const [start, ...end] = intervalElements([first, last], bytes);
+  return [{ key: start?.key ?? '', data }, ...end];
 }
 
 function keyFields(key: MapKey): SetType['key'] {

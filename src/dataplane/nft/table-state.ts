@@ -77,8 +77,9 @@ export function desiredTable(
   if (ruleset.workloads !== before.ruleset.workloads) {
     sets = sets.with(WORKLOADS_MAP, workloadsOf(ruleset, before));
   }
-  for (const { after } of differences(before.ruleset.classMaps, ruleset.classMaps)) {
-    if (after) sets = sets.with(after.name, classMapState(after));
+  for (const change of differences(before.ruleset.classMaps, ruleset.classMaps)) {
+    const { before: former, after } = change;
+    if (after) sets = sets.with(after.name, classMapState(after, former));
   }
   for (const change of differences(before.ruleset.ipSets, ruleset.ipSets)) {
     const names = [change.before, change.after].flatMap((set) => setNames(set, referred));
@@ -124,7 +125,9 @@ function newTable(
     sets.set(name, classesState(map, ruleset.classNumbers));
   sets.set(WORKLOADS_MAP, workloadsOf(ruleset, before));
   for (const [name, map] of ruleset.maps) sets.set(name, verdictMapState(map));
-  for (const [name, map] of ruleset.classMaps) sets.set(name, classMapState(map));
+  for (const [name, map] of ruleset.classMaps) {
+    sets.set(name, classMapState(map, before?.ruleset.classMaps.get(name)));
+  }
   for (const set of ruleset.ipSets.values()) {
     const former = before?.ruleset.ipSets.get(set.id);
     for (const { name, kind, family } of setNames(set, referred)) {

@@ -1,5 +1,5 @@
 // Addresses by which of a group's conditions hold for them: rules decide by class, and an address is in one class.
-import { type Family, familyBits } from '#lib';
+import { type Family, familyBits, PersistentMap } from '#lib';
 import type { IpSet } from '#calc/dataplane-update';
 import type { PlacedRule } from './candidates.ts';
 import { farMatches, isExpanded } from './candidates.ts';
@@ -14,26 +14,27 @@ import {
   wholeInterval,
 } from './intervals.ts';
 import type { Match, PacketEnd } from './match.ts';
+import { shortHash } from './names.ts';
 
-/** A map from address to class. Entries are sorted and do not overlap. */
+/** A map from address to class. Entries are by the key of their first address, and do not overlap. */
 export interface ClassMap {
   readonly name: string;
   readonly family: Family;
   /** Every entry is one address. */
   readonly isExact: boolean;
   /** `value` is the number of the class. */
-  readonly entries: readonly Fragment<string>[];
+  readonly entries: PersistentMap<Fragment<string>>;
 }
 
-/** How many conditions may hold at all ranges of addresses together, a rule on average, and how many more. */
+/** How many conditions may hold at all ranges of addresses together, each on average, and how many more. */
 const HELD_MAX = 64;
 const HELD_MIN = 65_536;
 
 type AddressMatch = Match & { readonly match: 'nets' | 'ip-set' };
 
-/** What a group's rules ask of addresses of one family; no address and no member is said here. */
+/** What a group's rules ask of addresses of one family; no member of a set is said here. */
 export interface AddressQuestion {
-  /** Of the map. */
+  /** Equal for equal questions, whoever asks. */
   readonly name: string;
   readonly end: PacketEnd;
   readonly family: Family;
@@ -57,12 +58,25 @@ export interface AddressClasses {
   readonly size: number;
   /** Equal where rules are rendered alike. */
   readonly structure: string;
+  readonly layout: ClassLayout;
+}
+
+/** What it takes to say what becomes of single addresses. */
+export interface ClassLayout {
+  /** Conditions that hold at single addresses only. */
+  readonly exact: ReadonlySet<string>;
+  /** Where the other conditions begin to hold, and where they no longer do. */
+  readonly edges: ReadonlySet<bigint>;
+  /** By number of the class: its conditions, and in how many entries it is. */
+  readonly holds: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly counts: ReadonlyMap<string, number>;
+  /** Conditions that hold in all entries together. */
+  readonly held: number;
 }
 
 type SetOf = (id: string) => IpSet | undefined;
 
 export function addressQuestion(
-  name: string,
   rules: readonly PlacedRule[],
   end: PacketEnd,
   family: Family,
@@ -80,7 +94,8 @@ export function addressQuestion(
     }
     asksOfAll ||= matches.length > 0 && matches.every(({ negated }) => negated);
   }
-  const most = HELD_MAX * rules.length + HELD_MIN;
+  const most = HELD_MAX * conditions.size + HELD_MIN;
+  const name = `${shortHash(JSON.stringify([[...conditions.keys()].sort(byText), asksOfAll]))}/${family}`;
   return { name, end, family, conditions, asksOfAll, most };
 }
 
@@ -91,6 +106,10 @@ export function addressClasses(
 ): AddressClasses | undefined {
   const ids = [...conditions.keys()];
   const lists = [...conditions.values()].map((match) => intervalsOf(match, setOf));
+  const isSingle = (index: number): boolean =>
+    conditions.get(ids[index] ?? '')?.match === 'ip-set' &&
+    (lists[index] ?? []).every(([first, last]) => first === last);
+  const exact = new Set(ids.filter((_, index) => isSingle(index)));
   if (asksOfAll) {
     ids.push('');
     lists.push([wholeInterval(familyBits(family))]);
@@ -98,10 +117,15 @@ export function addressClasses(
   const fragments = allMatches(lists, most);
   if (!fragments) return undefined;
   const found = new Map<string, ReadonlySet<string>>();
+  const names = new Map<string, string>();
   const named = fragments.map(({ first, last, value }): Fragment<string> => {
-    const holds = value.flatMap((index) => ids[index] ?? []).sort(byText);
-    const content = className(JSON.stringify(holds));
-    if (!found.has(content)) found.set(content, new Set(holds));
+    const indexes = value.join();
+    const known = names.get(indexes);
+    if (known !== undefined) return { first, last, value: known };
+    const holds = value.flatMap((index) => ids[index] ?? []);
+    const content = contentName(holds);
+    names.set(indexes, content);
+    found.set(content, new Set(holds));
     return { first, last, value: content };
   });
   const classes = [...found]
@@ -110,14 +134,42 @@ export function addressClasses(
   const numbers = classNumbers(found.keys());
   const isExact =
     !asksOfAll && lists.every((list) => list.every(([first, last]) => first === last));
-  const entries = named.map((one) => ({ ...one, value: numbers.get(one.value) ?? '' }));
+  const entries = named.map((one): [string, Fragment<string>] => [
+    addressKey(one.first, family),
+    { ...one, value: numbers.get(one.value) ?? '' },
+  ]);
+  const wide = lists.filter((_, index) => !exact.has(ids[index] ?? ''));
+  const counts = new Map<string, number>();
+  for (const [, { value }] of entries) counts.set(value, (counts.get(value) ?? 0) + 1);
   return {
-    map: { name: `c-${name}/${family}${isExact ? '' : '-ranges'}`, family, isExact, entries },
+    map: {
+      name: `c-${name}${isExact ? '' : '-ranges'}`,
+      family,
+      isExact,
+      entries: PersistentMap.from(entries),
+    },
     numbers,
     classes,
     size: classes.length + (asksOfAll ? 0 : 1),
     structure: JSON.stringify([isExact, classes.map((one) => one.name)]),
+    layout: {
+      exact,
+      edges: new Set(wide.flatMap((list) => list.flatMap(([first, last]) => [first, last + 1n]))),
+      holds: new Map(classes.map((one) => [numbers.get(one.name) ?? '', one.holds])),
+      counts,
+      held: fragments.reduce((sum, { value }) => sum + value.length, 0),
+    },
   };
+}
+
+/** The name of the class in which these conditions hold, in any order. */
+export function contentName(holds: readonly string[]): string {
+  return className(JSON.stringify(holds.toSorted(byText)));
+}
+
+/** Sorts as the addresses do. */
+export function addressKey(bits: bigint, family: Family): string {
+  return bits.toString(16).padStart(familyBits(family) / 4, '0');
 }
 
 /** Indexes of the classes that fit, when the matches ask of nothing but this end, and of no big set. */
@@ -146,7 +198,12 @@ export function fittingClasses(
 }
 
 function conditionId(match: AddressMatch): string {
-  return match.match === 'nets' ? `nets ${match.nets.join()}` : `set ${match.set}`;
+  return match.match === 'nets' ? `nets ${match.nets.join()}` : setCondition(match.set);
+}
+
+/** The condition that an address is in an IP set of this ID. */
+export function setCondition(id: string): string {
+  return `set ${id}`;
 }
 
 /** Each address of a set of addresses by itself, so that one that comes between two others touches neither. */

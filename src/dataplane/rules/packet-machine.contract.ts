@@ -327,7 +327,9 @@ export class Machine {
     const { family, address } = this.#packet;
     assert.deepEqual([map.family, key.family], [family, family], 'the family was asked for before');
     const value = parseAddress(address[key.end])?.bits ?? 0n;
-    const found = map.entries.filter(({ first, last }) => first <= value && value <= last);
+    const found = [...map.entries.values()].filter(
+      ({ first, last }) => first <= value && value <= last,
+    );
     assert.ok(found.length <= 1, 'ranges of classes do not overlap');
     return found[0]?.value;
   }

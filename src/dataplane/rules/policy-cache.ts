@@ -1,7 +1,7 @@
 // Rendered policies kept from one apply to the next: what did not change is the same object again.
 import type { DataplanePolicy, Direction, IpSet } from '#calc/dataplane-update';
 import type { ClassMap } from './address-classes.ts';
-import { askedAgain, classMapsOf } from './far-questions.ts';
+import { askedAgain, classMapsOf, FarAnswers } from './far-questions.ts';
 import {
   type NamedPolicies,
   type PolicySettings,
@@ -22,6 +22,7 @@ type SetOf = (id: string) => IpSet | undefined;
 /** By direction and name of the group. Policies and IP sets are values. */
 export class PolicyCache {
   readonly #shapes = new SetShapes();
+  readonly #answers = new FarAnswers();
   #kept = new Map<string, Entry>();
   #used = new Map<string, Entry>();
   /** Which kept entries looked at which IP set; undefined where nobody has asked yet. */
@@ -33,20 +34,21 @@ export class PolicyCache {
     this.#used = new Map();
     this.#users = undefined;
     this.#shapes.forgetUnused();
+    this.#answers.forgetUnused();
   }
 
   /**
    * The maps from address to class that are others when these IP sets (by ID) are others; undefined where more would be
    * rendered in another way. `setOf` gives the sets as they are now.
    */
-  afterSets(changed: Iterable<string>, setOf: SetOf): ClassMap[] | undefined {
+  afterSets(changed: readonly string[], setOf: SetOf): ClassMap[] | undefined {
     this.#users ??= this.#usersOfSets();
     const users = new Set<string>();
     for (const id of changed) for (const key of this.#users.get(id) ?? []) users.add(key);
     const maps: ClassMap[] = [];
     for (const key of users) {
       const entry = this.#kept.get(key);
-      const now = entry && this.#withSets(entry, setOf);
+      const now = entry && this.#withSets(entry, setOf, changed);
       if (!entry || !now) return undefined;
       this.#kept.set(key, now);
       const former = new Set(classMapsOf(entry.rendered.asked));
@@ -82,19 +84,26 @@ export class PolicyCache {
       policies,
       denyAction,
       kernelLog,
-      rendered: renderPolicies(group, direction, settings, this.#shapes),
+      rendered: renderPolicies(group, direction, settings, {
+        shapes: this.#shapes,
+        answers: this.#answers,
+      }),
     };
     this.#used.set(key, entry);
     return entry.rendered;
   }
 
-  /** The entry with the sets as they are now; undefined where it must be rendered anew. */
-  #withSets(entry: Entry, setOf: SetOf): Entry | undefined {
+  /**
+   * The entry with the sets as they are now; undefined where it must be rendered anew. `changed`: the IDs of all sets
+   * that are others, where that is known.
+   */
+  #withSets(entry: Entry, setOf: SetOf, changed?: readonly string[]): Entry | undefined {
     const { rendered } = entry;
-    for (const [id, shape] of rendered.sets) {
-      if (shape !== this.#shapes.of(setOf(id))) return undefined;
+    for (const id of changed ?? rendered.sets.keys()) {
+      const shape = rendered.sets.get(id);
+      if (shape !== undefined && shape !== this.#shapes.of(setOf(id))) return undefined;
     }
-    const asked = rendered.asked.map((one) => askedAgain(one, setOf));
+    const asked = rendered.asked.map((one) => askedAgain(one, { setOf, changed }, this.#answers));
     if (asked.every((one, index) => one === rendered.asked[index])) return entry;
     const all = asked.filter((one) => one !== undefined);
     return all.length === asked.length

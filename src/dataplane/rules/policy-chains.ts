@@ -10,7 +10,7 @@ import type {
 import { policyKey } from '#calc/dataplane-update';
 import type { Family } from '#lib';
 import type { Action } from './action.ts';
-import { type Asked, FarQuestions } from './far-questions.ts';
+import { type Asked, FarAnswers, FarQuestions } from './far-questions.ts';
 import type { PlacedRule } from './candidates.ts';
 import type { Chain } from './chain.ts';
 import { type ClassifierEntry, classify, walk } from './classifier.ts';
@@ -63,14 +63,20 @@ export interface NamedPolicies {
   readonly policies: readonly DataplanePolicy[];
 }
 
+/** What was found out about IP sets, for all groups of a host. */
+export interface SetKnowledge {
+  readonly shapes: SetShapes;
+  readonly answers: FarAnswers;
+}
+
 /** Renders a group of policies. Rules that refer to missing sets fail closed. */
 export function renderPolicies(
   group: NamedPolicies,
   direction: Direction,
   settings: PolicySettings,
-  shapes: SetShapes = new SetShapes(),
+  { shapes, answers }: SetKnowledge = { shapes: new SetShapes(), answers: new FarAnswers() },
 ): RenderedPolicies {
-  const renderer = new PolicyRenderer(direction, settings, shapes);
+  const renderer = new PolicyRenderer(direction, settings, { shapes, answers });
   return renderer.render(group);
 }
 
@@ -106,6 +112,7 @@ class PolicyRenderer {
   readonly #direction: Direction;
   readonly #settings: PolicySettings;
   readonly #shapes: SetShapes;
+  readonly #answers: FarAnswers;
   readonly #prefixes = new LogPrefixes();
   readonly #problems: PolicyProblem[] = [];
   readonly #sets = new Map<string, string>();
@@ -116,10 +123,11 @@ class PolicyRenderer {
   /** What rules lead to, by name: written only where something does. */
   readonly #ends = new Map<string, Decision>();
 
-  constructor(direction: Direction, settings: PolicySettings, shapes: SetShapes) {
+  constructor(direction: Direction, settings: PolicySettings, { shapes, answers }: SetKnowledge) {
     this.#direction = direction;
     this.#settings = settings;
     this.#shapes = shapes;
+    this.#answers = answers;
   }
 
   render({ name, policies }: NamedPolicies): RenderedPolicies {
@@ -155,7 +163,7 @@ class PolicyRenderer {
     };
     const rules = placed.flatMap((one) => one.rules);
     const end = direction === 'ingress' ? ('source' as const) : ('destination' as const);
-    const far = new FarQuestions({ name: options.name, rules, end }, (id) => this.#look(id));
+    const far = new FarQuestions({ rules, end }, (id) => this.#look(id), this.#answers);
     const found = classify(rules, options);
     if (!found && placed.length > 1) {
       const middle = placed.length >> 1;
