@@ -24,7 +24,7 @@ const PODS_A_SPACE = 10;
 /** Pods of other nodes for each of this node's, so that sets hold more than what is local. */
 const REMOTE = 3;
 /** How many of a namespace's policies have rules of either form. */
-const ANY_PORT_EVERY = 5;
+const ANY_PORT_EVERY = 50;
 const NETS_EVERY = 10;
 const PORTS = 40;
 const NEVER = new AbortController().signal;
@@ -72,7 +72,8 @@ const namedSpace = (name: string) => `projectcalico.org/name == "${name}"`;
 function policyOf(index: number, spaces: number): Resource {
   const space = index % spaces;
   const turn = Math.trunc(index / spaces);
-  const source = { namespaceSelector: namedSpace(spaceName((space * 7 + 1) % spaces)) };
+  // No two let in the same at the same port: each has something to decide.
+  const source = { namespaceSelector: namedSpace(spaceName((space + turn) % spaces)) };
   const ports = [8000 + (turn % PORTS)];
   const nets = [`10.${100 + (turn % 100)}.0.0/16`];
   const tcp = { action: 'Allow', protocol: 'TCP', source, destination: { ports } };
@@ -80,7 +81,7 @@ function policyOf(index: number, spaces: number): Resource {
   const rules =
     turn % NETS_EVERY === 0
       ? [{ action: 'Allow', source: { nets } }]
-      : turn % ANY_PORT_EVERY === 0
+      : turn % ANY_PORT_EVERY === 1
         ? [{ action: 'Allow', source }]
         : [tcp, udp];
   return resource('projectcalico.org/v3', 'NetworkPolicy', `${spaceName(space)}/p${index}`, {
