@@ -284,6 +284,10 @@ async function runNode(options: NodeOptions): Promise<void> {
     onFlows: (reports) => metrics.rules.onFlows(reports),
     onRead: (seconds) => metrics.agent.onConnectionsRead(seconds),
   });
+  const interfaces = new VethDriver({
+    mtu: () => workloadMtu(calc.state(), routes.links()),
+    log: (message) => log.warn(message),
+  });
   const cni = new CniServer({
     socketPath: join(options.runDir, 'cni.sock'),
     handler: new PodNetwork({
@@ -291,7 +295,7 @@ async function runNode(options: NodeOptions): Promise<void> {
       client,
       allocator,
       namespaceAnnotations: (namespace) => pools.annotationsOf(namespace),
-      interfaces: new VethDriver({ mtu: () => workloadMtu(calc.state(), routes.links()) }),
+      interfaces,
       waitEnforced: (endpoint, signal) => loop.waitEnforced(endpoint, signal),
       isReady: () => loop.ready && settings.isReady,
     }),
@@ -304,6 +308,7 @@ async function runNode(options: NodeOptions): Promise<void> {
   await untilTold();
   log.info('stopping; the kernel goes on enforcing what it has');
   await cni.close();
+  await interfaces.close();
   await syncer.stop();
   drift.stop();
   annotator.stop();

@@ -21,7 +21,6 @@ import {
   type InterfaceDriver,
   NEXT_HOP,
   type PodInterface,
-  VethDriver,
 } from './pod-interface.ts';
 import { CNI_CODE, type CniRequest, type CniResult } from './protocol.ts';
 import type { CniHandler } from './server.ts';
@@ -46,8 +45,7 @@ export interface PodNetworkOptions {
   readonly isReady: () => boolean;
   /** Of a pod's namespace: its pools, where the pod names none. */
   readonly namespaceAnnotations?: (namespace: string) => Readonly<Record<string, string>>;
-  /** Absent: veth pairs in the namespace of this thread. */
-  readonly interfaces?: InterfaceDriver;
+  readonly interfaces: InterfaceDriver;
   readonly now?: () => Date;
 }
 
@@ -59,7 +57,7 @@ export class PodNetwork implements CniHandler {
 
   constructor(options: PodNetworkOptions) {
     this.#options = options;
-    this.#interfaces = options.interfaces ?? new VethDriver();
+    this.#interfaces = options.interfaces;
   }
 
   async status(): Promise<void> {
@@ -97,7 +95,8 @@ export class PodNetwork implements CniHandler {
     else if (owner !== request.containerId) {
       problems.push(`the pod's network belongs to container "${owner}"`);
     }
-    problems.push(...this.#interfaces.differences(interfaceOf(request, key, addresses)));
+    const desired = interfaceOf(request, key, addresses);
+    problems.push(...(await this.#interfaces.differences(desired)));
     if (problems.length > 0) throw new CniError(CNI_CODE.differs, problems.join('; '));
   }
 
@@ -120,13 +119,15 @@ export class PodNetwork implements CniHandler {
     }
     signal.throwIfAborted();
     const pod = await this.#requirePod(request, key);
-    const wasAttached = this.#interfaces.find(interfaceOf(request, key, [])) !== undefined;
+    let desired = interfaceOf(request, key, []);
+    let stood: boolean | undefined;
     try {
       const wishes = this.#wishesOf(pod, request);
       const addresses = wishes.withoutIpam ?? (await this.#assign(request, key, wishes));
       const { mac } = wishes;
-      const desired = { ...interfaceOf(request, key, addresses.map(hostPrefixText)), mac };
-      const attached = this.#makeInterface(desired);
+      desired = { ...interfaceOf(request, key, addresses.map(hostPrefixText)), mac };
+      const attached = await this.#interfaces.ensure(desired);
+      stood = attached.stood;
       await this.#announce(pod, request.containerId, addresses);
       const { hostName: interfaceName, addresses: prefixes } = desired;
       await this.#options.waitEnforced(
@@ -135,8 +136,10 @@ export class PodNetwork implements CniHandler {
       );
       return resultOf(desired, attached);
     } catch (error) {
-      // What was there before this call keeps running; DEL removes it when its time comes.
-      if (!wasAttached) await this.#undo(request, key, error);
+      await this.#undo(request, key, error, async () => {
+        // If it is not known what was there: an interface in use is as it should be, one half made is not.
+        return stood ?? (await this.#interfaces.differences(desired)).length === 0;
+      });
       throw error;
     }
   }
@@ -163,13 +166,6 @@ export class PodNetwork implements CniHandler {
     });
   }
 
-  /** Keeps an interface that is right: its connections would end with it. */
-  #makeInterface(desired: PodInterface): AttachedInterface {
-    const found = this.#interfaces.find(desired);
-    const isRight = found && this.#interfaces.differences(desired).length === 0;
-    return isRight ? found : this.#interfaces.attach(desired);
-  }
-
   /** Tells the cluster the pod's addresses; the agents enforce what they then read. */
   async #announce(pod: Pod, containerId: string, addresses: readonly string[]): Promise<void> {
     const { client } = this.#options;
@@ -190,9 +186,15 @@ export class PodNetwork implements CniHandler {
     }
   }
 
-  async #undo(request: CniRequest, key: PodKey, reason: unknown): Promise<void> {
+  /** What was there before the call keeps running; DEL removes it when its time comes. */
+  async #undo(
+    request: CniRequest,
+    key: PodKey,
+    reason: unknown,
+    isInUse: () => Promise<boolean>,
+  ): Promise<void> {
     try {
-      await this.#detach(request, key);
+      if (!(await isInUse())) await this.#detach(request, key);
     } catch (error) {
       // DEL, which the runtime calls after a failed ADD, tries again.
       const text = `${String(reason)}; undoing it failed too: ${String(error)}`;
@@ -203,31 +205,29 @@ export class PodNetwork implements CniHandler {
   async #detach(request: CniRequest, key: PodKey): Promise<void> {
     const pod = await this.#getPod(key);
     const owner = pod?.metadata.annotations?.[ANNOTATION.containerID];
-    if (await this.#ownsInterface(request, key, owner)) {
-      await this.#interfaces.detach(hostInterfaceName(key));
-    }
+    await this.#removeInterface(request, key, owner);
     if (pod && owner === request.containerId) await this.#withdraw(key);
     const aliases = [workloadHandleOf(key)];
     await this.#options.allocator.release({ handle: handleOf(request), aliases });
   }
 
   /** A later container of the same pod has the same interface name: that one must stay. */
-  async #ownsInterface(
+  async #removeInterface(
     request: CniRequest,
     key: PodKey,
     owner: string | undefined,
-  ): Promise<boolean> {
-    const { hostName, netns, ifname } = interfaceOf(request, key, []);
-    if (!this.#interfaces.exists(hostName)) return false;
-    if (netns !== '' && this.#interfaces.find({ hostName, netns, ifname })) return true;
-    if (owner !== undefined && owner !== '') return owner === request.containerId;
+  ): Promise<void> {
+    const place = interfaceOf(request, key, []);
+    const removal = await this.#interfaces.remove(place, owner === request.containerId);
+    if (removal !== 'kept' || (owner !== undefined && owner !== '')) return;
     const allocations = await this.#options.allocator.allocations();
-    return !allocations.some(
+    const isAnothers = allocations.some(
       ({ handle, attributes }) =>
         attributes['namespace'] === key.namespace &&
         attributes['pod'] === key.name &&
         handle !== handleOf(request),
     );
+    if (!isAnothers) await this.#interfaces.remove(place, true);
   }
 
   /** An empty podIP tells the agents that the pod has lost its address (spec 06). */

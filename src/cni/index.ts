@@ -5,5 +5,6 @@ export {
   PodNetwork,
 } from './attachment.ts';
 export { hostInterfaceName } from './pod.ts';
-export { type InterfaceDriver, VethDriver, type VethDriverOptions } from './pod-interface.ts';
+export type { InterfaceDriver } from './pod-interface.ts';
 export { CniServer, type CniHandler, type CniServerOptions } from './server.ts';
+export { VethDriver, type VethDriverOptions } from './veth-driver.ts';

@@ -3,7 +3,8 @@ import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { type Server, type Socket, connect, createServer } from 'node:net';
 import { dirname } from 'node:path';
 import { isObject } from '#lib';
-import { CniError, faultOf } from './cni-error.ts';
+import { CniError } from './cni-error.ts';
+import { faultOf } from './fault.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import {
   type AgentCommand,

@@ -46,7 +46,7 @@ class TestNode {
     this.#server = this.#serve();
     t.after(async () => {
       await this.#server.close();
-      this.#driver.close();
+      await this.#driver.close();
     });
     for (const [name, cidr] of [
       ['v4', '10.65.0.0/24'],

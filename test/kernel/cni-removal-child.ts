@@ -5,6 +5,6 @@ import { openNamespace } from '#linux';
 const [path = '', ...names] = process.argv.slice(2);
 const driver = new VethDriver({ namespace: openNamespace(path), mtu: () => 1500 });
 process.once('message', () => {
-  for (const name of names) void driver.detach(name);
+  for (const hostName of names) void driver.remove({ hostName, netns: '', ifname: 'eth0' }, true);
 });
 process.send?.('ready');
