@@ -27,25 +27,26 @@ import { CNI_CODE } from './protocol.ts';
 const FALLBACK_MTU = 1500;
 const MTU_KEPT_MS = 5_000;
 
-/** Settings of the host's end (spec 06; proxying answers the pod for every address at once). */
+/**
+ * Settings of the ends (spec 06), and what must hold of the node as a whole: those that rtnetlink does not know. Which
+ * hold already is read without any lock.
+ */
 const HOST_SYSCTLS: Readonly<Record<Family, readonly (readonly [string, string])[]>> = {
-  4: [
-    ['net/ipv4/conf/IF/rp_filter', '1'],
-    ['net/ipv4/conf/IF/proxy_arp', '1'],
-    ['net/ipv4/conf/IF/forwarding', '1'],
-    ['net/ipv4/neigh/IF/proxy_delay', '0'],
-    ['net/ipv4/ip_forward', '1'],
-  ],
+  4: [['net/ipv4/ip_forward', '1']],
   6: [
     ['net/ipv6/conf/IF/disable_ipv6', '0'],
-    ['net/ipv6/conf/IF/addr_gen_mode', '1'],
     ['net/ipv6/conf/IF/accept_ra', '0'],
     ['net/ipv6/conf/IF/proxy_ndp', '1'],
     ['net/ipv6/conf/IF/forwarding', '1'],
-    ['net/ipv6/neigh/IF/proxy_delay', '0'],
     ['net/ipv6/conf/all/forwarding', '1'],
   ],
 };
+
+/** The rest of them, for whichever families: proxying answers the pod for every address at once. */
+const HOST_SETTINGS = {
+  4: { ipv4: { rp_filter: 1, proxy_arp: 1, forwarding: 1 } },
+  6: { addressGeneration: 'none' },
+} as const;
 
 const POD_SYSCTLS: Readonly<Record<Family, readonly (readonly [string, string])[]>> = {
   4: [],
@@ -150,6 +151,10 @@ export class VethPairs {
     const ofHost = families.flatMap((family) => HOST_SYSCTLS[family]);
     writeSysctls(this.#namespace, ofHost, hostName);
     this.#host.together(() => {
+      for (const family of families) {
+        this.#host.setSettings(hostName, HOST_SETTINGS[family]);
+        this.#host.setProxyDelay(hostName, family, 0);
+      }
       this.#host.setUp(hostName);
       if (families.includes(6)) {
         this.#host.addAddress(hostName, `${NEXT_HOP[6]}/64`, { scope: 'link', noDad: true });
