@@ -12,8 +12,9 @@ import {
   type NodeEnforcement,
   type Resource,
 } from '#api';
-import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
+import { type ApiClient, ApiError } from '#datastore/client';
 import { Syncer, type SyncerUpdate } from '#datastore/syncer';
+import { type Controller, startController } from './controller.ts';
 
 /** What is not in force after so long is said to be late. */
 const LATE_MS = 3_000;
@@ -32,25 +33,17 @@ interface StatusHolder extends Resource {
   readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
-/** Works as a client of the server like any other until `stop`. */
+/** Works until `stop`. */
 export function startEnforcementController(
   kubeconfig: string,
   log: Logger,
-): { readonly stop: () => Promise<void> } {
-  const client = new ApiClient(loadKubeconfig(kubeconfig));
-  const controller = new EnforcementController(client, (error) =>
-    log.warn({ err: error }, 'cannot say whether a policy is in force; trying again'),
-  );
-  controller.start();
-  return {
-    stop: async () => {
-      await controller.stop();
-      await client.close();
-    },
-  };
+): Pick<Controller, 'stop'> {
+  const onError = (error: unknown) =>
+    log.warn({ err: error }, 'cannot say whether a policy is in force; trying again');
+  return startController(kubeconfig, (client) => new EnforcementController(client, onError));
 }
 
-class EnforcementController {
+class EnforcementController implements Controller {
   readonly #client: ApiClient;
   readonly #onError: (error: unknown) => void;
   readonly #syncer: Syncer;

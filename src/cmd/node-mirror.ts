@@ -8,33 +8,23 @@ import {
   mirroredNode,
   nodeKind,
 } from '#api';
-import { ApiClient, ApiError, loadKubeconfig } from '#datastore/client';
+import { type ApiClient, ApiError } from '#datastore/client';
 import { Syncer, type SyncerUpdate } from '#datastore/syncer';
 import { jsonEqual } from '#lib';
+import { type Controller, startController } from './controller.ts';
 
 const AGAIN_MS = 1_000;
 
-/** Works as a client of the server like any other until `stop`. */
-export function startNodeMirror(
-  kubeconfig: string,
-  log: Logger,
-): { readonly stop: () => Promise<void> } {
-  const client = new ApiClient(loadKubeconfig(kubeconfig));
-  const mirror = new NodeMirror(client, (error) =>
-    log.warn({ err: error }, "cannot write Calico's Node; trying again"),
-  );
-  mirror.start();
-  return {
-    stop: async () => {
-      await mirror.stop();
-      await client.close();
-    },
-  };
+/** Works until `stop`. */
+export function startNodeMirror(kubeconfig: string, log: Logger): Pick<Controller, 'stop'> {
+  const onError = (error: unknown) =>
+    log.warn({ err: error }, "cannot write Calico's Node; trying again");
+  return startController(kubeconfig, (client) => new NodeMirror(client, onError));
 }
 
 type MirrorClient = Pick<ApiClient, 'create' | 'replace' | 'delete'>;
 
-class NodeMirror {
+class NodeMirror implements Controller {
   readonly #client: MirrorClient;
   readonly #onError: (error: unknown) => void;
   readonly #syncer: Syncer;
