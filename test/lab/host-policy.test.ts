@@ -1,18 +1,14 @@
 // A host policy that shuts a node of a lab, and is undone because nobody confirms it.
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { LabFolder } from '#lab';
+import { eventually, noLab, tortie, TORTIE, useLab } from './lab-under-test.ts';
 
-const TORTIE = join(import.meta.dirname, '..', '..', 'bin', 'tortie');
 const LAB = `h-${process.pid}`;
-const skip = process.getuid?.() === 0 ? false : 'a lab needs root';
-const work = mkdtempSync(join(tmpdir(), 'tortie-host-test-'));
 const WAIT = JSON.stringify('setInterval(() => 0, 100000)');
 
 const LAB_MANIFEST = `
@@ -22,6 +18,7 @@ spec:
   nodes: 2
   outside: [{name: admin, addresses: [198.51.100.7], command: [node, -e, ${WAIT}]}]
 `;
+const lab = useLab(LAB, LAB_MANIFEST);
 
 /** Nothing in or out, and no failsafe port: the agent cannot make new connections to the server either. */
 const SHUT = `
@@ -36,15 +33,6 @@ metadata: {name: node.node-1}
 spec: {failsafeInboundHostPorts: [], failsafeOutboundHostPorts: []}
 `;
 
-function tortie(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const options = { env: { ...process.env, KUBECONFIG: '' }, timeout: 120_000 };
-    execFile(TORTIE, args, options, (error, out, err) => {
-      resolve({ code: error === null ? 0 : 1, out, err });
-    });
-  });
-}
-
 /** Whether a node answers the machine outside. */
 function answers(node: string): boolean {
   const namespace = `--net=/run/netns/tortie-${LAB}--outside-admin`;
@@ -56,14 +44,6 @@ function answers(node: string): boolean {
   } catch {
     return false;
   }
-}
-
-async function eventually(what: string, look: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (look()) return;
-    await sleep(200);
-  }
-  assert.fail(`not seen: ${what}`);
 }
 
 function pidOf(label: string, status: string): number {
@@ -85,21 +65,8 @@ function holdStore(): () => void {
   return () => lock.close();
 }
 
-before(async () => {
-  if (skip) return;
-  const file = join(work, 'lab.yaml');
-  writeFileSync(file, LAB_MANIFEST);
-  const { code, err } = await tortie('lab', 'up', '-f', file, '--name', LAB);
-  assert.equal(code, 0, err);
-});
-
-after(async () => {
-  rmSync(work, { recursive: true, force: true });
-  if (!skip) await tortie('lab', 'down', LAB);
-});
-
-test('a change that shuts a node is undone unless it is confirmed', { skip }, async () => {
-  const file = join(work, 'shut.yaml');
+test('a change that shuts a node is undone unless it is confirmed', { skip: noLab }, async () => {
+  const file = join(lab.folder, 'shut.yaml');
   writeFileSync(file, SHUT);
   assert.ok(answers('172.30.0.11'));
   const applied = await tortie('apply', '--confirm-within', '4s', '-f', file, '--lab', LAB);
@@ -117,9 +84,9 @@ test('a change that shuts a node is undone unless it is confirmed', { skip }, as
 });
 
 test('[AG3] the way in comes back where the agent was killed and nobody is there to tell it', {
-  skip,
+  skip: noLab,
 }, async () => {
-  const file = join(work, 'shut.yaml');
+  const file = join(lab.folder, 'shut.yaml');
   await tortie('delete', '-f', file, '--lab', LAB);
   await eventually('node-1 is open', () => answers('172.30.0.11'));
   const status = (await tortie('lab', 'status', '-o', 'json')).out;

@@ -1,22 +1,17 @@
 // A whole lab with real processes: probes against explain, flows, a killed agent, pods that come and go, down.
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'node:test';
+import { eventually, noLab, tortie, useLab } from './lab-under-test.ts';
 
-const TORTIE = join(import.meta.dirname, '..', '..', 'bin', 'tortie');
 const LAB = `t-${process.pid}`;
 const FOLDER = `/run/tortie/labs/${LAB}`;
 const KUBECONFIG = `${FOLDER}/server/kubeconfig`;
-const skip = process.getuid?.() === 0 ? false : 'a lab needs root';
 /** Answers every connection and waits. */
 const SERVE = `require('net').createServer((s) => s.on('error', () => 0).end('hello')).listen(8080)`;
 const WAIT = 'setInterval(() => 0, 100000)';
-const work = mkdtempSync(join(tmpdir(), 'tortie-lab-test-'));
-const environment = { ...process.env, KUBECONFIG: '' };
 
 function pod(name: string, options: { node: string; program: string; labels?: string }): string {
   const { node, program, labels = `{app: ${name}}` } = options;
@@ -63,22 +58,7 @@ spec:
 ${pod('friend', { node: 'node-2', program: SERVE })}
 ${pod('stranger', { node: 'node-1', program: WAIT })}
 `;
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-function tortie(...args: string[]): Promise<Ran> {
-  return new Promise((resolve) => {
-    const options = { env: environment, timeout: 120_000, maxBuffer: 64 * 1024 * 1024 };
-    execFile(TORTIE, args, options, (error, out, err) => {
-      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
-      resolve({ code, out, err });
-    });
-  });
-}
+const lab = useLab(LAB, MANIFESTS);
 
 async function done(...args: string[]): Promise<string> {
   const { code, out, err } = await tortie(...args);
@@ -102,15 +82,6 @@ async function probe(source: string, address: string, port: number): Promise<boo
   return (
     (await tortie('lab', 'exec', '--lab', LAB, source, '--', 'node', '-e', program)).code === 0
   );
-}
-
-/** Waits for something that comes by itself; fails after a number of looks. */
-async function eventually(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (await look()) return;
-    await sleep(200);
-  }
-  assert.fail(`not seen: ${what}`);
 }
 
 function namespaces(lab = LAB): string[] {
@@ -144,29 +115,19 @@ async function pidOf(label: string): Promise<number> {
   return found?.pid ?? 0;
 }
 
-before(async () => {
-  if (skip) return;
-  const file = join(work, 'lab.yaml');
-  writeFileSync(file, MANIFESTS);
-  const { code, err } = await tortie('lab', 'up', '-f', file, '--name', LAB);
-  assert.equal(code, 0, err);
+test('lab up says what it made', { skip: noLab }, () => {
   for (const part of ['network: 2 nodes', 'server: https://127.0.0.1:', 'pods: 3 of 3 ready']) {
-    assert.ok(err.includes(part), `${part} in ${err}`);
+    assert.ok(lab.said().includes(part), `${part} in ${lab.said()}`);
   }
 });
 
-after(async () => {
-  rmSync(work, { recursive: true, force: true });
-  if (!skip) await tortie('lab', 'down', LAB);
-});
-
-test('kubectl describe tells what happened to a pod', { skip }, () => {
+test('kubectl describe tells what happened to a pod', { skip: noLab }, () => {
   const described = kubectl('describe', 'pod', '-n', 'lab', 'server');
   assert.match(described, /Normal\s+AddedInterface\s.*tortie-lab\s+Attached with /);
   assert.match(described, /Normal\s+Started\s.*Started container main/);
 });
 
-test('kubectl sees the pods run where they were put, and the nodes', { skip }, () => {
+test('kubectl sees the pods run where they were put, and the nodes', { skip: noLab }, () => {
   const pods = JSON.parse(kubectl('get', 'pods', '-n', 'lab', '-o', 'json')) as {
     items: { metadata: { name: string }; spec: { nodeName: string }; status: { phase: string } }[];
   };
@@ -180,7 +141,7 @@ test('kubectl sees the pods run where they were put, and the nodes', { skip }, (
 });
 
 test('what the kernel lets pass is what explain says, between pods and to outside', {
-  skip,
+  skip: noLab,
 }, async () => {
   const outside = '198.51.100.7';
   const cases: [source: string, destination: string, port: number, passes: boolean][] = [
@@ -202,12 +163,12 @@ test('what the kernel lets pass is what explain says, between pods and to outsid
   }
 });
 
-test('a machine outside reaches pods as policy says', { skip }, async () => {
+test('a machine outside reaches pods as policy says', { skip: noLab }, async () => {
   assert.equal(await probe('outside:elsewhere', addressOf('friend'), 8080), true);
   assert.equal(await probe('outside:elsewhere', addressOf('server'), 8080), false);
 });
 
-test('flows tell which tier, policy and rule denied', { skip }, async () => {
+test('flows tell which tier, policy and rule denied', { skip: noLab }, async () => {
   await probe('lab/stranger', '198.51.100.7', 8080);
   await eventually('the denied flow', async () => {
     const filter = ['--from', 'lab/stranger', '--to', '198.51.100.7', '--verdict', 'deny'];
@@ -223,7 +184,9 @@ test('flows tell which tier, policy and rule denied', { skip }, async () => {
   });
 });
 
-test('an agent that is killed comes back, and policy holds meanwhile', { skip }, async () => {
+test('an agent that is killed comes back, and policy holds meanwhile', {
+  skip: noLab,
+}, async () => {
   const pid = await pidOf('node-1');
   process.kill(pid, 'SIGKILL');
   const server = addressOf('server');
@@ -235,10 +198,10 @@ test('an agent that is killed comes back, and policy holds meanwhile', { skip },
   });
 });
 
-test('a pod that is deleted leaves nothing, and can come again', { skip }, async () => {
+test('a pod that is deleted leaves nothing, and can come again', { skip: noLab }, async () => {
   const name = () => namespaces().filter((it) => it.includes('pod-lab.late'));
   const manifest = pod('late', { node: 'node-2', program: SERVE, labels: '{app: server}' });
-  const file = join(work, 'late.yaml');
+  const file = join(lab.folder, 'late.yaml');
   writeFileSync(file, manifest);
   for (const life of [1, 2]) {
     assert.match(await done('apply', '-f', file, '--lab', LAB), /^pod\/late created$/m);
@@ -255,7 +218,7 @@ test('a pod that is deleted leaves nothing, and can come again', { skip }, async
   }
 });
 
-test('labs stand side by side, and a command asks which is meant', { skip }, async () => {
+test('labs stand side by side, and a command asks which is meant', { skip: noLab }, async () => {
   const other = `${LAB}-b`;
   try {
     const { code, err } = await tortie('lab', 'up', '--name', other, '--nodes', '1');
@@ -274,7 +237,7 @@ test('labs stand side by side, and a command asks which is meant', { skip }, asy
   assert.ok(namespaces().length > 0, 'the other lab is untouched');
 });
 
-test('no agent was refused anything by the server', { skip }, () => {
+test('no agent was refused anything by the server', { skip: noLab }, () => {
   const logs = readdirSync(`${FOLDER}/logs`).filter((name) => !name.startsWith('server'));
   assert.ok(logs.length > 0);
   for (const name of logs) {
@@ -288,7 +251,7 @@ test('no agent was refused anything by the server', { skip }, () => {
 });
 
 test('down removes everything, also when the keeper was killed, and once more is fine', {
-  skip,
+  skip: noLab,
 }, async () => {
   assert.ok(processes().length > 5);
   process.kill(await pidOf('keeper'), 'SIGKILL');

@@ -1,17 +1,12 @@
 // A lab whose pools are carried by VXLAN: pods of two nodes meet through the tunnel, and go out by the node's address.
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'node:test';
+import { eventually, noLab, tortie, useLab } from './lab-under-test.ts';
 
-const TORTIE = join(import.meta.dirname, '..', '..', 'bin', 'tortie');
 const LAB = `o-${process.pid}`;
-const skip = process.getuid?.() === 0 ? false : 'a lab needs root';
-const environment = { ...process.env, KUBECONFIG: '' };
-const work = mkdtempSync(join(tmpdir(), 'tortie-overlay-test-'));
 /** Tells each caller where it seems to come from. */
 const TELL = `require('net').createServer((s) => s.on('error', () => 0).end(s.remoteAddress)).listen(8080)`;
 
@@ -49,15 +44,7 @@ kind: Namespace
 metadata: {name: lab}
 ---${POOLS('CrossSubnet')}${pod('one', 'node-1')}${pod('two', 'node-2')}
 `;
-
-function tortie(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const options = { env: environment, timeout: 120_000 };
-    execFile(TORTIE, args, options, (error, out, err) => {
-      resolve({ code: error === null ? 0 : 1, out, err });
-    });
-  });
-}
+const lab = useLab(LAB, MANIFESTS);
 
 /** What the other end says; empty when there is no answer. */
 async function ask(source: string, address: string): Promise<string> {
@@ -68,14 +55,6 @@ async function ask(source: string, address: string): Promise<string> {
     socket.on('error', () => process.exit(1));`;
   const run = ['lab', 'exec', '--lab', LAB, source, '--', 'node', '-e', program];
   return (await tortie(...run)).out;
-}
-
-async function eventually(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt++) {
-    if (await look()) return;
-    await sleep(200);
-  }
-  assert.fail(`not seen: ${what}`);
 }
 
 function onNode(node: string, ...argv: string[]): string {
@@ -105,20 +84,9 @@ async function addressesOf(name: string): Promise<{ four: string; six: string }>
   return { four, six };
 }
 
-before(async () => {
-  if (skip) return;
-  const file = join(work, 'lab.yaml');
-  writeFileSync(file, MANIFESTS);
-  const { code, err } = await tortie('lab', 'up', '-f', file, '--name', LAB);
-  assert.equal(code, 0, err);
-});
-
-after(async () => {
-  rmSync(work, { recursive: true, force: true });
-  if (!skip) await tortie('lab', 'down', LAB);
-});
-
-test('pods of two nodes meet through the tunnel where the pool says so', { skip }, async () => {
+test('pods of two nodes meet through the tunnel where the pool says so', {
+  skip: noLab,
+}, async () => {
   for (const node of ['node-1', 'node-2']) {
     await eventually(`the tunnels of ${node}`, () =>
       ['vxlan.calico', 'vxlan-v6.calico'].every((it) => unwrapped(node, it) !== undefined),
@@ -135,7 +103,7 @@ test('pods of two nodes meet through the tunnel where the pool says so', { skip 
   const before6 = unwrapped('node-2', 'vxlan-v6.calico');
   assert.equal(await ask('lab/one', two.six), one.six);
   assert.equal(unwrapped('node-2', 'vxlan-v6.calico'), before6, 'one subnet: no tunnel');
-  const file = join(work, 'always.yaml');
+  const file = join(lab.folder, 'always.yaml');
   writeFileSync(file, POOLS('Always'));
   assert.equal((await tortie('apply', '-f', file, '--lab', LAB)).code, 0);
   await eventually('IPv6 through the tunnel', async () => {
@@ -144,14 +112,16 @@ test('pods of two nodes meet through the tunnel where the pool says so', { skip 
   });
 });
 
-test('what pods send out of the cluster has the address of their node', { skip }, async () => {
+test('what pods send out of the cluster has the address of their node', {
+  skip: noLab,
+}, async () => {
   assert.match(await ask('lab/one', '198.51.100.7'), /172\.30\.0\.11$/);
   assert.match(await ask('lab/two', '198.51.100.7'), /172\.30\.0\.12$/);
   assert.match(await ask('lab/two', '2001:db8:51::7'), /fd00:30::12$/);
 });
 
-test('a new pod has room for the wrapping', { skip }, async () => {
-  const file = join(work, 'three.yaml');
+test('a new pod has room for the wrapping', { skip: noLab }, async () => {
+  const file = join(lab.folder, 'three.yaml');
   writeFileSync(file, pod('three', 'node-1'));
   assert.equal((await tortie('apply', '-f', file, '--lab', LAB)).code, 0);
   await eventually('pod three', async () => (await ask('lab/three', '198.51.100.7')) !== '');
@@ -159,7 +129,9 @@ test('a new pod has room for the wrapping', { skip }, async () => {
   assert.match(out, /eth0@.* mtu 1430 /);
 });
 
-test('what somebody else takes away is back long before the next resync', { skip }, async () => {
+test('what somebody else takes away is back long before the next resync', {
+  skip: noLab,
+}, async () => {
   const two = await addressesOf('two');
   onNode('node-1', 'nft', 'delete', 'table', 'inet', 'tortie');
   onNode('node-1', 'ip', 'link', 'del', 'vxlan.calico');

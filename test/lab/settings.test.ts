@@ -1,20 +1,15 @@
 // A node of a lab follows FelixConfiguration at run time: health, what its logs say, files for others, warnings.
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'node:test';
+import { eventually, noLab, tortie, useLab } from './lab-under-test.ts';
 
-const TORTIE = join(import.meta.dirname, '..', '..', 'bin', 'tortie');
 const LAB = `s-${process.pid}`;
 const FOLDER = join('/run/tortie/labs', LAB);
 const AGENT = join(FOLDER, 'nodes', 'node-1');
 const LOG = join(FOLDER, 'logs', 'node-1.log');
-const skip = process.getuid?.() === 0 ? false : 'a lab needs root';
-const environment = { ...process.env, KUBECONFIG: '' };
-const work = mkdtempSync(join(tmpdir(), 'tortie-settings-test-'));
 const HEALTH = 'http://localhost:9099';
 
 const MANIFESTS = `
@@ -31,18 +26,10 @@ kind: Pod
 metadata: {name: web, namespace: shop}
 spec: {nodeName: node-1, containers: [{name: main, command: [sleep, '1000']}]}
 `;
-
-function tortie(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    const options = { env: environment, timeout: 120_000 };
-    execFile(TORTIE, args, options, (error, out, err) => {
-      resolve({ code: error === null ? 0 : 1, out, err });
-    });
-  });
-}
+const lab = useLab(LAB, MANIFESTS);
 
 async function configure(spec: object): Promise<string> {
-  const file = join(work, 'felix.yaml');
+  const file = join(lab.folder, 'felix.yaml');
   const resource = {
     apiVersion: 'projectcalico.org/v3',
     kind: 'FelixConfiguration',
@@ -53,6 +40,11 @@ async function configure(spec: object): Promise<string> {
   const { code, out, err } = await tortie('apply', '-f', file, '--lab', LAB);
   assert.equal(code, 0, err);
   return out + err;
+}
+
+/** For failures. */
+function agentLog(): string {
+  return `; the agent says ${readFileSync(LOG, 'utf8').slice(-2_000)}`;
 }
 
 /** Status of an answer; 0 where nobody answers. */
@@ -66,38 +58,17 @@ function probe(path: string): number {
   }
 }
 
-async function eventually(what: string, look: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < 150; attempt++) {
-    if (look()) return;
-    await sleep(200);
-  }
-  assert.fail(`not seen: ${what}; the agent says ${readFileSync(LOG, 'utf8').slice(-2_000)}`);
-}
-
-before(async () => {
-  if (skip) return;
-  const file = join(work, 'lab.yaml');
-  writeFileSync(file, MANIFESTS);
-  const { code, err } = await tortie('lab', 'up', '-f', file, '--name', LAB);
-  assert.equal(code, 0, err);
-});
-
-after(async () => {
-  rmSync(work, { recursive: true, force: true });
-  if (!skip) await tortie('lab', 'down', LAB);
-});
-
-test('health is served where it is asked for, and not otherwise', { skip }, async () => {
+test('health is served where it is asked for, and not otherwise', { skip: noLab }, async () => {
   assert.equal(probe('/readiness'), 0);
   await configure({ healthEnabled: true });
-  await eventually('readiness', () => probe('/readiness') === 200);
+  await eventually('readiness', () => probe('/readiness') === 200, agentLog);
   assert.equal(probe('/liveness'), 200);
   await configure({ healthEnabled: false });
-  await eventually('nobody at the port', () => probe('/readiness') === 0);
+  await eventually('nobody at the port', () => probe('/readiness') === 0, agentLog);
 });
 
 test('what does nothing is warned of by the server and told by the agent, once', {
-  skip,
+  skip: noLab,
 }, async () => {
   const told = await configure({ bpfEnabled: true, logSeverityScreen: 'Info' });
   assert.match(
@@ -105,25 +76,33 @@ test('what does nothing is warned of by the server and told by the agent, once',
     /spec\.bpfEnabled: is accepted but has no effect: it needs the eBPF dataplane/,
   );
   const lines = () => readFileSync(LOG, 'utf8').match(/parameter BPFEnabled/g) ?? [];
-  await eventually('the agent tells', () => lines().length > 0);
+  await eventually('the agent tells', () => lines().length > 0, agentLog);
   await configure({ bpfEnabled: true, logSeverityScreen: 'Warning' });
   await configure({ bpfEnabled: true, logSeverityScreen: 'Error' });
   assert.equal(lines().length, 1);
 });
 
-test('the level of the log is that of the parameter', { skip }, async () => {
+test('the level of the log is that of the parameter', { skip: noLab }, async () => {
   await configure({ logSeverityScreen: 'Fatal', healthEnabled: true });
-  await eventually('health', () => probe('/readiness') === 200);
+  await eventually('health', () => probe('/readiness') === 200, agentLog);
   assert.doesNotMatch(readFileSync(LOG, 'utf8').split('\n').at(-2) ?? '', /health is served/);
   await configure({ logSeverityScreen: 'Info', healthEnabled: true, healthPort: 9098 });
-  await eventually('it is told', () => readFileSync(LOG, 'utf8').includes('localhost:9098'));
+  await eventually(
+    'it is told',
+    () => readFileSync(LOG, 'utf8').includes('localhost:9098'),
+    agentLog,
+  );
 });
 
-test('the MTU of pods and their names are in files for others', { skip }, async () => {
+test('the MTU of pods and their names are in files for others', { skip: noLab }, async () => {
   const folder = join(AGENT, 'endpoint-status');
-  await eventually('the file of the pod', () => existsSync(join(folder, 'k8s shop%2Fweb eth0')));
+  await eventually(
+    'the file of the pod',
+    () => existsSync(join(folder, 'k8s shop%2Fweb eth0')),
+    agentLog,
+  );
   assert.equal(readFileSync(join(AGENT, 'mtu'), 'utf8'), '1500');
   const { code, err } = await tortie('delete', 'pod', 'web', '-n', 'shop', '--lab', LAB);
   assert.equal(code, 0, err);
-  await eventually('it goes with the pod', () => readdirSync(folder).length === 0);
+  await eventually('it goes with the pod', () => readdirSync(folder).length === 0, agentLog);
 });
