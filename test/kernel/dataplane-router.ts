@@ -132,7 +132,7 @@ export class Machine {
   }
 }
 
-/** A router with pods 1…n, all of them attached and serving TCP 80, 8080 and UDP 53. */
+/** A router with pods 1…n, all of them attached. */
 export interface Router {
   readonly machine: Machine;
   readonly pods: readonly Machine[];
@@ -141,17 +141,24 @@ export interface Router {
   readonly start: (log?: (message: string) => void) => Dataplane;
 }
 
+/** Router and pods serve TCP 80, 8080 and UDP 53. */
 export async function makeRouter(t: TestContext, podCount: number): Promise<Router> {
+  const router = makeSilentRouter(t, podCount);
+  for (const prefix of HOST_PREFIXES) router.routes.addAddress('lo', prefix, { noDad: true });
+  await Promise.all([router.machine, ...router.pods].map((one) => one.start()));
+  return router;
+}
+
+/** No process runs in any of its machines. */
+export function makeSilentRouter(t: TestContext, podCount: number): Router {
   const machine = new Machine(t);
   const routes = RouteSocket.open({ namespace: machine.fd });
   t.after(() => routes.close());
   routes.setUp('lo');
-  for (const prefix of HOST_PREFIXES) routes.addAddress('lo', prefix, { noDad: true });
   writeSysctlInNamespace(machine.fd, 'net/ipv4/ip_forward', 1);
   writeSysctlInNamespace(machine.fd, 'net/ipv6/conf/all/forwarding', 1);
   const pods = Array.from({ length: podCount }, () => new Machine(t));
   for (const [index, pod] of pods.entries()) attachPod(machine, routes, pod, index + 1);
-  await Promise.all([machine, ...pods].map((one) => one.start()));
   const start = (log?: (message: string) => void) => {
     const dataplane = new Dataplane({
       nftables: NftablesSocket.open({ namespace: machine.fd }),
