@@ -13,6 +13,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import { parseAddress, addressBytes } from '#lib';
 import { ERRNO, LITTLE_ENDIAN, SystemError, libc, libcOrThrow } from './libc.ts';
 
@@ -117,7 +118,7 @@ function shareCommonDirectory(): void {
 
 /**
  * Runs `work` with this thread inside the namespace of the descriptor, then returns to where it
- * was. Only for synchronous work: what runs later runs outside. A process that cannot return stops
+ * was. Only for synchronous work: what runs later runs outside. A process, or a worker, that cannot return stops
  * at once, since everything it did from then on would go to the wrong network.
  */
 export function withNamespace<T>(fd: number, work: () => T): T {
@@ -148,7 +149,9 @@ function comeHome(home: number): void {
   const result = libc('setns', home, CLONE_NEWNET);
   if (result >= 0) return;
   writeSync(2, `cannot return to the own network namespace (errno ${-result}); stopping\n`);
-  process.abort();
+  // A worker cannot abort: it alone ends.
+  if (isMainThread) process.abort();
+  process.exit(1);
 }
 
 /**

@@ -6,6 +6,7 @@ import { closeSync, existsSync, readFileSync, readdirSync, readlinkSync } from '
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import test from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import {
@@ -183,4 +184,14 @@ void test('sockets stay in the namespace in which they were opened', (t) => {
   assert.equal(outside.link(name), undefined);
   assert.throws(() => NetlinkSocket.open(99), /protocol 99/);
   assert.equal(NETLINK_PROTOCOL.ROUTE, 0);
+});
+
+void test('a worker that cannot return from a namespace ends, and only it', async (t) => {
+  const { fd } = makeNamespace(t);
+  const url = new URL('stranded-thread.ts', import.meta.url);
+  const worker = new Worker(url, { workerData: fd });
+  const said: unknown[] = [];
+  worker.on('message', (message) => said.push(message));
+  const [exitCode] = await once(worker, 'exit');
+  assert.deepEqual({ said, exitCode }, { said: [], exitCode: 1 });
 });
