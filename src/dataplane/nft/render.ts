@@ -166,11 +166,12 @@ function loadAddress(end: PacketEnd, family: Family, register = REGISTER): Expre
   return { kind: 'payload', base: 'network', offset, length: addressBytes(family), register };
 }
 
-function lookUp({ map, key, classes }: Action & { action: 'look-up' }): Expression[] {
+function lookUp({ map, key, classes, atPort }: Action & { action: 'look-up' }): Expression[] {
   const register = classes === undefined ? FIELD_REGISTER : CLASSED_REGISTER;
   return [
     ...loadKey(key, register),
     ...(classes === undefined ? [] : [toClass(classes)]),
+    ...(atPort ? [loadPort('destination', register + 1)] : []),
     { kind: 'lookup', set: map, register, verdict: true },
   ];
 }
@@ -188,6 +189,7 @@ function loadKey(key: MapKey, register: number): Expression[] {
     case 'address':
       return [loadAddress(key.end, key.family, register)];
     case 'class':
+    case 'class-port':
       return [];
     default:
       return key satisfies never;

@@ -105,7 +105,10 @@ export function verdictMapState(map: VerdictMap): SetState {
       const fields = [NFPROTO[entry.family], entry.protocol].map((one) => networkHex(one, 1));
       return [{ key: fields.map((one) => one.padEnd(8, '0')).join(''), verdict }];
     }
-    if ('number' in entry) return [{ key: entry.number, verdict }];
+    if ('number' in entry) {
+      const port = 'port' in entry ? networkHex(entry.port, 2).padEnd(8, '0') : '';
+      return [{ key: `${entry.number}${port}`, verdict }];
+    }
     const bytes = key.by === 'address' ? addressBytes(key.family) : 2;
     if (!isInterval) return [{ key: networkHex(entry.first, bytes), verdict }];
     const [start, ...end] = intervalElements([entry.first, entry.last], bytes);
@@ -166,6 +169,8 @@ function keyFields(key: MapKey): SetType['key'] {
       return [addressField(key.family)];
     case 'class':
       return [CLASS_FIELD];
+    case 'class-port':
+      return [CLASS_FIELD, 'inet_service'];
     default:
       return key satisfies never;
   }

@@ -23,6 +23,8 @@ export type Action =
       readonly key: MapKey;
       /** The map from what `key` is to the classes that `map` is asked for; absent, it is asked for `key`. */
       readonly classes?: string;
+      /** `map` is asked for class and destination port. */
+      readonly atPort?: true;
     }
   | {
       readonly action: 'dispatch';

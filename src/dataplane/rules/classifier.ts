@@ -12,10 +12,21 @@ import {
   matchesOf,
   protocolsOf,
 } from './candidates.ts';
+import {
+  certain,
+  goTo,
+  portReader,
+  ruleOf,
+  sameIds,
+  type Scope,
+  targetOf,
+  untilCertain,
+} from './candidate-rules.ts';
 import type { Chain, Rule } from './chain.ts';
 import { type Fragment, type Interval, allMatches, firstMatches } from './intervals.ts';
 import type { Match, PacketEnd } from './match.ts';
 import { shortHash } from './names.ts';
+import { portTable, type TableRule } from './port-table.ts';
 import {
   type MapEntry,
   type ClassEntry,
@@ -92,14 +103,6 @@ function linearRules(rules: readonly PlacedRule[]): Rule[] {
   return rules.flatMap(({ rule, action }) =>
     matchesOf(rule).map((matches): Rule => ({ matches, actions: [action] })),
   );
-}
-
-/** What all candidates of a list have in common. */
-interface Scope {
-  /** Of chains and maps. */
-  readonly name: string;
-  readonly family: Family;
-  readonly protocol: ScopeProtocol;
 }
 
 interface PortPlan {
@@ -206,8 +209,67 @@ class Classifier {
     return scope.name;
   }
 
-  /** A map from port to what is left to ask; then what holds for every port. */
+  /** One look-up for class and port, where that is all that is asked and there is room; else ports lead to chains. */
   #byPort(scope: Scope, list: readonly Candidate[]): Rule[] {
+    return this.#byClassAndPort(scope, list) ?? this.#byPortAlone(scope, list);
+  }
+
+  #byClassAndPort(scope: Scope, list: readonly Candidate[]): Rule[] | undefined {
+    const { name, family } = scope;
+    if (!list.some(({ rest }) => rest.length > 0)) return undefined;
+    const far = this.#options.classesOf(family);
+    if (!far) return undefined;
+    const rules: TableRule[] = [];
+    for (const candidate of list) {
+      const fitting = this.#fitting(scope, candidate.rest);
+      const chain = targetOf(candidate);
+      if (!fitting || chain === undefined) return undefined;
+      rules.push({ ...(candidate.ports && { ports: candidate.ports }), fitting, chain });
+    }
+    const { classes, numbers, size, map } = far.classes;
+    const byIndex = classes.map((one) => numbers.get(one.name) ?? '');
+    const places = { numbers: byIndex, hasOthers: size > classes.length };
+    const table = portTable(rules, places, `${name}/nothing`, this.#toWrite);
+    if (!table) return undefined;
+    this.#toWrite -= table.byClass.length + table.byPort.length;
+    if (table.byClass.some(({ chain }) => chain === `${name}/nothing`)) {
+      this.#add({ name: `${name}/nothing`, rules: [] });
+    }
+    const found: Rule[] = [];
+    if (table.byClass.length > 0) {
+      const verdicts = `m-${name}/class-ports`;
+      this.#maps.set(verdicts, {
+        name: verdicts,
+        key: { by: 'class-port' },
+        entries: table.byClass,
+      });
+      const key: MapKey = { by: 'address', end: this.#end, family };
+      const action: Action = {
+        action: 'look-up',
+        map: verdicts,
+        key,
+        classes: map.name,
+        atPort: true,
+      };
+      found.push({
+        matches: [{ match: 'family', family }, ...portReader(scope)],
+        actions: [action],
+      });
+    }
+    if (table.byPort.length > 0) {
+      found.push(this.#lookUp(`${name}/ports`, { by: 'port' }, table.byPort, scope));
+    }
+    return [
+      ...found,
+      ...this.#inOrder(
+        scope,
+        list.filter(({ ports }) => !ports),
+      ),
+    ];
+  }
+
+  /** A map from port to what is left to ask; then what holds for every port. */
+  #byPortAlone(scope: Scope, list: readonly Candidate[]): Rule[] {
     const places = [...list.keys()].filter((index) => !list[index]?.ports);
     const anyPort = places.flatMap((index) => list[index] ?? []);
     // Which of them is the first at which addresses; undefined where they ask for more.
@@ -399,10 +461,7 @@ class Classifier {
   #lookUp(name: string, key: MapKey, entries: readonly MapEntry[], scope?: Scope): Rule {
     const map = `m-${name}${isExact(entries) ? '' : '-ranges'}`;
     this.#maps.set(map, { name: map, key, entries });
-    const matches: Match[] = [];
-    if (key.by === 'port' && typeof scope?.protocol === 'number') {
-      matches.push({ match: 'protocol', protocols: [scope.protocol] });
-    }
+    const matches = key.by === 'port' && scope ? portReader(scope) : [];
     return { matches, actions: [{ action: 'look-up', map, key }] };
   }
 }
@@ -427,50 +486,4 @@ function withoutEarlier(
     if (next <= last) left.push({ first: next, last, value });
   }
   return left;
-}
-
-function sameIds(one: readonly Candidate[], other: readonly Candidate[]): boolean {
-  return one.length === other.length && one.every(({ id }, index) => id === other[index]?.id);
-}
-
-/** The list up to the first that every packet fits: what comes after that is out of reach. */
-function untilCertain(list: readonly Candidate[]): readonly Candidate[] {
-  const index = list.findIndex((candidate) => certain(candidate) !== undefined);
-  return index < 0 ? list : list.slice(0, index + 1);
-}
-
-/** The chain that every packet goes to, if it does. */
-function certain(candidate: Candidate | undefined): string | undefined {
-  if (!candidate || candidate.ports || candidate.rest.length > 0) return undefined;
-  return targetOf(candidate);
-}
-
-function targetOf(candidate: Candidate | undefined): string | undefined {
-  const action = candidate?.action;
-  return action?.action === 'goto' ? action.chain : undefined;
-}
-
-/** What a scope has in common is said again where a match is read by it, as nft reads it. */
-function ruleOf(scope: Scope, { ports, rest, action }: Candidate): Rule {
-  const port: Match[] = ports
-    ? [{ match: 'ports', end: 'destination', ports: ports.map(([a, b]) => [Number(a), Number(b)]) }]
-    : [];
-  const matches = [...port, ...rest];
-  return { matches: [...implied(scope, matches), ...matches], actions: [action] };
-}
-
-function implied({ family, protocol }: Scope, matches: readonly Match[]): Match[] {
-  const asksAddress = matches.some((match) => 'family' in match);
-  const asksHeader = matches.some(({ match }) => match === 'ports' || match === 'icmp');
-  return [
-    ...(asksAddress ? [{ match: 'family', family } as const] : []),
-    ...(asksHeader && protocol !== 'other'
-      ? [{ match: 'protocol', protocols: [protocol] } as const]
-      : []),
-  ];
-}
-
-function goTo(chain: string): Rule {
-  const action: Action = { action: 'goto', chain };
-  return { matches: [], actions: [action] };
 }

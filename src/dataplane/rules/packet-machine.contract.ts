@@ -288,7 +288,7 @@ export class Machine {
         return end === 'return' ? undefined : end;
       }
       case 'look-up': {
-        const chain = this.#lookUp(this.#maps.get(action.map), action.key, action.classes);
+        const chain = this.#lookUp(this.#maps.get(action.map), action);
         return chain === undefined ? undefined : this.#walk(chain);
       }
       default:
@@ -296,12 +296,22 @@ export class Machine {
     }
   }
 
-  #lookUp(map: VerdictMap | undefined, key: MapKey, classes?: string): string | undefined {
+  #lookUp(
+    map: VerdictMap | undefined,
+    { key, classes, atPort }: Action & { readonly action: 'look-up' },
+  ): string | undefined {
     assert.ok(map, 'the map is there');
-    assert.deepEqual(map.key, classes === undefined ? key : { by: 'class' });
+    const classKey: MapKey = { by: atPort ? 'class-port' : 'class' };
+    assert.deepEqual(map.key, classes === undefined ? key : classKey);
+    if (atPort) assert.ok([6, 17, 132].includes(this.#packet.protocol), 'the protocol has ports');
     if (classes !== undefined) {
       const number = this.#classOf(classes, key);
-      const named = map.entries.filter((entry) => 'number' in entry && entry.number === number);
+      const named = map.entries.filter(
+        (entry) =>
+          'number' in entry &&
+          entry.number === number &&
+          (!atPort || ('port' in entry && entry.port === this.#packet.port.destination)),
+      );
       assert.ok(named.length <= 1, 'a class is named once');
       return named[0]?.chain;
     }

@@ -2,15 +2,19 @@
 import type { Family } from '#lib';
 import type { PacketEnd } from './match.ts';
 
-/** What a map is asked for: `service` is family and protocol, `port` the destination's, `class` what a map found. */
+/**
+ * What a map is asked for: `service` is family and protocol, `port` the destination's, `class` what a map found,
+ * `class-port` both.
+ */
 export type MapKey =
   | { readonly by: 'service' }
   | { readonly by: 'port' }
   | { readonly by: 'address'; readonly end: PacketEnd; readonly family: Family }
-  | { readonly by: 'class' };
+  | { readonly by: 'class' }
+  | { readonly by: 'class-port' };
 
-/** A range of ports or addresses, a family and protocol, or a class, and the chain that goes on. */
-export type MapEntry = ServiceEntry | RangeEntry | ClassEntry;
+/** A range of ports or addresses, a family and protocol, or a class, also at one port, and the chain that goes on. */
+export type MapEntry = ServiceEntry | RangeEntry | ClassEntry | ClassPortEntry;
 
 export interface ServiceEntry {
   readonly family: Family;
@@ -28,6 +32,10 @@ export interface RangeEntry {
 export interface ClassEntry {
   readonly number: string;
   readonly chain: string;
+}
+
+export interface ClassPortEntry extends ClassEntry {
+  readonly port: number;
 }
 
 /** Entries do not overlap. A packet that has none goes on behind the look-up. */
