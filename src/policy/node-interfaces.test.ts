@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HostEndpoint, Resource } from '#api';
-import { ask, globalPolicy, hostEndpoint, pod, resource, rule } from './sample-cluster.ts';
+import { ask, felix, globalPolicy, hostEndpoint, pod, resource, rule } from './sample-cluster.ts';
 import { verdict } from './sample-cluster.ts';
 import { buildWorld } from './world.ts';
 
@@ -92,6 +92,20 @@ test('[PE30] an endpoint without interface name is for the interface that has an
   assert.equal(verdict(cluster, OUTSIDE, '192.0.2.1'), 'deny ingress');
   assert.equal(verdict(cluster, '2001:db8:9::7', '2001:db8::1'), 'deny ingress');
   assert.equal(verdict(cluster, OUTSIDE, '203.0.113.1'), 'allow');
+});
+
+test('[PE30] the addresses of excluded interfaces place no endpoint', () => {
+  const twice = [{ name: 'kube-ipvs0', addresses: ['192.0.2.1'] }, ...INTERFACES];
+  const byAddress = endpoint('by-address', { expectedIPs: ['192.0.2.1'], profiles: OPEN });
+  const into = (...more: Resource[]) =>
+    verdict(
+      [calicoNode(twice), byAddress, WILDCARD, closed('by-address'), ...more],
+      '2001:db8:9::7',
+      '2001:db8::1',
+    );
+  assert.equal(into(), 'deny ingress');
+  assert.equal(into(felix({ interfaceExclude: 'docker0' })), 'allow', 'it is on kube-ipvs0 alone');
+  assert.equal(into(felix({ interfaceExclude: 'docker0,/^kube/' })), 'deny ingress');
 });
 
 test('[PE33] of one that names the interface and one that expects its address the first by name governs it', () => {

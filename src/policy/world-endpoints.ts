@@ -41,7 +41,7 @@ export interface Host {
   readonly name: string;
   /** The first of a family is what it sends from. */
   readonly addresses: readonly Address[];
-  /** Those that are known; often none is. */
+  /** Those that are known, but for the excluded; often none is. */
   readonly interfaces: readonly HostInterface[];
   readonly assumed: boolean;
 }
@@ -227,13 +227,23 @@ export function readHosts(
     const others = (onInterfaces.get(name) ?? []).filter((it) => !known.has(addressKey(it)));
     const all = [...listed, ...others];
     const assumed = all.length === 0;
-    const own = interfaces.get(name) ?? [];
+    const own = withoutExcluded(interfaces.get(name) ?? [], resources, name);
     return [
       name,
       { name, assumed, addresses: assumed ? standIns.forNode() : all, interfaces: own },
     ];
   });
   return new Map(hosts);
+}
+
+function withoutExcluded(
+  interfaces: readonly HostInterface[],
+  resources: ResourcesByKind,
+  node: string,
+): readonly HostInterface[] {
+  if (interfaces.length === 0) return interfaces;
+  const { excludedInterfaces } = hostSettings(resources, node);
+  return interfaces.filter(({ name }) => !excludedInterfaces.some((it) => it.test(name)));
 }
 
 function hostAddresses(texts: readonly string[]): Address[] {

@@ -1,5 +1,5 @@
 // The agent's parameters that change what a packet gets: FelixConfiguration, cluster-wide and per node.
-import type { FelixConfiguration } from '#api';
+import { type FelixConfiguration, resolveParameters } from '#api';
 import { compareCodePoints, isObject, type Prefix, parsePrefix, prefixContains } from '#lib';
 import { type Labels, parseSelector, SelectorError } from '#selector';
 import type { Direction } from './explanation.ts';
@@ -24,6 +24,8 @@ export interface HostSettings {
   readonly denialsPass: boolean;
   /** Interfaces whose names begin so are workloads'. */
   readonly workloadPrefixes: readonly string[];
+  /** Interfaces whose addresses are not looked at where a host endpoint says its own. */
+  readonly excludedInterfaces: readonly RegExp[];
   readonly failsafeInbound: readonly FailsafePort[];
   readonly failsafeOutbound: readonly FailsafePort[];
 }
@@ -44,6 +46,8 @@ const FAILSAFE_OUTBOUND: readonly FailsafePort[] = [
   { protocol: udp, port: 67 },
   ...CONTROL_PLANE,
 ];
+
+const EXCLUDED_INTERFACES = [/^kube-ipvs0$/];
 
 /**
  * The settings of one node: FelixConfiguration `node.<name>`, then the oldest that selects the labels of the node,
@@ -70,9 +74,20 @@ export function hostSettings(resources: ResourcesByKind, node: string | undefine
     denialsPass: typeof override === 'string' && /accept$/i.test(override),
     workloadPrefixes:
       typeof prefixes === 'string' && prefixes !== '' ? prefixes.split(',') : ['cali'],
+    excludedInterfaces: excludedInterfaces(get('interfaceExclude')),
     failsafeInbound: failsafePorts(get('failsafeInboundHostPorts')) ?? FAILSAFE_INBOUND,
     failsafeOutbound: failsafePorts(get('failsafeOutboundHostPorts')) ?? FAILSAFE_OUTBOUND,
   };
+}
+
+/** Read as the agent reads it. */
+function excludedInterfaces(text: unknown): RegExp[] {
+  if (typeof text !== 'string') return EXCLUDED_INTERFACES;
+  const values = { InterfaceExclude: text };
+  const read = resolveParameters([{ name: 'FelixConfiguration', local: false, values }]);
+  const patterns = read.values.get('InterfaceExclude');
+  if (!Array.isArray(patterns)) return EXCLUDED_INTERFACES;
+  return patterns.flatMap((it) => (typeof it === 'string' ? new RegExp(it) : []));
 }
 
 /** The strongest first. */
