@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { mergeIntervals } from './intervals.ts';
 import { portTable, type TableRule } from './port-table.ts';
+import type { ClassPortEntry } from './verdict-map.ts';
 
 const CLASSES = 5;
 const PORTS = 8;
@@ -37,13 +38,15 @@ void test('[DP40] of a table by class and port the first rule that fits decides'
         for (let place = 0; place <= CLASSES; place++) {
           const fits = ({ fitting, ports }: TableRule) =>
             isIn(fitting, place) && (!ports || isIn(ports, port));
-          const named = table.byClass.filter(
+          const named: readonly ClassPortEntry[] = table.byClass.filter(
             (one) => one.number === numbers[place] && one.port === port,
           );
           assert.ok(named.length <= 1, 'an entry is there once');
           const anyPort = rules.find((one) => !one.ports && fits(one))?.chain;
-          const byPort = table.byPort.find((one) => one.first === BigInt(port))?.chain;
-          const got = named[0]?.chain ?? byPort ?? anyPort;
+          const byPort: string | undefined = table.byPort.find(
+            (one) => one.first === BigInt(port),
+          )?.chain;
+          const got: string | undefined = named[0]?.chain ?? byPort ?? anyPort;
           assert.equal(got === NOTHING ? undefined : got, rules.find(fits)?.chain);
         }
       }
