@@ -46,6 +46,7 @@ type Place =
   | 'by address again'
   | 'second by address'
   | 'of both'
+  | 'crossed'
   | 'workload'
   | 'all'
   | 'all again';
@@ -70,6 +71,8 @@ function placeOf(node: NodeName, place: Place) {
       return { expectedIPs: Object.values(SECOND_ADDRESS) };
     case 'of both':
       return { expectedIPs: [...Object.values(SECOND_ADDRESS), ...expectedIPs] };
+    case 'crossed':
+      return { expectedIPs: [SECOND_ADDRESS[4], NODE_ADDRESS[node][6]] };
     case 'workload':
       return { interfaceName: 'cali0123456789a', expectedIPs };
     case 'all again':
@@ -96,6 +99,7 @@ const taken = fc.constantFrom<Place[]>(
   ['by address again'],
   ['second by address'],
   ['of both'],
+  ['crossed'],
   ['workload'],
   ['all again'],
 );
@@ -128,6 +132,11 @@ function withInterfaces(resource: Resource): Resource {
   const interfaces = INTERFACES.get(metadata.name);
   const annotations = { 'projectcalico.org/Interfaces': JSON.stringify(interfaces) };
   return { ...resource, metadata: { ...metadata, annotations } };
+}
+
+/** Whether an endpoint expects addresses of two interfaces, one of a family: nobody could guess which it is on. */
+export function isCrossed({ kind, metadata }: Resource): boolean {
+  return kind === 'HostEndpoint' && metadata.name.endsWith('crossed');
 }
 
 /** The same where no agent has said which interfaces the nodes have. */

@@ -92,3 +92,19 @@ test('[DP23] of several endpoints for an interface, by name or by address, the f
   assert.equal(place(host('d'), host('c'), byAddress('b')), `*=e eth0=b ${rest}`);
   assert.equal(place(byAddress('d'), host('c'), host('b')), `*=e eth0=b ${rest}`);
 });
+
+test('[DP23] of two interfaces with addresses of an endpoint the first is meant, whichever families they are of', () => {
+  const crossed = host('a', { interfaceName: null, addresses: ['198.51.100.1', '2001:db8::1'] });
+  const problems: string[] = [];
+  const placed = placeHostEndpoints(
+    new Map([['a', crossed]]),
+    [
+      { interface: 'eth0', prefix: '192.0.2.1/24' },
+      { interface: 'eth1', prefix: '198.51.100.1/24' },
+      { interface: 'eth0', prefix: '2001:db8::1/64' },
+    ],
+    BARE_STATE.settings,
+    (what) => problems.push(what),
+  );
+  assert.deepEqual([[...placed.keys()], problems], [['eth0'], []]);
+});

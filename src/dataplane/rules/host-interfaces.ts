@@ -22,14 +22,14 @@ export function placeHostEndpoints(
   onProblem: (what: string, message: string) => void,
 ): PlacedEndpoints {
   const excluded = settings.excludedInterfaces.map((pattern) => new RegExp(pattern));
-  const considered = addresses.filter(
-    (one) => !excluded.some((pattern) => pattern.test(one.interface)),
+  const interfaces = addressesByInterface(
+    addresses.filter((one) => !excluded.some((pattern) => pattern.test(one.interface))),
   );
   const placed = new Map<string, HostEndpoint>();
   const sorted = [...endpoints.keys()].toSorted().flatMap((id) => endpoints.get(id) ?? []);
   for (const endpoint of sorted) {
     const what = `HostEndpoint ${endpoint.id}`;
-    const name = endpoint.interfaceName ?? interfaceOf(endpoint, considered);
+    const name = endpoint.interfaceName ?? interfaceOf(endpoint, interfaces);
     if (name === undefined) {
       const wanted = endpoint.addresses.join(', ');
       onProblem(what, `cannot find an interface with one of its addresses ${wanted}: not enforced`);
@@ -50,11 +50,25 @@ export function areNamed(endpoints: ReadonlyMap<string, HostEndpoint>): boolean 
   return [...endpoints.values()].every(({ interfaceName }) => interfaceName !== null);
 }
 
+/** In the order of their first addresses. */
+function addressesByInterface(addresses: readonly InterfaceAddress[]): Map<string, string[]> {
+  const interfaces = new Map<string, string[]>();
+  for (const { interface: name, prefix } of addresses) {
+    const [address = ''] = prefix.split('/');
+    const known = interfaces.get(name);
+    if (known) known.push(address);
+    else interfaces.set(name, [address]);
+  }
+  return interfaces;
+}
+
+/** The kernel lists the addresses of one family after the other; the endpoint's may be of both. */
 function interfaceOf(
   { addresses: wanted }: HostEndpoint,
-  addresses: readonly InterfaceAddress[],
+  interfaces: ReadonlyMap<string, readonly string[]>,
 ): string | undefined {
-  return addresses.find(
-    (it) => it.interface !== ALL_INTERFACES && wanted.includes(it.prefix.split('/')[0] ?? ''),
-  )?.interface;
+  return [...interfaces].find(
+    ([name, addresses]) =>
+      name !== ALL_INTERFACES && addresses.some((address) => wanted.includes(address)),
+  )?.[0];
 }
