@@ -93,7 +93,7 @@ test('[DP23] of several endpoints for an interface, by name or by address, the f
   assert.equal(place(byAddress('d'), host('c'), host('b')), `*=e eth0=b ${rest}`);
 });
 
-test('[DP23] of two interfaces with addresses of an endpoint the first is meant, whichever families they are of', () => {
+test('[DP23] of two interfaces with its addresses an endpoint is on the first, whichever families', () => {
   const crossed = host('a', { interfaceName: null, addresses: ['198.51.100.1', '2001:db8::1'] });
   const problems: string[] = [];
   const placed = placeHostEndpoints(
