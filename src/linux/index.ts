@@ -27,12 +27,15 @@ export {
   deleteNamespace,
   listenInNamespace,
   openNamespace,
+  withNamespace,
+} from './namespace.ts';
+export {
+  NamespaceSysctls,
+  ensureSysctlsInNamespace,
   readSysctlInNamespace,
   sysctlsOfNamespace,
-  withNamespace,
   writeSysctlInNamespace,
-  ensureSysctlsInNamespace,
-} from './namespace.ts';
+} from './sysctl.ts';
 export { type Link, type VethOptions } from './netlink/link-message.ts';
 export {
   type AddressOptions,

@@ -1,8 +1,6 @@
 // Network namespaces: opening, creating and deleting them, and running code inside one.
 
 import {
-  constants,
-  readFileSync,
   closeSync,
   mkdirSync,
   openSync,
@@ -23,9 +21,6 @@ const MS_REC = 0x4000;
 const MS_SHARED = 1 << 20;
 const LOCK_EX = 2;
 const MNT_DETACH = 2;
-const AT_FDCWD = -100;
-const O_CLOEXEC = 0o2000000;
-const { O_DIRECTORY, O_RDWR } = constants;
 /** Where `ip netns` and container runtimes keep their namespaces. */
 const COMMON_DIRECTORY = '/run/netns';
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';
@@ -152,95 +147,6 @@ function comeHome(home: number): void {
   // A worker cannot abort: it alone ends.
   if (isMainThread) process.abort();
   process.exit(1);
-}
-
-/**
- * Writes a network sysctl of a namespace. `path` is like `net/ipv4/ip_forward` or
- * `net/ipv6/conf/<interface>/accept_dad`.
- */
-export function writeSysctlInNamespace(fd: number, path: string, value: string | number): void {
-  checkSysctl(path);
-  withNamespace(fd, () => writeFileSync(`/proc/sys/${path}`, String(value)));
-}
-
-/**
- * Sets several, in their order; the first that is refused ends it. What has its value already is not written: for many
- * settings the kernel tries again and again, on a whole CPU, until nobody changes any interface. `net/ipv4` of all
- * namespaces have one name in one directory, among which the kernel looks one after the other: each is looked up once.
- */
-export function ensureSysctlsInNamespace(
-  fd: number,
-  settings: readonly (readonly [path: string, value: string])[],
-): void {
-  if (settings.length === 0) return;
-  for (const [path] of settings) checkSysctl(path);
-  const directories = new Map<string, number>();
-  try {
-    withNamespace(fd, () => {
-      for (const [path, value] of settings) {
-        const [, directory = '', file = ''] = /^(net(?:\/[^/]+)?)\/(.+)$/.exec(path) ?? [];
-        const action = `cannot set sysctl ${path} to ${JSON.stringify(value)}`;
-        let descriptor = directories.get(directory);
-        if (descriptor === undefined) {
-          const flags = O_DIRECTORY | O_CLOEXEC;
-          descriptor = libcOrThrow(action, 'openat', AT_FDCWD, `/proc/sys/${directory}`, flags);
-          directories.set(directory, descriptor);
-        }
-        ensureSysctl(action, descriptor, file, value);
-      }
-    });
-  } finally {
-    for (const descriptor of directories.values()) libc('close', descriptor);
-  }
-}
-
-/** Longer texts differ from what anybody wants. */
-const sysctlText = Buffer.alloc(256);
-
-/** `file` is below the directory of the descriptor; where nothing may be written it must have the value. */
-function ensureSysctl(action: string, directory: number, file: string, value: string): void {
-  const writable = libc('openat', directory, file, O_RDWR | O_CLOEXEC);
-  const isRefused = writable === -ERRNO.EACCES || writable === -ERRNO.EROFS;
-  const descriptor = isRefused ? libc('openat', directory, file, O_CLOEXEC) : writable;
-  if (descriptor < 0) throw new SystemError(action, -descriptor);
-  try {
-    const length = libcOrThrow(action, 'read', descriptor, sysctlText, sysctlText.length);
-    if (sysctlText.toString('latin1', 0, length).trim() === value) return;
-    if (isRefused) throw new SystemError(action, -writable);
-    const text = Buffer.from(value);
-    libcOrThrow(action, 'pwrite', descriptor, text, text.length, 0);
-  } finally {
-    libc('close', descriptor);
-  }
-}
-
-/** The text of a network sysctl of a namespace, with the newline that ends it. */
-export function readSysctlInNamespace(fd: number, path: string): string {
-  checkSysctl(path);
-  return withNamespace(fd, () => readFileSync(`/proc/sys/${path}`, 'utf8'));
-}
-
-/** The network sysctls of a namespace (a descriptor, which stays the caller's), by path below `/proc/sys`. */
-export function sysctlsOfNamespace(fd: number): {
-  read(path: string): string;
-  write(path: string, value: string): void;
-} {
-  return {
-    read: (path) => readSysctlInNamespace(fd, path),
-    write: (path, value) => writeSysctlInNamespace(fd, path, value),
-  };
-}
-
-function checkSysctl(path: string): void {
-  const parts = path.split('/');
-  const isShort = parts.length < 2;
-  if (
-    parts[0] !== 'net' ||
-    isShort ||
-    parts.some((part) => part === '' || part === '.' || part === '..')
-  ) {
-    throw new RangeError(`${JSON.stringify(path)} is not the path of a network sysctl`);
-  }
 }
 
 /**

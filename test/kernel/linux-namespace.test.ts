@@ -10,6 +10,7 @@ import { Worker } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import {
+  NamespaceSysctls,
   NetlinkSocket,
   NETLINK_PROTOCOL,
   RouteSocket,
@@ -117,7 +118,7 @@ void test('sysctls are ensured: what is as wanted is not written, the first refu
     ['net/ipv6/conf/all/forwarding', '1'],
   ] as const;
   const before = readdirSync('/proc/self/fd').length;
-  for (let turn = 0; turn < 2; turn++) ensureSysctlsInNamespace(fd, wanted);
+  ensureSysctlsInNamespace(fd, wanted);
   const read = ([path]: readonly [string, string]) => readSysctlInNamespace(fd, path).trim();
   assert.deepEqual(
     wanted.map(read),
@@ -137,6 +138,30 @@ void test('sysctls are ensured: what is as wanted is not written, the first refu
     assert.throws(() => ensureSysctlsInNamespace(fd, [refused, ttl]), why);
   }
   assert.notEqual(read(ttl), '77');
+  assert.equal(readdirSync('/proc/self/fd').length, before);
+});
+
+void test('sysctls ensured again and again are those of their namespace, and nothing stays open after', (t) => {
+  const [one, other] = [makeNamespace(t), makeNamespace(t)];
+  const before = readdirSync('/proc/self/fd').length;
+  const sysctls = new NamespaceSysctls(one.fd);
+  for (const value of ['0', '1', '2']) {
+    for (const family of ['ipv4', 'ipv6'])
+      sysctls.ensure([[`net/${family}/neigh/lo/app_solicit`, value]]);
+    // Interfaces that come later are found below the directories that are open.
+    one.route.createBridge(`later${value}`);
+    sysctls.ensure([[`net/ipv4/conf/later${value}/rp_filter`, value]]);
+    assert.equal(
+      readSysctlInNamespace(one.fd, `net/ipv4/conf/later${value}/rp_filter`).trim(),
+      value,
+    );
+    const solicits = [one, other].map(({ fd }) =>
+      readSysctlInNamespace(fd, 'net/ipv6/neigh/lo/app_solicit'),
+    );
+    assert.deepEqual(solicits, [`${value}\n`, '0\n']);
+  }
+  assert.equal(readdirSync('/proc/self/fd').length, before + 2);
+  sysctls.close();
   assert.equal(readdirSync('/proc/self/fd').length, before);
 });
 

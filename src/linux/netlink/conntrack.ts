@@ -2,7 +2,7 @@
 
 import { type Family, addressBytes, parseAddress } from '#lib';
 import { addressText } from '../address-text.ts';
-import { writeSysctlInNamespace } from '../namespace.ts';
+import { writeSysctlInNamespace } from '../sysctl.ts';
 import { familyNumber, familyOf } from './address-message.ts';
 import { type AttributeMap, AttributeWriter, parseAttributes } from './attribute.ts';
 import { MESSAGE_FLAG, NetlinkError, type NetlinkMessage } from './message.ts';
