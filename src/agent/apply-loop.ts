@@ -62,6 +62,8 @@ interface Waiter {
 
 /** Changes that arrive within this time share one apply. */
 const COALESCE_MS = 5;
+/** How many times as long as an apply took none follows it, and the longest. Each apply has costs that many share. */
+const REST_TIMES = 2;
 const REST_MAX_MS = 200;
 const BACKOFF_MS = { first: 100, most: 10_000 } as const;
 
@@ -86,7 +88,7 @@ export class ApplyLoop {
   readonly #resyncDue = new Set<KernelPart>();
   #timer: NodeJS.Timeout | undefined;
   #timerAt = 0;
-  /** An apply is followed by as long without one: what arrives meanwhile shares the next. */
+  /** An apply is followed by some time without one: what arrives meanwhile shares the next. */
   #restUntil = 0;
 
   constructor(options: ApplyLoopOptions) {
@@ -161,7 +163,7 @@ export class ApplyLoop {
     this.#timer = undefined;
     this.#applyOnce();
     const took = performance.now() - begun;
-    this.#restUntil = Date.now() + Math.min(took, REST_MAX_MS);
+    this.#restUntil = Date.now() + Math.min(REST_TIMES * took, REST_MAX_MS);
   }
 
   #applyOnce(): void {

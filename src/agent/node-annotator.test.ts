@@ -16,6 +16,7 @@ const NODE = kind('v1', 'Node');
 const POOL = kind('projectcalico.org/v3', 'IPPool');
 const TUNNEL = 'projectcalico.org/IPv4VXLANTunnelAddr';
 const SUBNET = 'projectcalico.org/IPv4Address';
+const INTERFACES = 'projectcalico.org/Interfaces';
 
 function update(definition: KindDefinition, resource: Resource): SyncerUpdate {
   return { kind: definition, key: resourceKey(definition, resource.metadata), resource };
@@ -39,9 +40,13 @@ function annotator() {
   const seen: number[] = [];
   const failures: string[] = [];
   const logged: string[] = [];
+  const addresses = [
+    { interface: 'lo', prefix: '127.0.0.1/8' },
+    { interface: 'eth0', prefix: '172.30.0.11/24' },
+  ];
   const it = new NodeAnnotator({
     nodeName: 'node-1',
-    addresses: () => [{ prefix: '127.0.0.1/8' }, { prefix: '172.30.0.11/24' }],
+    addresses: () => addresses,
     tunnels: (pools: readonly IPPool[]) => {
       seen.push(pools.length);
       return Promise.resolve({
@@ -55,7 +60,7 @@ function annotator() {
     },
     log: (message) => logged.push(message),
   });
-  return { it, patches, seen, failures, logged };
+  return { it, patches, seen, failures, logged, addresses };
 }
 
 test('subnet and tunnel address are written once all is read, and not again', async (t) => {
@@ -86,3 +91,39 @@ test('what could not be had is tried again', async (t) => {
   assert.ok(seen.length >= 2);
   assert.deepEqual(logged, ['cannot annotate this node: no address is free']);
 });
+
+test("[AG7] the interfaces are said that are the host's own, and again when their addresses have changed", async (t) => {
+  const { it, patches, addresses } = annotator();
+  t.after(() => it.stop());
+  const said = () => patches.flatMap((one) => one[INTERFACES] ?? []);
+  addresses.push(
+    { interface: 'cali1', prefix: '10.0.0.1/32' },
+    { interface: 'kube-ipvs0', prefix: '10.96.0.1/32' },
+    { interface: 'eth0', prefix: 'fd00:30::11/64' },
+    { interface: 'eth0', prefix: 'fe80::1/64' },
+  );
+  it.onUpdates([node('node-1')]);
+  it.onStatus('in-sync');
+  await sleep(150);
+  assert.deepEqual(said(), [], 'nothing before the settings are known');
+  const settings = { workloadPrefixes: ['cali'], excludedInterfaces: ['^kube-ipvs0$'] };
+  it.onSettings(settings);
+  await until(() => said().length === 1);
+  const eth0 = { name: 'eth0', addresses: ['172.30.0.11', 'fd00:30::11'] };
+  assert.deepEqual(JSON.parse(said()[0] ?? ''), [eth0]);
+  it.onUpdates([
+    node(
+      'node-1',
+      patches.reduce<object>((all, one) => ({ ...all, ...one }), {}),
+    ),
+  ]);
+  addresses.push({ interface: 'eth1', prefix: '192.0.2.1/24' });
+  it.onAddresses();
+  await until(() => said().length === 2);
+  assert.deepEqual(JSON.parse(said()[1] ?? ''), [eth0, { name: 'eth1', addresses: ['192.0.2.1'] }]);
+});
+
+async function until(holds: () => boolean): Promise<void> {
+  for (let look = 0; look < 200 && !holds(); look++) await sleep(50);
+  assert.ok(holds());
+}

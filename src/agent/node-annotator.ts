@@ -1,14 +1,15 @@
-// Says on this host's Node what others need of it: its subnets, and its addresses on tunnels.
+// Says on this host's Node what others need of it: its subnets, its interfaces, and its addresses on tunnels.
 import type { IPPool, KubernetesNode } from '#api';
-import { parseAddress } from '#lib';
+import type { HostSettings } from '#calc/dataplane-update';
+import { jsonEqual, parseAddress, parsePrefix, prefixContains } from '#lib';
 import type { SyncerStatus, SyncerUpdate } from '#datastore/syncer';
 
 type Annotations = Readonly<Record<string, string | null>>;
 
 export interface NodeAnnotatorOptions {
   readonly nodeName: string;
-  /** The host's own addresses, with the lengths of their subnets. */
-  readonly addresses: () => readonly { readonly prefix: string }[];
+  /** The host's own addresses, with the lengths of their subnets, and their interfaces. */
+  readonly addresses: () => readonly { readonly prefix: string; readonly interface: string }[];
   /** The tunnel addresses that these pools want, by annotation; null where none is wanted. */
   readonly tunnels: (pools: readonly IPPool[]) => Promise<{
     readonly annotations: Annotations;
@@ -20,17 +21,26 @@ export interface NodeAnnotatorOptions {
 }
 
 const SUBNET = { 4: 'projectcalico.org/IPv4Address', 6: 'projectcalico.org/IPv6Address' } as const;
+/** Who asks which host endpoint governs which interface reads it here: a JSON list of `{name, addresses}`. */
+const INTERFACES = 'projectcalico.org/Interfaces';
+const INTERFACES_MOST = 100;
 const COALESCE_MS = 50;
+/** Addresses also change with every pod. */
+const ADDRESSES_MS = 2_000;
 const BACKOFF_MS = { first: 500, most: 30_000 } as const;
 
+type InterfaceSettings = Pick<HostSettings, 'workloadPrefixes' | 'excludedInterfaces'>;
+
 /**
- * Looks whenever the own Node or a pool has changed, and after a failure again and again. Nothing is done
+ * Looks whenever the own Node, a pool or the host's interfaces have changed, and after a failure again and again. Nothing is done
  * before the first in-sync: pools not yet read would look like pools that have gone.
  */
 export class NodeAnnotator {
   readonly #options: NodeAnnotatorOptions;
   readonly #pools = new Map<string, IPPool>();
   #node: KubernetesNode | undefined;
+  #settings: InterfaceSettings | undefined;
+  #addressTimer: NodeJS.Timeout | undefined;
   #inSync = false;
   #timer: NodeJS.Timeout | undefined;
   #running = false;
@@ -56,6 +66,24 @@ export class NodeAnnotator {
     }
   }
 
+  /** Nothing is said of interfaces before it is known which are workloads'. */
+  onSettings({ workloadPrefixes, excludedInterfaces }: InterfaceSettings): void {
+    const settings = { workloadPrefixes, excludedInterfaces };
+    if (jsonEqual(settings, this.#settings)) return;
+    this.#settings = settings;
+    this.#schedule(COALESCE_MS);
+  }
+
+  /** Some address has come or gone. */
+  onAddresses(): void {
+    if (this.#stopped) return;
+    this.#addressTimer ??= setTimeout(() => {
+      this.#addressTimer = undefined;
+      const said = this.#node?.metadata.annotations?.[INTERFACES] ?? null;
+      if (this.#settings && this.#interfaces(this.#settings) !== said) this.#schedule(0);
+    }, ADDRESSES_MS);
+  }
+
   onStatus(status: SyncerStatus): void {
     if (status !== 'in-sync' || this.#inSync) return;
     this.#inSync = true;
@@ -65,6 +93,7 @@ export class NodeAnnotator {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#addressTimer);
   }
 
   #schedule(delayMs: number): void {
@@ -95,7 +124,11 @@ export class NodeAnnotator {
     if (!node) return [];
     try {
       const tunnels = await this.#options.tunnels([...this.#pools.values()]);
-      const wanted: Annotations = { ...this.#subnets(node), ...tunnels.annotations };
+      const wanted: Annotations = {
+        ...this.#subnets(node),
+        ...(this.#settings && { [INTERFACES]: this.#interfaces(this.#settings) }),
+        ...tunnels.annotations,
+      };
       const held = node.metadata.annotations ?? {};
       const changed = Object.entries(wanted).filter(([name, value]) => {
         return (Object.hasOwn(held, name) ? held[name] : null) !== value;
@@ -119,4 +152,26 @@ export class NodeAnnotator {
     }
     return found;
   }
+
+  /** In the order in which the dataplane goes through them; null where there are none, or too many to say. */
+  #interfaces({ workloadPrefixes, excludedInterfaces }: InterfaceSettings): string | null {
+    const excluded = excludedInterfaces.map((pattern) => new RegExp(pattern));
+    const interfaces = new Map<string, string[]>();
+    for (const { interface: name, prefix } of this.#options.addresses()) {
+      const [address = ''] = prefix.split('/');
+      if (name === 'lo' || isOfLink(address)) continue;
+      if (workloadPrefixes.some((it) => name.startsWith(it))) continue;
+      if (excluded.some((pattern) => pattern.test(name))) continue;
+      interfaces.set(name, [...(interfaces.get(name) ?? []), address]);
+    }
+    if (interfaces.size === 0 || interfaces.size > INTERFACES_MOST) return null;
+    return JSON.stringify([...interfaces].map(([name, addresses]) => ({ name, addresses })));
+  }
+}
+
+const LINK_SCOPES = ['169.254.0.0/16', 'fe80::/10'].flatMap((text) => parsePrefix(text) ?? []);
+
+function isOfLink(text: string): boolean {
+  const address = parseAddress(text);
+  return address !== undefined && LINK_SCOPES.some((scope) => prefixContains(scope, address));
 }

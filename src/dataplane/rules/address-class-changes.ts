@@ -43,40 +43,65 @@ export function changedClasses(
   setOf: (id: string) => IpSet | undefined,
 ): AddressClasses | undefined {
   const changes = new Map<bigint, Change>();
+  const at = (bits: bigint): Change => {
+    const change = changes.get(bits) ?? { begins: new Set(), ends: new Set() };
+    changes.set(bits, change);
+    return change;
+  };
   for (const [id, before] of sets) {
     const after = setOf(id);
     if (before === after) continue;
-    if (!before || !after || !classes.layout.exact.has(setCondition(id))) return undefined;
-    const { added, removed } = setDifference(before.members, after.members);
-    for (const member of [...added, ...removed]) {
-      const prefix = parsePrefix(member);
-      if (!prefix || formatPrefix(prefix) !== member) return undefined;
-      if (prefix.family !== family) continue;
-      if (prefix.length !== familyBits(family)) return undefined;
-    }
-    note(changes, added, family, ({ begins }) => begins.add(setCondition(id)));
-    note(changes, removed, family, ({ ends }) => ends.add(setCondition(id)));
+    const condition = setCondition(id);
+    if (!before || !after || !classes.layout.exact.has(condition)) return undefined;
+    const difference = memberChanges(before, after)[family];
+    if (!difference) return undefined;
+    for (const bits of difference.added) at(bits).begins.add(condition);
+    for (const bits of difference.removed) at(bits).ends.add(condition);
   }
   const few = CHANGED_PART * classes.map.entries.size + CHANGED_MIN;
   if (changes.size > few) return undefined;
   const editor = new ClassEditor(classes, family);
-  for (const [at, change] of changes) if (!editor.change(at, change)) return undefined;
+  for (const [bits, change] of changes) if (!editor.change(bits, change)) return undefined;
   return editor.classes(most);
 }
 
-function note(
-  changes: Map<bigint, Change>,
-  members: readonly string[],
+/** Of one family, the addresses that came and went; undefined where it was more than single addresses. */
+type MemberChanges = Readonly<
+  Record<Family, { readonly added: bigint[]; readonly removed: bigint[] } | undefined>
+>;
+
+/** By what it became: sets are values, and many groups ask about the same. */
+const known = new WeakMap<IpSet, { readonly before: IpSet; readonly changes: MemberChanges }>();
+
+function memberChanges(before: IpSet, after: IpSet): MemberChanges {
+  const memo = known.get(after);
+  if (memo?.before === before) return memo.changes;
+  const { added, removed } = setDifference(before.members, after.members);
+  const changes = { 4: singleChanges(4, added, removed), 6: singleChanges(6, added, removed) };
+  known.set(after, { before, changes });
+  return changes;
+}
+
+function singleChanges(
   family: Family,
-  add: (change: Change) => void,
-): void {
-  for (const member of members) {
-    const prefix = parsePrefix(member);
-    if (prefix?.family !== family) continue;
-    const change = changes.get(prefix.bits) ?? { begins: new Set(), ends: new Set() };
-    changes.set(prefix.bits, change);
-    add(change);
+  added: readonly string[],
+  removed: readonly string[],
+): MemberChanges[Family] {
+  const changes = { added: [] as bigint[], removed: [] as bigint[] };
+  for (const [members, bits] of [
+    [added, changes.added],
+    [removed, changes.removed],
+  ] as const) {
+    for (const member of members) {
+      const prefix = parsePrefix(member);
+      // One address in two texts would be two members.
+      if (!prefix || formatPrefix(prefix) !== member) return undefined;
+      if (prefix.family !== family) continue;
+      if (prefix.length !== familyBits(family)) return undefined;
+      bits.push(prefix.bits);
+    }
   }
+  return changes;
 }
 
 /** Ranges are cut as `allMatches` cuts them: at each edge of what is wide, and around each single address. */
