@@ -32,8 +32,8 @@ const BACKOFF_MS = { first: 500, most: 30_000 } as const;
 type InterfaceSettings = Pick<HostSettings, 'workloadPrefixes' | 'excludedInterfaces'>;
 
 /**
- * Looks whenever the own Node, a pool or the host's interfaces have changed, and after a failure again and again. Nothing is done
- * before the first in-sync: pools not yet read would look like pools that have gone.
+ * Looks whenever the own Node, a pool or the host's interfaces have changed, and after a failure again and again.
+ * Nothing is done before the first in-sync: pools not yet read would look like pools that have gone.
  */
 export class NodeAnnotator {
   readonly #options: NodeAnnotatorOptions;

@@ -195,6 +195,7 @@ async function runNode(options: NodeOptions): Promise<void> {
       onForgotten(stale.onApplied(state));
       reporter.onApplied(state, report, openMs);
       drift.onSettings(state.settings);
+      annotator.onSettings(state.settings);
       settings.onApplied(state, calc.parameters().values);
       const settleMs = calc.parameters().values.get('LiveMigrationRouteConvergenceTime');
       migrations.setSettleTime(Number(settleMs));
@@ -241,7 +242,10 @@ async function runNode(options: NodeOptions): Promise<void> {
   const drift = watchDrift(
     { routes, nftables },
     (parts) => loop.repair(parts),
-    (seen) => metrics.agent.onInterfaces(seen),
+    (seen) => {
+      metrics.agent.onInterfaces(seen);
+      if (seen.addresses > 0) annotator.onAddresses();
+    },
   );
   const captures = startCaptures({
     node: options.name,

@@ -67,6 +67,18 @@ test('health is served where it is asked for, and not otherwise', { skip: noLab 
   await eventually('nobody at the port', () => probe('/readiness') === 0, agentLog);
 });
 
+test('[AG7] the node says which of its interfaces has which addresses', {
+  skip: noLab,
+}, async () => {
+  await eventually('the annotation', async () => {
+    const { out } = await tortie('get', 'node', 'node-1', '-o', 'json', '--lab', LAB);
+    const { metadata } = JSON.parse(out) as { metadata: { annotations?: Record<string, string> } };
+    const text = metadata.annotations?.['projectcalico.org/Interfaces'] ?? '[]';
+    const said = JSON.parse(text) as { name: string; addresses: string[] }[];
+    return said.some(({ name, addresses }) => name === 'eth0' && addresses.includes('172.30.0.11'));
+  });
+});
+
 test('what does nothing is warned of by the server and told by the agent, once', {
   skip: noLab,
 }, async () => {
