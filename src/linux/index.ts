@@ -30,7 +30,6 @@ export {
   withNamespace,
 } from './namespace.ts';
 export {
-  NamespaceSysctls,
   ensureSysctlsInNamespace,
   readSysctlInNamespace,
   sysctlsOfNamespace,

@@ -3,12 +3,16 @@
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
-import type { KoffiFunc, LibraryHandle } from 'koffi';
+import type { KoffiFunc } from 'koffi';
 
 const SIGNATURES = {
   bind: 'int bind(int, const void *, uint32_t)',
   close: 'int close(int)',
   flock: 'int flock(int, int)',
+  // Calls of the kernel by their number, as the C library has them since 2022 only.
+  fsconfig: 'long syscall(long, int, unsigned int, const char *, const void *, int)',
+  fsmount: 'long syscall(long, int, unsigned int, unsigned int)',
+  fsopen: 'long syscall(long, const char *, unsigned int)',
   getsockopt: 'int getsockopt(int, int, int, void *, void *)',
   getsockname: 'int getsockname(int, void *, void *)',
   ioctl: 'int ioctl(int, unsigned long, void *)',
@@ -37,15 +41,15 @@ type NativeCall = KoffiFunc<(...args: Argument[]) => unknown>;
 const loadKoffi = (): typeof import('koffi') => createRequire(import.meta.url)('koffi');
 
 let koffi: ReturnType<typeof loadKoffi> | undefined;
-const bound = new Map<CallName, NativeCall>();
-let program: LibraryHandle | undefined;
+let bound: Record<CallName, NativeCall> | undefined;
 
-function bindCall(name: CallName): NativeCall {
+/** All at once: where a worker is ended between two calls of them, binding one more would end the process. */
+function bindCalls(): Record<CallName, NativeCall> {
   koffi ??= loadKoffi();
-  program ??= koffi.load(null);
-  const call: NativeCall = program.func(SIGNATURES[name]);
-  bound.set(name, call);
-  return call;
+  const program = koffi.load(null);
+  const calls = Object.entries(SIGNATURES).map(([name, text]) => [name, program.func(text)]);
+  bound = Object.fromEntries(calls) as Record<CallName, NativeCall>;
+  return bound;
 }
 
 /**
@@ -53,7 +57,7 @@ function bindCall(name: CallName): NativeCall {
  * it returned -1. Byte arrays are passed by address and are not kept after the call.
  */
 export function libc(name: CallName, ...args: Argument[]): number {
-  const call = bound.get(name) ?? bindCall(name);
+  const call = (bound ?? bindCalls())[name];
   const result = Number(call(...args));
   return result === -1 && koffi ? -koffi.errno() : result;
 }
@@ -63,7 +67,7 @@ export function libc(name: CallName, ...args: Argument[]): number {
  * they are until the answer. Why a call failed is not known: the answer is then minus EIO.
  */
 export function libcInBackground(name: CallName, ...args: Argument[]): Promise<number> {
-  const call = bound.get(name) ?? bindCall(name);
+  const call = (bound ?? bindCalls())[name];
   return new Promise((resolve, reject) => {
     call.async(...args, (error: Error | null, result: unknown) => {
       if (error) reject(error);

@@ -10,7 +10,6 @@ import { Worker } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import {
-  NamespaceSysctls,
   NetlinkSocket,
   NETLINK_PROTOCOL,
   RouteSocket,
@@ -28,6 +27,12 @@ import {
 import { makeNamespace, run } from './linux-namespaces.ts';
 
 const here = () => readlinkSync('/proc/thread-self/ns/net');
+/** Where the descriptors lead that are open. */
+const openPaths = () =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
+    const path = `/proc/self/fd/${fd}`;
+    return existsSync(path) ? [readlinkSync(path)] : [];
+  });
 const namespaceMounts = (path: string) =>
   readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
@@ -117,6 +122,7 @@ void test('sysctls are ensured: what is as wanted is not written, the first refu
     ['net/ipv6/conf/lo/accept_ra', '0'],
     ['net/ipv6/conf/all/forwarding', '1'],
   ] as const;
+  ensureSysctlsInNamespace(fd, wanted);
   const before = readdirSync('/proc/self/fd').length;
   ensureSysctlsInNamespace(fd, wanted);
   const read = ([path]: readonly [string, string]) => readSysctlInNamespace(fd, path).trim();
@@ -141,28 +147,38 @@ void test('sysctls are ensured: what is as wanted is not written, the first refu
   assert.equal(readdirSync('/proc/self/fd').length, before);
 });
 
-void test('sysctls ensured again and again are those of their namespace, and nothing stays open after', (t) => {
+void test('sysctls of many namespaces are ensured, and nothing of it is mounted or stays open', (t) => {
   const [one, other] = [makeNamespace(t), makeNamespace(t)];
+  ensureSysctlsInNamespace(one.fd, [['net/ipv4/ip_forward', '0']]);
   const before = readdirSync('/proc/self/fd').length;
-  const sysctls = new NamespaceSysctls(one.fd);
-  for (const value of ['0', '1', '2']) {
-    for (const family of ['ipv4', 'ipv6'])
-      sysctls.ensure([[`net/${family}/neigh/lo/app_solicit`, value]]);
-    // Interfaces that come later are found below the directories that are open.
-    one.route.createBridge(`later${value}`);
-    sysctls.ensure([[`net/ipv4/conf/later${value}/rp_filter`, value]]);
-    assert.equal(
-      readSysctlInNamespace(one.fd, `net/ipv4/conf/later${value}/rp_filter`).trim(),
-      value,
-    );
-    const solicits = [one, other].map(({ fd }) =>
-      readSysctlInNamespace(fd, 'net/ipv6/neigh/lo/app_solicit'),
-    );
-    assert.deepEqual(solicits, [`${value}\n`, '0\n']);
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
+  const path = 'net/ipv6/neigh/lo/app_solicit';
+  for (let turn = 0; turn < 300; turn++) {
+    ensureSysctlsInNamespace(one.fd, [[path, String(turn)]]);
+    ensureSysctlsInNamespace(other.fd, [[path, String(turn + 1)]]);
+    if (turn % 50 !== 0) continue;
+    const values = [one, other].map(({ fd }) => Number(readSysctlInNamespace(fd, path)));
+    assert.deepEqual(values, [turn, turn + 1]);
+    one.route.createBridge(`later${turn}`);
+    ensureSysctlsInNamespace(one.fd, [[`net/ipv4/conf/later${turn}/rp_filter`, '2']]);
   }
-  assert.equal(readdirSync('/proc/self/fd').length, before + 2);
-  sysctls.close();
   assert.equal(readdirSync('/proc/self/fd').length, before);
+  assert.equal(readFileSync('/proc/self/mountinfo', 'utf8'), mounts);
+  assert.ok(openPaths().includes('/'), 'a file system of its own');
+});
+
+void test('sysctls are ensured where no file system may be mounted', () => {
+  // The user namespace owns the network, but not the mounts.
+  const script = `
+    const { ensureSysctlsInNamespace, openNamespace } = require(process.argv[1]);
+    const { readFileSync, readdirSync, existsSync, readlinkSync } = require('node:fs');
+    ensureSysctlsInNamespace(openNamespace('/proc/self/ns/net'), [['net/ipv4/ip_forward', '1']]);
+    const files = readdirSync('/proc/self/fd').map((fd) => '/proc/self/fd/' + fd);
+    const isShared = files.some((file) => existsSync(file) && readlinkSync(file) === '/proc');
+    console.log(isShared, readFileSync('/proc/sys/net/ipv4/ip_forward', 'utf8').trim());`;
+  const door = fileURLToPath(import.meta.resolve('#linux'));
+  const argv = ['--user', '--map-root-user', '--net', process.execPath, '-e', script, door];
+  assert.equal(execFileSync('unshare', argv, { encoding: 'utf8' }), 'true 1\n');
 });
 
 for (const address of ['127.0.0.1', '::1']) {
