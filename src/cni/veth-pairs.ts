@@ -6,6 +6,7 @@ import {
   NetlinkError,
   ROUTE_PROTOCOL,
   ROUTE_TABLE,
+  type Route,
   RouteSocket,
   openNamespace,
   ensureSysctlsInNamespace,
@@ -167,7 +168,10 @@ export class VethPairs {
     pod.together(() => {
       pod.setUp('lo');
       pod.setUp(ifname);
-      for (const address of addresses) pod.addAddress(ifname, address, { noDad: true });
+      for (const address of addresses) {
+        pod.addAddress(ifname, address, { noDad: true });
+        if (parsePrefix(address)?.family === 6) pod.replaceRoute(ownRoute(address, ifname));
+      }
       for (const family of families) {
         pod.replaceNeighbour({ link: ifname, address: NEXT_HOP[family], mac: HOST_MAC });
       }
@@ -184,6 +188,9 @@ export class VethPairs {
         });
       }
     });
+    // The host's end was up before the pod's: the kernel sends nothing by it until it has noted that both are, which
+    // it does later, or for whoever asks (since Linux 6.8).
+    this.#host.link(hostName);
   }
 
   /** What is there; undefined unless the host's end leads to this interface of the pod. */
@@ -250,6 +257,21 @@ function* podDifferences(pod: RouteSocket, desired: PodInterface): Generator<str
     );
     if (!isThere) yield `the pod has no default route via ${NEXT_HOP[family]} on ${ifname}`;
   }
+}
+
+/**
+ * By which the pod receives what is for its IPv6 address. The kernel makes one too, but later, when its lock is free:
+ * until then whatever comes is lost (net/ipv6/addrconf.c: even without DAD the route is a matter of its work queue).
+ */
+function ownRoute(destination: string, ifname: string): Route {
+  return {
+    family: 6,
+    destination,
+    interface: ifname,
+    table: ROUTE_TABLE.LOCAL,
+    protocol: ROUTE_PROTOCOL.BOOT,
+    type: 'local',
+  };
 }
 
 function familiesOf(addresses: readonly string[]): Family[] {

@@ -1,14 +1,17 @@
 // Probes over raw sockets: an SCTP server that answers INIT chunks (RFC 9260), its client, and a ping (RFC 792).
+import type { Family } from '#lib';
 import { type RawPacket, RawSocket } from './raw-socket.ts';
 
 export type RawOutcome = 'open' | 'refused' | 'silent';
 
 const SCTP = 132;
-const ICMP = 1;
+/** Numbers of the protocol, of a request and of its answer (RFC 792, RFC 4443). */
+const ICMP = {
+  4: { protocol: 1, request: 8, reply: 0 },
+  6: { protocol: 58, request: 128, reply: 129 },
+} as const;
 const CHUNK = { INIT: 1, INIT_ACK: 2, ABORT: 6 } as const;
 const COMMON_HEADER = 12;
-const ECHO_REQUEST = 8;
-const ECHO_REPLY = 0;
 
 type Waiting = Map<number, (outcome: RawOutcome) => void>;
 
@@ -54,22 +57,28 @@ export class Ping {
   /** By sequence number. */
   readonly #waiting: Waiting = new Map();
   readonly #socket: RawSocket;
+  readonly #family: Family;
   #next = 1;
 
-  constructor() {
-    this.#socket = new RawSocket(ICMP, ({ payload }) => {
-      if (payload.length < 8 || payload.readUInt8(0) !== ECHO_REPLY) return;
+  /** From the network namespace that this thread is in. */
+  constructor(family: Family = 4) {
+    this.#family = family;
+    const { protocol, reply } = ICMP[family];
+    const onPacket = ({ payload }: RawPacket) => {
+      if (payload.length < 8 || payload.readUInt8(0) !== reply) return;
       this.#waiting.get(payload.readUInt16BE(6))?.('open');
-    });
+    };
+    this.#socket = new RawSocket(protocol, onPacket, family);
   }
 
   probe(address: string, timeoutMs: number): Promise<RawOutcome> {
     const sequence = this.#next++;
     const message = Buffer.alloc(8);
-    message.writeUInt8(ECHO_REQUEST, 0);
+    message.writeUInt8(ICMP[this.#family].request, 0);
     message.writeUInt16BE(process.pid & 0xffff, 4);
     message.writeUInt16BE(sequence, 6);
-    message.writeUInt16BE(internetChecksum(message), 2);
+    // Over IPv6 the kernel writes it.
+    if (this.#family === 4) message.writeUInt16BE(internetChecksum(message), 2);
     return awaitAnswer(this.#waiting, sequence, timeoutMs, () =>
       this.#socket.send(address, message),
     );

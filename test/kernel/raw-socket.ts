@@ -1,7 +1,10 @@
-// Raw IPv4 sockets for protocols that Node.js, or this kernel, has no sockets of: SCTP and ICMP.
+// Raw sockets for protocols that Node.js, or this kernel, has no sockets of: SCTP and ICMP.
 import koffi from 'koffi';
+import { addressBytes, type Family, parseAddress } from '#lib';
 
-const AF_INET = 2;
+const FAMILY_NUMBER: Readonly<Record<Family, number>> = { 4: 2, 6: 10 };
+/** Bytes of struct sockaddr_in and sockaddr_in6, and where the address is in them. */
+const SOCKET_ADDRESS = { 4: { bytes: 16, at: 4 }, 6: { bytes: 28, at: 8 } } as const;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
@@ -17,20 +20,23 @@ const sendto = libc.func(
 const recvfrom = libc.func('intptr_t recvfrom(int, void *, uintptr_t, int, void *, void *)');
 
 export interface RawPacket {
+  /** Empty over IPv6, where the kernel keeps the header. */
   readonly source: string;
-  /** What follows the IPv4 header. */
+  /** What follows the IP header. */
   readonly payload: Buffer;
 }
 
-/** Receives every packet of its IP protocol that arrives in this process's network namespace. */
+/** Receives every packet of its IP protocol that arrives in the network namespace in which it was made. */
 export class RawSocket {
   readonly #fd: number;
+  readonly #family: Family;
   readonly #buffer = Buffer.allocUnsafe(2_048);
   readonly #onPacket: (packet: RawPacket) => void;
 
   /** Needs CAP_NET_RAW. */
-  constructor(protocol: number, onPacket: (packet: RawPacket) => void) {
-    this.#fd = Number(socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, protocol));
+  constructor(protocol: number, onPacket: (packet: RawPacket) => void, family: Family = 4) {
+    this.#family = family;
+    this.#fd = Number(socket(FAMILY_NUMBER[family], SOCK_RAW | SOCK_CLOEXEC, protocol));
     if (this.#fd < 0) throw new Error(`cannot open a raw socket: errno ${koffi.errno()}`);
     this.#onPacket = onPacket;
     setInterval(() => this.#read(), LOOK_MS).unref();
@@ -38,9 +44,12 @@ export class RawSocket {
 
   /** The kernel writes the IP header. False where it refuses to send. */
   send(address: string, payload: Buffer): boolean {
-    const name = Buffer.alloc(16);
-    new Uint16Array(name.buffer, name.byteOffset, 1)[0] = AF_INET;
-    name.set(address.split('.').map(Number), 4);
+    const parsed = parseAddress(address);
+    if (!parsed) throw new Error(`${address} is no address`);
+    const { bytes, at } = SOCKET_ADDRESS[this.#family];
+    const name = Buffer.alloc(bytes);
+    new Uint16Array(name.buffer, name.byteOffset, 1)[0] = FAMILY_NUMBER[this.#family];
+    name.set(addressBytes(parsed), at);
     return Number(sendto(this.#fd, payload, payload.length, 0, name, name.length)) >= 0;
   }
 
@@ -49,8 +58,12 @@ export class RawSocket {
       const size = Number(
         recvfrom(this.#fd, this.#buffer, this.#buffer.length, MSG_DONTWAIT, null, null),
       );
-      if (size < 20) return;
+      if (size < (this.#family === 4 ? 20 : 8)) return;
       const packet = Buffer.from(this.#buffer.subarray(0, size));
+      if (this.#family === 6) {
+        this.#onPacket({ source: '', payload: packet });
+        continue;
+      }
       this.#onPacket({
         source: packet.subarray(12, 16).join('.'),
         payload: packet.subarray((packet.readUInt8(0) & 0xf) * 4),
