@@ -70,15 +70,23 @@ type MemberChanges = Readonly<
   Record<Family, { readonly added: bigint[]; readonly removed: bigint[] } | undefined>
 >;
 
-/** By what it became: sets are values, and many groups ask about the same. */
-const known = new WeakMap<IpSet, { readonly before: IpSet; readonly changes: MemberChanges }>();
+interface Known {
+  readonly after: WeakRef<IpSet>;
+  readonly changes: MemberChanges;
+}
+
+/**
+ * By the set before: sets are values, and many groups ask about the same. Neither keeps the other, or whoever has one
+ * would have all that came of it.
+ */
+const known = new WeakMap<IpSet, Known>();
 
 function memberChanges(before: IpSet, after: IpSet): MemberChanges {
-  const memo = known.get(after);
-  if (memo?.before === before) return memo.changes;
+  const memo = known.get(before);
+  if (memo?.after.deref() === after) return memo.changes;
   const { added, removed } = setDifference(before.members, after.members);
   const changes = { 4: singleChanges(4, added, removed), 6: singleChanges(6, added, removed) };
-  known.set(after, { before, changes });
+  known.set(before, { after: new WeakRef(after), changes });
   return changes;
 }
 
