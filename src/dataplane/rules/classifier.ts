@@ -168,11 +168,14 @@ class Classifier {
     this.#chains.set(chain.name, { ...chain, comment: this.#options.comment });
   }
 
+  get #nothingName(): string {
+    return `${this.#options.name}/nothing`;
+  }
+
   /** A chain that decides nothing. */
   #nothing(): string {
-    const name = `${this.#options.name}/nothing`;
-    this.#add({ name, rules: [] });
-    return name;
+    this.#add({ name: this.#nothingName, rules: [] });
+    return this.#nothingName;
   }
 
   /** The chains of a protocol; one for both families where these make no difference. */
@@ -229,12 +232,10 @@ class Classifier {
     const { classes, numbers, size, map } = far.classes;
     const byIndex = classes.map((one) => numbers.get(one.name) ?? '');
     const places = { numbers: byIndex, hasOthers: size > classes.length };
-    const table = portTable(rules, places, `${name}/nothing`, this.#toWrite);
+    const table = portTable(rules, places, this.#nothingName, this.#toWrite);
     if (!table) return undefined;
     this.#toWrite -= table.byClass.length + table.byPort.length;
-    if (table.byClass.some(({ chain }) => chain === `${name}/nothing`)) {
-      this.#add({ name: `${name}/nothing`, rules: [] });
-    }
+    if (table.byClass.some(({ chain }) => chain === this.#nothingName)) this.#nothing();
     const found: Rule[] = [];
     if (table.byClass.length > 0) {
       const verdicts = `m-${name}/class-ports`;

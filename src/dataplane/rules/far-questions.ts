@@ -20,6 +20,7 @@ interface Answer {
   readonly classes: AddressClasses | undefined;
 }
 
+/** A value: a question of a group, and the answer. */
 export interface Asked extends Answer {
   readonly question: AddressQuestion;
   /** Whether some rule looks classes up. */

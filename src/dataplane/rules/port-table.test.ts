@@ -64,6 +64,8 @@ void test('a table of too many ports, or of too many entries, is none', () => {
     return { ports: [[BigInt(port), BigInt(port)]], fitting, chain: 'd' };
   });
   assert.equal(portTable(many, classes, NOTHING, 10_000), undefined);
+  const same = Array.from({ length: 200 }, () => ({ ...wide, ports: [[1n, 1_000n]] as const }));
+  assert.equal(portTable(same, classes, NOTHING, 10_000), undefined, 'each would be gone through');
   assert.equal(portTable(many.slice(0, 20), classes, NOTHING, 10), undefined);
   assert.equal(portTable(many.slice(0, 20), classes, NOTHING, 20)?.byClass.length, 20);
 });

@@ -26,13 +26,13 @@ export interface PortTable {
   readonly byPort: readonly RangeEntry[];
 }
 
-/** So many ports, those of ranges counted, are written out. */
+/** So many different ports, those of ranges counted, are written out. */
 const PORTS_MAX = 1024;
 
 /**
  * What packets to the ports that rules name meet. What neither table names is for the rules without ports, in order;
  * packets that these would not get but for the second table go to `nothing`. Undefined where it would be more than
- * `most` entries, or too many ports.
+ * `most` entries, or rules that name `most` ports altogether, or too many different ones.
  */
 export function portTable(
   rules: readonly TableRule[],
@@ -40,7 +40,7 @@ export function portTable(
   nothing: string,
   most: number,
 ): PortTable | undefined {
-  const ports = rulesByPort(rules);
+  const ports = rulesByPort(rules, most);
   if (!ports) return undefined;
   const size = numbers.length + (hasOthers ? 1 : 0);
   const anyPort = [...rules.keys()].filter((index) => !rules[index]?.ports);
@@ -69,11 +69,13 @@ export function portTable(
 }
 
 /** Which rules name each port, in order. */
-function rulesByPort(rules: readonly TableRule[]): Map<number, number[]> | undefined {
+function rulesByPort(rules: readonly TableRule[], most: number): Map<number, number[]> | undefined {
   const found = new Map<number, number[]>();
+  let named = 0n;
   for (const [index, { ports = [] }] of rules.entries()) {
     for (const [first, last] of ports) {
-      if (last - first >= PORTS_MAX) return undefined;
+      named += last - first + 1n;
+      if (named > most) return undefined;
       for (let port = Number(first); port <= Number(last); port++) {
         const at = found.get(port);
         if (at) at.push(index);
